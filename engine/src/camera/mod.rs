@@ -1,0 +1,107 @@
+//! Cameras: whatever delivers pictures or coded units, each on a thread of its own.
+
+use crate::frame::Frame;
+use lensd_ffi::bell::Bell;
+use lensd_ffi::time::Stamp;
+use lensd_ffi::unit::{Codec, NalSpan};
+use std::fmt;
+
+/// What a camera really gives, after negotiation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CameraInfo {
+    /// Name for people: the driver's card name, a file's name, `test camera`.
+    pub name: String,
+    /// Layout or coding, e.g. `NV12`, `MJPEG`, `H264`.
+    pub format: String,
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Pictures per second.
+    pub fps: f64,
+    /// The coding, if it delivers coded units that can be passed through.
+    pub coded: Option<Codec>,
+    /// What was asked for and is not given, a sentence each, e.g. `asked for 60 fps, the driver
+    /// gives 30`.
+    pub remarks: Vec<String>,
+}
+
+/// A coded picture from a camera or an encoder, not yet in a ring.
+#[derive(Debug, Clone, Default)]
+pub struct CodedUnit {
+    /// Coding.
+    pub codec: Codec,
+    /// Whether decoding can begin here; parameter sets are then inside.
+    pub key: bool,
+    /// Annex B byte stream with start codes, or a JPEG.
+    pub bytes: Vec<u8>,
+    /// Its NAL units; one entry for all of a JPEG.
+    pub nals: Vec<NalSpan>,
+    /// Width in pixels, 0 if unknown.
+    pub width: usize,
+    /// Height in pixels, 0 if unknown.
+    pub height: usize,
+    /// When it was captured.
+    pub capture: Stamp,
+    /// Number since the camera was opened.
+    pub number: u64,
+}
+
+/// What [`Camera::next`] returns with.
+#[derive(Debug)]
+pub enum Shot {
+    /// A raw or JPEG picture.
+    Frame(Frame),
+    /// A coded unit, to be passed through.
+    Unit(CodedUnit),
+    /// The bell was rung (it is not taken yet), or a long time passed with nothing.
+    Woken,
+}
+
+/// Why a camera stopped delivering, or cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CameraError {
+    /// What, where and what to do, in one line.
+    pub message: String,
+    /// Whether opening it again later may help: a device that was unplugged or is busy, unlike a
+    /// format that it does not have.
+    pub retry: bool,
+}
+
+impl CameraError {
+    /// An error that may pass.
+    pub fn passing(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry: true }
+    }
+
+    /// An error that stays until the configuration changes.
+    pub fn lasting(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry: false }
+    }
+}
+
+impl fmt::Display for CameraError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CameraError {}
+
+/// An open camera. Dropping it closes it.
+pub trait Camera: Send {
+    /// What it gives.
+    fn info(&self) -> CameraInfo;
+
+    /// Waits for the next picture. Returns [`Shot::Woken`] as soon as `bell` is readable (poll it
+    /// together with the device), and at least once a second.
+    ///
+    /// # Errors
+    /// The camera is then to be dropped, and opened again if the error says so.
+    fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError>;
+
+    /// Frames that the driver lost since it was opened.
+    fn lost(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,57 @@
+//! Encoders: a raw picture in, an access unit out.
+
+use crate::camera::CodedUnit;
+use crate::frame::Frame;
+use std::fmt;
+
+/// What a stream should look like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Target in bits per second.
+    pub bitrate: u32,
+    /// Pictures per second.
+    pub fps: f64,
+    /// Pictures from one key frame to the next.
+    pub gop: u32,
+}
+
+/// Why a picture could not be encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodeError(pub String);
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// An encoder. Pictures of another size or format than the one before make it begin anew with a
+/// key frame.
+pub trait Encoder: Send {
+    /// Encodes one picture into `out`, whose buffers are reused and whose `codec`, `key`, `bytes`,
+    /// `nals`, `width`, `height` are set (`capture` and `number` are copied from the frame). A key
+    /// frame carries its parameter sets. `false`: the rate control left this picture out.
+    ///
+    /// # Errors
+    /// The picture is lost; the next may work.
+    fn encode(
+        &mut self,
+        frame: &Frame,
+        key: bool,
+        out: &mut CodedUnit,
+    ) -> Result<bool, EncodeError>;
+
+    /// Changes the rate while running, without a key frame where the encoder can.
+    ///
+    /// # Errors
+    /// The rate is then as before.
+    fn set_rate(&mut self, rate: Rate) -> Result<(), EncodeError>;
+
+    /// Its name in a pipeline's description, e.g. `openh264`, `v4l2 m2m h264 /dev/video11`.
+    fn name(&self) -> String;
+
+    /// Raw picture bytes that the processor copied or converted for it so far.
+    fn copied_pixel_bytes(&self) -> u64;
+}

@@ -1,0 +1,18 @@
+//! The contract of lensd's planes: what the engine, the control plane and any third process that
+//! maps the shared memory must agree on byte for byte, or verdict for verdict.
+//!
+//! Nothing here imports another crate of this workspace. `unsafe` lives in [`region`] alone.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod auth;
+pub mod bell;
+pub mod cell;
+pub mod link;
+#[cfg(not(loom))]
+pub mod region;
+pub mod ring;
+pub mod state;
+pub mod sync;
+pub mod time;
+pub mod unit;

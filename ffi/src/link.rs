@@ -1,0 +1,292 @@
+//! Messages between processes: a `SOCK_SEQPACKET` pair that carries one JSON value and some file
+//! descriptors per packet.
+//!
+//! Two conversations use it. The *leash* ties a plane to the supervisor ([`Order`], [`Report`]);
+//! its end of file means that the other side is gone. The *link* ties control to the engine
+//! ([`Ask`], [`Answer`]). Packets are rare (settings, requests, descriptors), pictures never go
+//! this way, so they are JSON, which a person can read in a trace.
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Longest packet in bytes.
+pub const MAX_PACKET: usize = 128 * 1024;
+/// Most descriptors in a packet.
+pub const MAX_FDS: usize = 4;
+
+/// One end of a packet socket.
+#[derive(Debug)]
+pub struct Link(OwnedFd);
+
+/// A packet that was received.
+#[derive(Debug)]
+pub enum Received<T> {
+    /// A message and the descriptors that came with it.
+    Message(T, Vec<OwnedFd>),
+    /// Nothing there now (only if the socket does not block).
+    Empty,
+    /// The other side is gone.
+    Closed,
+}
+
+impl Link {
+    /// Two ends of a new link. They block; see [`Link::set_nonblocking`].
+    ///
+    /// # Errors
+    /// When the process is out of file descriptors.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// An end that was handed over.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Sets whether calls wait.
+    ///
+    /// # Errors
+    /// What `ioctl(2)` says.
+    pub fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&self.0, on)?)
+    }
+
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is longer than [`MAX_PACKET`]; `WouldBlock`; `BrokenPipe`.
+    pub fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        if bytes.len() > MAX_PACKET || fds.len() > MAX_FDS {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a message of {} bytes is over {MAX_PACKET}", bytes.len()),
+            ));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(fds));
+        }
+        sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Receives one message.
+    ///
+    /// # Errors
+    /// `InvalidData` for a packet that is no such message; else what the kernel says.
+    pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Received<T>> {
+        let mut bytes = vec![0; MAX_PACKET];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let got = recvmsg(
+            &self.0,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        );
+        let len = match got {
+            Ok(message) => message.bytes,
+            Err(rustix::io::Errno::AGAIN) => return Ok(Received::Empty),
+            Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
+            Err(e) => return Err(e.into()),
+        };
+        let mut fds = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                fds.extend(received);
+            }
+        }
+        if len == 0 {
+            return Ok(Received::Closed);
+        }
+        let message = serde_json::from_slice(&bytes[..len])
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        Ok(Received::Message(message, fds))
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// From the supervisor to a plane.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// The first message. Descriptor: the plane's own memory, to be mapped and sealed.
+    Start {
+        /// The plane's configuration.
+        config: serde_json::Value,
+    },
+    /// Another incarnation of the other plane. Descriptors: its memory, and a new link to it.
+    Peer,
+    /// End: close streams and files in order, then exit.
+    Stop,
+}
+
+/// From a plane to the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case")]
+pub enum Report {
+    /// The memory is sealed and holds valid values.
+    Sealed,
+    /// All sockets listen: their names and ports.
+    Listening {
+        /// Ports by name: `http`, `rtsp`, ….
+        ports: BTreeMap<String, u16>,
+        /// What the plane tells the person who started it, a line each.
+        #[serde(default)]
+        notes: Vec<String>,
+    },
+    /// The plane cannot start, and trying again will not help.
+    Failed {
+        /// One line: what, where, and what to do.
+        reason: String,
+    },
+}
+
+/// From control to the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// A JPEG of now. It appears in the ring of the camera's `mjpeg` stream; the answer is
+    /// [`Answer::Unit`].
+    Still {
+        /// Camera from 1; 0: the active one.
+        camera: u32,
+        /// JPEG quality 1 to 100; 0: as the stream's.
+        quality: u8,
+    },
+    /// Opens a stream's ring. Descriptor: a bell that is rung at each unit. Answer
+    /// [`Answer::Ring`]. The stream runs until the subscription ends.
+    Subscribe {
+        /// Stream name, as in [`crate::state::StreamState::name`].
+        stream: String,
+    },
+    /// Ends a subscription.
+    Unsubscribe {
+        /// Stream name.
+        stream: String,
+    },
+    /// Makes a camera the active one: `/stream1` and `/stream2` go over to it at a key frame.
+    SelectCamera {
+        /// Camera from 1.
+        camera: u32,
+    },
+    /// Changes a stream's rate while it runs.
+    SetRate {
+        /// Stream name.
+        stream: String,
+        /// Bits per second; 0: as it is.
+        bitrate: u32,
+    },
+    /// The clients of a stream, or of all (empty name).
+    Clients {
+        /// Stream name.
+        stream: String,
+    },
+}
+
+/// An [`Ask`] with a number by which its answer is known.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// Chosen by control.
+    pub id: u64,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// From the engine to control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// A ring. Descriptor: its memory.
+    Ring,
+    /// The unit of this number in the ring of this stream is what was asked for.
+    Unit {
+        /// Stream name.
+        stream: String,
+        /// Sequence number.
+        seq: u64,
+    },
+    /// Clients.
+    Clients {
+        /// All of them.
+        clients: Vec<crate::state::ClientState>,
+    },
+    /// It cannot be done.
+    Fault {
+        /// A code of SURFACE section 3, such as `NOT_FOUND`.
+        code: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+}
+
+/// An [`Answer`] with the number of its [`Ask`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answered {
+    /// As asked.
+    pub id: u64,
+    /// The answer.
+    pub answer: Answer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bell::Bell;
+
+    #[test]
+    fn a_message_and_a_descriptor_cross() {
+        let (a, b) = Link::pair().unwrap();
+        let bell = Bell::new().unwrap();
+        let ask = Asked { id: 7, ask: Ask::Subscribe { stream: "cam1/main".into() } };
+        a.send(&ask, &[bell.as_fd()]).unwrap();
+        let Received::Message(got, mut fds) = b.receive::<Asked>().unwrap() else { panic!() };
+        assert_eq!((got.id, got.ask), (7, ask.ask));
+        Bell::from_fd(fds.remove(0)).ring();
+        assert!(bell.take() && !bell.take());
+    }
+
+    #[test]
+    fn the_end_and_nothing_are_told_apart() {
+        let (a, b) = Link::pair().unwrap();
+        b.set_nonblocking(true).unwrap();
+        assert!(matches!(b.receive::<Order>(), Ok(Received::Empty)));
+        drop(a);
+        assert!(matches!(b.receive::<Order>(), Ok(Received::Closed)));
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_the_next_message_is_read() {
+        let (a, b) = Link::pair().unwrap();
+        rustix::io::write(&a, b"garbage").unwrap();
+        a.send(&Order::Stop, &[]).unwrap();
+        assert!(b.receive::<Order>().is_err());
+        assert!(matches!(b.receive::<Order>(), Ok(Received::Message(Order::Stop, _))));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_sent() {
+        let (a, _b) = Link::pair().unwrap();
+        let reason = "x".repeat(MAX_PACKET);
+        let e = a.send(&Report::Failed { reason }, &[]).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::InvalidInput);
+    }
+}

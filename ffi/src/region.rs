@@ -1,0 +1,176 @@
+//! Shared memory: a sealed memfd that its maker may write and everybody else may only read.
+//!
+//! The maker maps the memfd for writing and then seals it: no other mapping can be made writable
+//! and its size cannot change (`fcntl(2)`, `F_SEAL_FUTURE_WRITE`). So a reader can never be hit by
+//! `SIGBUS`, and never by a second writer.
+#![allow(unsafe_code)]
+
+use crate::ring::Words;
+use crate::sync::AtomicU64;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+const SEALS: SealFlags =
+    SealFlags::FUTURE_WRITE.union(SealFlags::GROW).union(SealFlags::SHRINK).union(SealFlags::SEAL);
+
+/// Largest region that is mapped, in bytes.
+pub const MAX_REGION: u64 = 8 << 30;
+
+/// Makes an unsealed memfd of at least `words` zero words, for a process that will
+/// [`Region::adopt`] it.
+///
+/// # Errors
+/// When the kernel has no memory or no descriptors.
+pub fn blank(name: &str, words: usize) -> io::Result<OwnedFd> {
+    let bytes = (words * 8).next_multiple_of(4096);
+    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&fd, bytes as u64)?;
+    Ok(fd)
+}
+
+/// Whether the memfd has its one writer and a fixed size.
+///
+/// # Errors
+/// When the descriptor is no memfd.
+pub fn is_sealed(fd: impl AsFd) -> io::Result<bool> {
+    Ok(fcntl_get_seals(fd)?.contains(SEALS))
+}
+
+fn size_of(fd: &OwnedFd) -> io::Result<usize> {
+    let size = fstat(fd)?.st_size.cast_unsigned();
+    usize::try_from(size)
+        .ok()
+        .filter(|b| *b >= 8 && size <= MAX_REGION)
+        .ok_or_else(|| invalid("the shared memory has no sensible size"))
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// A mapping of a whole memfd.
+#[derive(Debug)]
+pub struct Region {
+    fd: OwnedFd,
+    start: NonNull<AtomicU64>,
+    words: usize,
+}
+
+// SAFETY: the mapping lives as long as the value, and its words are only used as atomics.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Makes a region of at least `words` zero words, writable through this value alone.
+    ///
+    /// # Errors
+    /// When the kernel has no memory, no descriptors or no memfd seals (before Linux 5.1).
+    pub fn create(name: &str, words: usize) -> io::Result<Self> {
+        Self::adopt(blank(name, words)?)
+    }
+
+    /// Maps the memfd that [`blank`] made for writing, and seals it. From now on only this value
+    /// can write it.
+    ///
+    /// # Errors
+    /// When it is sealed already, or the kernel refuses.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let bytes = size_of(&fd)?;
+        let region = Self::map(fd, bytes, ProtFlags::READ | ProtFlags::WRITE)?;
+        fcntl_add_seals(&region.fd, SEALS)?;
+        Ok(region)
+    }
+
+    /// Maps a region that another process made, for reading.
+    ///
+    /// # Errors
+    /// `InvalidData` if it is not sealed as [`Region::create`] does, or its size is beyond reason;
+    /// else what the kernel says.
+    pub fn open(fd: OwnedFd) -> io::Result<Self> {
+        if !is_sealed(&fd)? {
+            return Err(invalid("the shared memory is not sealed by its writer"));
+        }
+        let bytes = size_of(&fd)?;
+        Self::map(fd, bytes, ProtFlags::READ)
+    }
+
+    fn map(fd: OwnedFd, bytes: usize, prot: ProtFlags) -> io::Result<Self> {
+        // SAFETY: a fresh shared mapping, placed by the kernel where nothing is.
+        let start = unsafe { mmap(std::ptr::null_mut(), bytes, prot, MapFlags::SHARED, &fd, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { fd, start, words: bytes / 8 })
+    }
+
+    /// Another descriptor of the memfd, to be sent to a reader.
+    ///
+    /// # Errors
+    /// When the process is out of file descriptors.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+}
+
+impl AsFd for Region {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Words for Region {
+    fn words(&self) -> &[AtomicU64] {
+        // SAFETY: `map` made a mapping of this many words, page-aligned, that lives as long as
+        // `self`; its size is sealed, so every page stays there; other processes change the words,
+        // which atomics allow. The words of a read-only mapping are never stored to, since writers
+        // are made from the regions of `create` alone.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping that `map` made; no reference to it outlives `self`.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.words * 8) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Geometry, RingReader, RingWriter};
+    use crate::sync::Ordering;
+    use crate::unit::UnitMeta;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_reader_sees_what_the_writer_writes_and_nobody_else_can_write() {
+        let geometry = Geometry { slots: 8, bytes: 4096 };
+        let region = Arc::new(Region::create("test", geometry.words()).unwrap());
+        let mut writer = RingWriter::create(Arc::clone(&region), geometry);
+        let fd = region.share().unwrap();
+        assert!(rustix::io::write(&fd, b"x").is_err(), "write(2) on a sealed memfd");
+        let other = Arc::new(Region::open(fd).unwrap());
+        let reader = RingReader::attach(other).unwrap();
+        writer.publish(&UnitMeta::default(), &[], &[b"across"]).unwrap();
+        let mut out = Vec::new();
+        reader.copy(&reader.view(0).unwrap(), 0, 6, &mut out).unwrap();
+        assert_eq!(out, b"across");
+    }
+
+    #[test]
+    fn a_memfd_that_could_shrink_is_refused() {
+        let fd = rustix::fs::memfd_create("open", MemfdFlags::ALLOW_SEALING).unwrap();
+        ftruncate(&fd, 4096).unwrap();
+        assert_eq!(Region::open(fd).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn fresh_memory_is_zero() {
+        let region = Region::create("zero", 600).unwrap();
+        assert!(region.words().len() >= 600);
+        assert!(region.words().iter().all(|w| w.load(Ordering::Relaxed) == 0));
+    }
+}

@@ -1,0 +1,185 @@
+//! What the planes tell each other through their memories, besides units: one cell each.
+//!
+//! `engine.mem` holds an [`EngineState`], `control.mem` a [`ControlState`], both as JSON.
+
+use crate::auth::Users;
+use crate::cell::{CellPlace, CellReader, CellWriter};
+use crate::ring::Words;
+use crate::unit::Codec;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::sync::Arc;
+
+/// The cell of a plane's memory.
+pub const STATE_CELL: CellPlace = CellPlace { at: 8, bytes: 128 * 1024 };
+
+/// Words of a plane's memory.
+pub const PLANE_WORDS: usize = STATE_CELL.end();
+
+/// Everything about the engine that others may see.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineState {
+    /// Process id.
+    pub pid: u32,
+    /// UTC milliseconds since 1970 at which this incarnation started.
+    pub started_ms: i64,
+    /// The active camera, from 1; 0 if there is none.
+    pub main_camera: u32,
+    /// Cameras in order of their numbers.
+    pub cameras: Vec<CameraState>,
+    /// Streams.
+    pub streams: Vec<StreamState>,
+    /// RTSP sessions that play or record now.
+    pub sessions: u32,
+}
+
+/// A camera.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CameraState {
+    /// Number from 1.
+    pub id: u32,
+    /// Name that a person knows it by.
+    pub name: String,
+    /// The SPEC that it was configured with.
+    pub source: String,
+    /// Whether it delivers.
+    pub connected: bool,
+    /// Why it does not; empty if it does.
+    pub error: String,
+    /// What the driver really gives, e.g. `NV12 1280x720 30 fps`.
+    pub format: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Pictures per second as negotiated.
+    pub fps: f64,
+    /// Frames that came since it was opened.
+    pub frames: u64,
+    /// Frames that the driver says it lost.
+    pub lost: u64,
+}
+
+/// A stream: one ring.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StreamState {
+    /// `cam1/main`, `cam1/sub`, `cam1/mjpeg`.
+    pub name: String,
+    /// Camera number.
+    pub camera: u32,
+    /// Coding.
+    pub codec: Codec,
+    /// Whether it runs: a stream that nobody reads may rest.
+    pub running: bool,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Pictures per second, measured.
+    pub fps: f64,
+    /// Bits per second, measured.
+    pub bitrate: u64,
+    /// Units published.
+    pub units: u64,
+    /// Key frames published.
+    pub keys: u64,
+    /// Bytes published.
+    pub bytes: u64,
+    /// Readers now, of all protocols.
+    pub readers: u32,
+    /// Bytes of raw pictures that were copied or converted by the processor.
+    pub copied_pixel_bytes: u64,
+    /// The way of a frame in words, e.g. `test I420 -> openh264 -> ring`.
+    pub pipeline: String,
+    /// The last encoder fault; empty if there is none.
+    pub error: String,
+}
+
+/// A client of a stream.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientState {
+    /// RTSP session identifier, shortened: the whole one would let others end it.
+    pub id: String,
+    /// Address and port.
+    pub address: String,
+    /// User, empty without a login.
+    pub user: String,
+    /// Path that was asked for, without its query.
+    pub path: String,
+    /// `tcp`, `udp`, `multicast`, `http`, `tls`.
+    pub transport: String,
+    /// Product name of the client.
+    pub agent: String,
+    /// `playing`, `paused`, `recording`.
+    pub state: String,
+    /// UTC milliseconds since 1970 of its PLAY or RECORD.
+    pub since_ms: i64,
+    /// Units sent whole.
+    pub units: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Bytes sent, of RTP with headers.
+    pub bytes: u64,
+    /// Units that it lost because it was slow.
+    pub skipped: u64,
+    /// Groups that these units belong to.
+    pub skipped_groups: u64,
+    /// Packets lost, as its last RTCP report says.
+    pub reported_lost: i64,
+    /// Interarrival jitter in microseconds, as its last RTCP report says.
+    pub jitter_us: u64,
+    /// Round trip time in microseconds by RTCP; 0 if unknown.
+    pub round_trip_us: u64,
+}
+
+/// What control wants of the engine.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ControlState {
+    /// Who may do what.
+    pub users: Users,
+}
+
+/// Writes a plane's state.
+#[derive(Debug)]
+pub struct StateWriter<M: Words>(CellWriter<M>);
+
+impl<M: Words> StateWriter<M> {
+    /// In a plane's own memory.
+    pub fn new(memory: Arc<M>) -> Self {
+        Self(CellWriter::create(memory, STATE_CELL))
+    }
+
+    /// Publishes a state. `false` if it is too long for the cell, and nothing changed.
+    pub fn set<T: Serialize>(&mut self, state: &T) -> bool {
+        serde_json::to_vec(state).is_ok_and(|bytes| self.0.set(&bytes).is_ok())
+    }
+}
+
+/// Reads the other plane's state.
+#[derive(Debug)]
+pub struct StateReader<M: Words> {
+    cell: CellReader<M>,
+    seen: u64,
+}
+
+impl<M: Words> StateReader<M> {
+    /// In the other plane's memory; `None` if that is too small.
+    pub fn attach(memory: Arc<M>) -> Option<Self> {
+        Some(Self { cell: CellReader::attach(memory, STATE_CELL)?, seen: 0 })
+    }
+
+    /// The newest state.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        let (_, bytes) = self.cell.read()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// The newest state, if it is another one than at the last call that returned one.
+    pub fn read_new<T: DeserializeOwned>(&mut self) -> Option<T> {
+        if self.cell.version() == self.seen {
+            return None;
+        }
+        let (version, bytes) = self.cell.read()?;
+        self.seen = version;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
