@@ -8,4 +8,6 @@ pub mod camera;
 pub mod encode;
 pub mod frame;
 pub mod picture;
+pub mod publish;
+pub mod rtp;
 pub mod sys;
