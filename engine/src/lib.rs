@@ -7,7 +7,12 @@
 pub mod camera;
 pub mod encode;
 pub mod frame;
+pub mod ingest;
 pub mod picture;
 pub mod publish;
 pub mod rtp;
+pub mod rtsp;
+pub mod sdp;
+pub mod switchboard;
+pub mod users;
 pub mod sys;
