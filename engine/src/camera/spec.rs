@@ -282,8 +282,8 @@ fn parse_size(value: &str, least: Size) -> Result<Size, String> {
     let size = Size { width: number(width)?, height: number(height)? };
     let sound = (least.width..=MAX_SIDE).contains(&size.width)
         && (least.height..=MAX_SIDE).contains(&size.height)
-        && size.width % 2 == 0
-        && size.height % 2 == 0;
+        && size.width.is_multiple_of(2)
+        && size.height.is_multiple_of(2);
     if sound { Ok(size) } else { Err(refuse()) }
 }
 

@@ -1,6 +1,7 @@
 //! Encoders: a raw picture in, an access unit out.
 
 pub mod openh264;
+pub mod sei;
 
 use crate::camera::CodedUnit;
 use crate::frame::Frame;

@@ -247,7 +247,7 @@ mod tests {
                 [(PixelFormat::Rgb24, [0, 1, 2]), (PixelFormat::Bgr24, [2, 1, 0])]
             {
                 let mut frame = frame(format, 5, 3, 1);
-                let bytes = vec![order.map(|c: usize| rgb[c]); 17].concat();
+                let bytes = [order.map(|c: usize| rgb[c]); 17].concat();
                 frame.planes[0].stride = 15;
                 frame.memory = Arc::new(bytes);
                 let mut out = Picture::default();

@@ -93,7 +93,7 @@ impl Encoder {
     /// When the size or another setting is out of openh264's range, or memory is short.
     pub fn new(settings: Settings) -> Result<Self, String> {
         let Settings { width, height, .. } = settings;
-        let sound = |n: usize| n >= 16 && n <= 8192 && n.is_multiple_of(2);
+        let sound = |n: usize| (16..=8192).contains(&n) && n.is_multiple_of(2);
         if !sound(width) || !sound(height) {
             return Err(format!(
                 "openh264 cannot encode {width}x{height}: sides must be even, from 16 to 8192"
