@@ -257,7 +257,7 @@ impl Painter {
         let rows = height - top;
         self.fill(bytes, 0, top, width, rows, [24, 128, 128]);
         let step = number.wrapping_add(splitmix(self.spec.seed)) % 128;
-        let x = usize::try_from(step).unwrap_or(0) * (width - rows) / 127 & !1;
+        let x = (usize::try_from(step).unwrap_or(0) * (width - rows) / 127) & !1;
         self.fill(bytes, x, top, rows & !1, rows, [210, 90, 180]);
     }
 

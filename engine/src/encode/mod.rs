@@ -1,5 +1,6 @@
 //! Encoders: a raw picture in, an access unit out.
 
+pub mod jpeg;
 pub mod openh264;
 pub mod sei;
 

@@ -45,12 +45,6 @@ impl OpenH264 {
         check(rate)?;
         Ok(Self { rate, tuning, encoder: None, converter: Converter::default() })
     }
-
-    fn settings(&self, width: usize, height: usize) -> Settings {
-        let Tuning { slices, threads, skip, screen } = self.tuning;
-        let Rate { bitrate, fps, gop } = self.rate;
-        Settings { width, height, bitrate, fps, gop, threads, slices, skip, screen }
-    }
 }
 
 fn check(rate: Rate) -> Result<(), EncodeError> {
@@ -70,13 +64,18 @@ impl Encoder for OpenH264 {
         key: bool,
         out: &mut CodedUnit,
     ) -> Result<bool, EncodeError> {
-        let (width, height) = (frame.width & !1, frame.height & !1);
-        let settings = self.settings(width, height);
+        let Tuning { slices, threads, skip, screen } = self.tuning;
+        let Rate { bitrate, fps, gop } = self.rate;
+        let view = self.converter.view(frame).map_err(EncodeError)?.even();
+        let (width, height) = (view.width(), view.height());
         let encoder = match &mut self.encoder {
             Some(e) if (e.settings().width, e.settings().height) == (width, height) => e,
-            slot => slot.insert(sys::Encoder::new(settings).map_err(EncodeError)?),
+            slot => {
+                let settings =
+                    Settings { width, height, bitrate, fps, gop, threads, slices, skip, screen };
+                slot.insert(sys::Encoder::new(settings).map_err(EncodeError)?)
+            }
         };
-        let view = self.converter.view(frame).map_err(EncodeError)?.even();
         out.bytes.clear();
         out.nals.clear();
         let CodedUnit { bytes, nals, .. } = out;

@@ -1,5 +1,6 @@
 //! Every raw layout to I420 (BT.601, limited range), in plain loops that LLVM vectorises.
 
+use super::decode::JpegDecoder;
 use super::{Picture, View};
 use crate::frame::{Frame, PixelFormat};
 
@@ -7,17 +8,25 @@ use crate::frame::{Frame, PixelFormat};
 #[derive(Debug, Default)]
 pub struct Converter {
     picture: Picture,
+    jpeg: JpegDecoder,
     copied: u64,
 }
 
 impl Converter {
-    /// The frame as I420: in place if it is, else converted into a buffer of ours.
+    /// The frame as I420: in place if it is, else converted into a buffer of ours. A JPEG is
+    /// decoded; its view has the size that is in the JPEG.
     ///
     /// # Errors
-    /// When the frame's memory is shorter than its size says, or the layout is a coded one.
+    /// When the frame's memory is shorter than its size says, or it is no JPEG where it should be.
     pub fn view<'a>(&'a mut self, frame: &'a Frame) -> Result<View<'a>, String> {
         if frame.format == PixelFormat::I420 {
             return View::of_frame(frame).ok_or_else(|| too_short(frame));
+        }
+        if frame.format == PixelFormat::Mjpeg {
+            let jpeg = frame.memory.bytes().get(..frame.used).ok_or_else(|| too_short(frame))?;
+            let view = self.jpeg.decode(jpeg)?;
+            self.copied += (view.width() * view.height() * 3 / 2) as u64;
+            return Ok(view);
         }
         to_i420(frame, &mut self.picture)?;
         self.copied += self.picture.bytes().len() as u64;
@@ -86,6 +95,37 @@ fn from_semi_planar(frame: &Frame, out: &mut Picture, v_first: bool) {
         for ((a, b), pair) in a.iter_mut().zip(b).zip(from.chunks_exact(2)) {
             (*a, *b) = (pair[0], pair[1]);
         }
+    }
+}
+
+/// Takes a YUYV or UYVY frame apart into planes of 4:2:2 without padding.
+///
+/// # Errors
+/// When the frame has another layout or its memory is shorter than its size says.
+pub fn split_422(frame: &Frame, planes: &mut [Vec<u8>; 3]) -> Result<(), String> {
+    let (width, half) = (frame.width, frame.width.div_ceil(2));
+    if frame.width == 0 || frame.rows(0).next().is_none() {
+        return Err(too_short(frame));
+    }
+    let [y, u, v] = planes;
+    y.resize(width * frame.height, 0);
+    u.resize(half * frame.height, 0);
+    v.resize(half * frame.height, 0);
+    let chroma = u.chunks_exact_mut(half).zip(v.chunks_exact_mut(half));
+    for ((y, (u, v)), row) in y.chunks_exact_mut(width).zip(chroma).zip(frame.rows(0)) {
+        match frame.format {
+            PixelFormat::Yuyv => split_row_422::<0>(row, y, u, v),
+            PixelFormat::Uyvy => split_row_422::<1>(row, y, u, v),
+            other => return Err(format!("{other} is not a packed 4:2:2 layout")),
+        }
+    }
+    Ok(())
+}
+
+fn split_row_422<const LUMA: usize>(row: &[u8], y: &mut [u8], u: &mut [u8], v: &mut [u8]) {
+    pick_luma::<LUMA>(row, y);
+    for ((u, v), four) in u.iter_mut().zip(v).zip(row.as_chunks::<4>().0) {
+        (*u, *v) = (four[1 - LUMA], four[3 - LUMA]);
     }
 }
 

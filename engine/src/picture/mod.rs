@@ -1,6 +1,8 @@
 //! What the processor does to pixels: conversion, scaling. Each stage is named in the pipeline.
 
 pub mod convert;
+pub mod decode;
+pub mod range;
 pub mod scale;
 
 use crate::frame::{Frame, PixelFormat, Plane, packed_planes};

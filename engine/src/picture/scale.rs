@@ -102,7 +102,7 @@ impl PlaneScaler {
             }
             if from.width == width {
                 for (to, &sum) in to.iter_mut().zip(&self.sums) {
-                    *to = (u32::from(sum) + 128 >> 8) as u8;
+                    *to = ((u32::from(sum) + 128) >> 8) as u8;
                 }
                 continue;
             }
@@ -111,7 +111,7 @@ impl PlaneScaler {
                 let sums = &self.sums[first..first + weights.len()];
                 let sum: u32 =
                     sums.iter().zip(weights).map(|(&s, &w)| u32::from(s) * u32::from(w)).sum();
-                *to = (sum + (1 << 15) >> 16) as u8;
+                *to = ((sum + (1 << 15)) >> 16) as u8;
             }
         }
     }
@@ -123,7 +123,7 @@ fn halve(from: &PlaneView<'_>, to: &mut [u8], width: usize) {
         let (upper, lower) = (from.row(2 * y).as_chunks::<2>().0, from.row(2 * y + 1));
         for (to, (a, b)) in to.iter_mut().zip(upper.iter().zip(lower.as_chunks::<2>().0)) {
             let sum = u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]);
-            *to = (sum + 2 >> 2) as u8;
+            *to = ((sum + 2) >> 2) as u8;
         }
     }
 }

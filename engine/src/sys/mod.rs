@@ -3,3 +3,5 @@
 #![allow(unsafe_code)]
 
 pub mod openh264;
+
+pub mod jpeg;

@@ -315,3 +315,108 @@ fn scaled_bitrate(bitrate: u32, fps: f64) -> c_int {
     // `as` saturates.
     (scaled as c_int).max(1000)
 }
+
+/// A decoded picture in the decoder's own memory, valid until its next call.
+pub struct Decoded<'a> {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Y, U and V.
+    pub planes: [&'a [u8]; 3],
+    /// Bytes from one row to the next, of each plane.
+    pub strides: [usize; 3],
+}
+
+/// A decoder.
+pub struct Decoder {
+    raw: NonNull<h264::ISVCDecoder>,
+}
+
+// SAFETY: the decoder has no ties to the thread that made it; `&mut self` keeps calls apart.
+unsafe impl Send for Decoder {}
+
+impl Decoder {
+    /// `WelsCreateDecoder`, `Initialize`: with concealment by what the picture before showed.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new() -> Result<Self, String> {
+        let mut raw = null_mut();
+        // SAFETY: `raw` is where the constructor puts its result.
+        let code = unsafe { APILoader::WelsCreateDecoder(&raw mut raw) };
+        let raw = NonNull::new(raw).filter(|_| code == 0).ok_or("openh264 gives no decoder")?;
+        let decoder = Self { raw };
+        let mut level: c_int = h264::WELS_LOG_QUIET;
+        let level: *mut c_void = (&raw mut level).cast();
+        // The option takes an int.
+        call!(decoder, SetOption, h264::DECODER_OPTION_TRACE_LEVEL, level);
+        let params = h264::SDecodingParam {
+            uiTargetDqLayer: u8::MAX,
+            eEcActiveIdc: h264::ERROR_CON_SLICE_MV_COPY_CROSS_IDR_FREEZE_RES_CHANGE,
+            sVideoProperty: h264::SVideoProperty {
+                size: size_of::<h264::SVideoProperty>() as u32,
+                eVideoBsType: h264::VIDEO_BITSTREAM_AVC,
+            },
+            ..h264::SDecodingParam::default()
+        };
+        // `params` is read during the call only.
+        match call!(decoder, Initialize, &raw const params) {
+            0 => Ok(decoder),
+            code => Err(format!("openh264 refuses to decode (code {code})")),
+        }
+    }
+
+    /// `DecodeFrameNoDelay`: decodes one access unit with start codes. Gives the picture that is
+    /// due, if any (streams with B pictures are late), and what the library says of damage: 0 or
+    /// bits of `DECODING_STATE`.
+    ///
+    /// # Errors
+    /// When the unit is empty or above 2 GiB.
+    pub fn decode(&mut self, unit: &[u8]) -> Result<(Option<Decoded<'_>>, i32), String> {
+        let length = c_int::try_from(unit.len()).map_err(|e| e.to_string())?;
+        if length == 0 {
+            return Err("an empty access unit".into());
+        }
+        let mut planes = [null_mut::<u8>(); 3];
+        let mut info = h264::SBufferInfo::default();
+        // `unit` has `length` bytes and is copied; `planes` and `info` are written during the call.
+        let state = call!(
+            self,
+            DecodeFrameNoDelay,
+            unit.as_ptr(),
+            length,
+            planes.as_mut_ptr(),
+            &raw mut info
+        );
+        if info.iBufferStatus != 1 {
+            return Ok((None, state));
+        }
+        // SAFETY: the library has filled the union's only member.
+        let layout = unsafe { info.UsrData.sSystemBuffer };
+        let number = |n: c_int| usize::try_from(n).unwrap_or(0);
+        let (width, height) = (number(layout.iWidth), number(layout.iHeight));
+        let strides = [0, 1, 1].map(|i: usize| number(layout.iStride[i]));
+        let mut slices: [&[u8]; 3] = [&[]; 3];
+        for (i, slice) in slices.iter_mut().enumerate() {
+            let (row, rows) =
+                if i == 0 { (width, height) } else { (width.div_ceil(2), height.div_ceil(2)) };
+            if planes[i].is_null() || row == 0 || rows == 0 || strides[i] < row {
+                return Ok((None, state));
+            }
+            let length = strides[i] * (rows - 1) + row;
+            // SAFETY: the library's picture has `rows` rows of `row` samples, a stride apart, from
+            // this pointer on, and keeps them until its next call, which needs `&mut self`.
+            *slice = unsafe { std::slice::from_raw_parts(planes[i], length) };
+        }
+        Ok((Some(Decoded { width, height, planes: slices, strides }), state))
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        call!(self, Uninitialize);
+        // SAFETY: made by `WelsCreateDecoder`, destroyed once.
+        unsafe { APILoader::WelsDestroyDecoder(self.raw.as_ptr()) };
+    }
+}
