@@ -3,3 +3,6 @@
 #![allow(unsafe_code)]
 
 pub mod socket;
+pub mod openh264;
+
+pub mod jpeg;
