@@ -5,6 +5,7 @@
 //! bell. The writer never waits for any of them.
 
 use crate::camera::CodedUnit;
+use crate::encode::sei::{self, SeiNal};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::region::Region;
 use lensd_ffi::ring::{Geometry, Refused, RingReader, RingWriter};
@@ -66,6 +67,7 @@ pub struct Stream {
     key_wanted: AtomicBool,
     bells: Mutex<Vec<(u64, Bell)>>,
     camera_bell: Bell,
+    quality_wanted: AtomicU32,
     parameters: Mutex<Option<Arc<Parameters>>>,
     figures: Mutex<Figures>,
 }
@@ -128,10 +130,12 @@ impl Stream {
             key_wanted: AtomicBool::new(false),
             bells: Mutex::default(),
             camera_bell,
+            quality_wanted: AtomicU32::new(0),
             parameters: Mutex::default(),
             figures: Mutex::new(Figures { codec, ..Figures::default() }),
         });
-        let publisher = Publisher { stream: Arc::clone(&stream), writer, refused: 0 };
+        let publisher =
+            Publisher { stream: Arc::clone(&stream), writer, refused: 0, spans: Vec::new() };
         Ok((stream, publisher))
     }
 
@@ -154,6 +158,16 @@ impl Stream {
     /// Takes the wish for a key frame. For the camera's thread.
     pub fn take_key_wanted(&self) -> bool {
         self.key_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks for the next picture in another JPEG quality (1 to 100) than the stream's.
+    pub fn want_quality(&self, quality: u8) {
+        self.quality_wanted.store(quality.into(), Ordering::Release);
+    }
+
+    /// Takes that wish. For the camera's thread.
+    pub fn take_quality(&self) -> Option<u8> {
+        u8::try_from(self.quality_wanted.swap(0, Ordering::AcqRel)).ok().filter(|q| *q > 0)
     }
 
     /// Whether anybody reads it.
@@ -282,6 +296,8 @@ pub struct Publisher {
     stream: Arc<Stream>,
     writer: RingWriter<Region>,
     refused: u64,
+    /// Reused for units that get a SEI.
+    spans: Vec<NalSpan>,
 }
 
 impl Publisher {
@@ -290,12 +306,11 @@ impl Publisher {
         &self.stream
     }
 
-    /// Publishes a unit, with `prefix` (an SEI NAL unit with its start code, or nothing) put in at
-    /// byte `at` of it, and wakes the readers.
+    /// Publishes a unit, with a capture SEI put in where it belongs, and wakes the readers.
     ///
     /// # Errors
     /// When the ring refuses it; the readers then miss one unit and the next key frame mends that.
-    pub fn publish(&mut self, unit: &CodedUnit, insert: Option<&Insert>) -> Result<u64, Refused> {
+    pub fn publish(&mut self, unit: &CodedUnit, sei: Option<&SeiNal>) -> Result<u64, Refused> {
         let meta = UnitMeta {
             codec: unit.codec,
             key: unit.key,
@@ -305,15 +320,12 @@ impl Publisher {
             encoded: now(),
             frame: unit.number,
         };
-        let published = match insert {
+        let published = match sei {
             None => self.writer.publish(&meta, &unit.nals, &[&unit.bytes]),
-            Some(insert) => {
-                let (before, after) = unit.bytes.split_at(insert.at.min(unit.bytes.len()));
-                self.writer.publish(
-                    &meta,
-                    &insert.spans(&unit.nals),
-                    &[before, &insert.bytes, after],
-                )
+            Some(sei) => {
+                self.spans.clone_from(&unit.nals);
+                let parts = sei::insert(unit.codec, &unit.bytes, &mut self.spans, sei);
+                self.writer.publish(&meta, &self.spans, &parts)
             }
         };
         let seq = match published {
@@ -328,7 +340,7 @@ impl Publisher {
         if meta.key {
             self.note_parameters(unit);
         }
-        let extra = insert.map_or(0, |i| i.bytes.len());
+        let extra = sei.map_or(0, |s| s.bytes().len());
         let mut figures = self.stream.figures.lock();
         figures.codec = meta.codec;
         (figures.width, figures.height) = (meta.width, meta.height);
@@ -370,49 +382,6 @@ pub fn is_parameter_set(codec: Codec, nal: &[u8]) -> bool {
     }
 }
 
-/// A NAL unit that is put into an access unit on its way to the ring.
-#[derive(Debug, Clone, Default)]
-pub struct Insert {
-    /// The NAL unit with its start code of four bytes.
-    pub bytes: Vec<u8>,
-    /// Byte of the unit before which it is put.
-    pub at: usize,
-    /// Index that it gets among the NAL units.
-    pub index: usize,
-}
-
-impl Insert {
-    /// Puts a NAL unit first in its access unit, but behind an access unit delimiter (H.264
-    /// 7.4.1.2.3: nothing stands before that).
-    pub fn first(bytes: Vec<u8>, unit: &CodedUnit) -> Self {
-        let delimiter = unit.nals.first().filter(|n| {
-            unit.bytes.get(n.offset as usize).is_some_and(|b| match unit.codec {
-                Codec::H264 => b & 0x1f == 9,
-                Codec::H265 => b >> 1 & 0x3f == 35,
-                Codec::Jpeg => false,
-            })
-        });
-        match delimiter {
-            Some(n) => Self { bytes, at: (n.offset + n.len) as usize, index: 1 },
-            None => Self { bytes, at: 0, index: 0 },
-        }
-    }
-
-    fn spans(&self, nals: &[NalSpan]) -> Vec<NalSpan> {
-        let extra = u32::try_from(self.bytes.len()).unwrap_or(0);
-        let at = u32::try_from(self.at).unwrap_or(0);
-        let mut out = Vec::with_capacity(nals.len() + 1);
-        for (i, nal) in nals.iter().enumerate() {
-            if i == self.index {
-                out.push(NalSpan { offset: at + 4, len: extra.saturating_sub(4) });
-            }
-            let shift = if i >= self.index { extra } else { 0 };
-            out.push(NalSpan { offset: nal.offset + shift, len: nal.len });
-        }
-        out
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,27 +400,6 @@ mod tests {
     fn stream() -> (Arc<Stream>, Publisher) {
         let geometry = Geometry { slots: 16, bytes: 4096 };
         Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn an_insert_comes_first_but_behind_a_delimiter() {
-        for (nals, want) in [
-            (vec![&[0x65u8, 1][..]], vec![6, 5]),
-            (vec![&[0x09, 0x10][..], &[0x67, 1], &[0x65, 1]], vec![9, 6, 7, 5]),
-        ] {
-            let (stream, mut publisher) = stream();
-            let unit = unit(&nals);
-            let insert = Insert::first(vec![0, 0, 0, 1, 6, 77], &unit);
-            publisher.publish(&unit, Some(&insert)).unwrap();
-            let view = stream.ring().view(0).unwrap();
-            let (mut bytes, mut spans, mut again) = (Vec::new(), Vec::new(), Vec::new());
-            stream.ring().copy(&view, 0, view.len, &mut bytes).unwrap();
-            stream.ring().nals(&view, &mut spans).unwrap();
-            split_annex_b(&bytes, &mut again);
-            assert_eq!(spans, again);
-            let types: Vec<u8> = spans.iter().map(|s| bytes[s.offset as usize] & 31).collect();
-            assert_eq!(types, want);
-        }
     }
 
     #[test]

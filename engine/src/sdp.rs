@@ -95,12 +95,8 @@ pub struct Announced {
 pub fn parse_announce(body: &[u8]) -> Result<Announced, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the SDP is not text")?;
     let mut payload = None;
-    let mut out = Announced {
-        codec: Codec::H264,
-        payload_type: 0,
-        control: String::new(),
-        sets: Vec::new(),
-    };
+    let mut out =
+        Announced { codec: Codec::H264, payload_type: 0, control: String::new(), sets: Vec::new() };
     let mut known = false;
     for line in text.lines().take(512) {
         if let Some(media) = line.strip_prefix("m=") {
@@ -157,9 +153,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_is_refused() {
-        for sdp in ["", "m=audio 0 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
-            "m=video 0 RTP/AVP 98\r\na=rtpmap:98 VP8/90000\r\n", "m=video 0 RTP/AVP 96\r\n"]
-        {
+        for sdp in [
+            "",
+            "m=audio 0 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n",
+            "m=video 0 RTP/AVP 98\r\na=rtpmap:98 VP8/90000\r\n",
+            "m=video 0 RTP/AVP 96\r\n",
+        ] {
             assert!(parse_announce(sdp.as_bytes()).is_err(), "{sdp}");
         }
         assert!(parse_announce(&[0xff, 0xfe]).is_err());

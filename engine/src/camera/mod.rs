@@ -2,6 +2,8 @@
 
 pub mod marks;
 pub mod pattern;
+pub mod publisher;
+pub mod run;
 pub mod spec;
 
 use crate::frame::Frame;

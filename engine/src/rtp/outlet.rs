@@ -12,7 +12,6 @@ use lensd_ffi::bell::Bell;
 use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
 use lensd_ffi::time::{Nanos, Stamp};
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// Most units that are remembered for clients that lag.
@@ -92,7 +91,7 @@ impl Packed {
 /// What a client finds at its index.
 pub enum Found {
     /// The unit.
-    Unit(Rc<Packed>),
+    Unit(Arc<Packed>),
     /// It is not there yet.
     NotYet,
     /// It is gone: the client was too slow.
@@ -113,7 +112,7 @@ pub struct Outlet {
     packets: u32,
     octets: u32,
     last_capture: Nanos,
-    packed: VecDeque<(u64, Framing, Rc<Packed>)>,
+    packed: VecDeque<(u64, Framing, Arc<Packed>)>,
 }
 
 impl Outlet {
@@ -269,17 +268,17 @@ impl Outlet {
             self.packed.iter().find(|(i, f, _)| *i == index && *f == framing)
             && packed.is_sendable()
         {
-            return Found::Unit(Rc::clone(packed));
+            return Found::Unit(Arc::clone(packed));
         }
         let Some(packed) = self.entry(index).and_then(|e| self.pack(e, framing)) else {
             return Found::Gone;
         };
-        let packed = Rc::new(packed);
+        let packed = Arc::new(packed);
         self.packed.retain(|(i, f, _)| (*i, *f) != (index, framing));
         if self.packed.len() >= MAX_PACKED {
             self.packed.pop_front();
         }
-        self.packed.push_back((index, framing, Rc::clone(&packed)));
+        self.packed.push_back((index, framing, Arc::clone(&packed)));
         Found::Unit(packed)
     }
 

@@ -9,7 +9,7 @@ use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
 use mio::net::UdpSocket;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// How often a sender report is sent; with the loop's tick this stays under five seconds.
 const REPORT_EVERY: Nanos = Nanos::from_secs(4);
@@ -175,7 +175,8 @@ impl Receiver {
                         },
                     }
                 }
-                Delivery::Datagrams { rtp, .. } => match outlet.find(self.next, Framing::Datagrams) {
+                Delivery::Datagrams { rtp, .. } => match outlet.find(self.next, Framing::Datagrams)
+                {
                     Found::NotYet => return Ok(()),
                     Found::Gone => None,
                     Found::Unit(unit) => {
@@ -232,7 +233,7 @@ impl Receiver {
         }
     }
 
-    fn count(&mut self, unit: &Rc<Packed>) {
+    fn count(&mut self, unit: &Arc<Packed>) {
         self.next += 1;
         self.partly = 0;
         self.counts.units += 1;

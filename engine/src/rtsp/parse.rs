@@ -105,7 +105,10 @@ impl Parser {
 fn limits(rest: &[u8]) -> Result<(), ParseError> {
     let line = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
     if line > MAX_LINE {
-        return Err(ParseError { status: Status::URI_TOO_LONG, what: "the request line is too long" });
+        return Err(ParseError {
+            status: Status::URI_TOO_LONG,
+            what: "the request line is too long",
+        });
     }
     if rest.len() > MAX_HEAD {
         return bad("the headers are too long");
@@ -168,7 +171,8 @@ fn message(bytes: &[u8], end: usize) -> Result<Option<(Item, usize)>, ParseError
     else {
         return bad("the request line is not METHOD URI VERSION");
     };
-    if !method.bytes().all(|b| b.is_ascii_graphic()) || !uri.bytes().all(|b| b > b' ' && b != 0x7f) {
+    if !method.bytes().all(|b| b.is_ascii_graphic()) || !uri.bytes().all(|b| b > b' ' && b != 0x7f)
+    {
         return bad("the request line has control characters");
     }
     if !version.starts_with("RTSP/") && !version.starts_with("HTTP/1.") {

@@ -50,7 +50,8 @@ impl Path {
             Some(i) => (format!("{}{}", &rest[..i], &rest[i + TRACK.len()..]), true),
             None => (rest.to_owned(), false),
         };
-        let (path, query) = rest.split_once('?').map_or((rest.as_str(), None), |(p, q)| (p, Some(q)));
+        let (path, query) =
+            rest.split_once('?').map_or((rest.as_str(), None), |(p, q)| (p, Some(q)));
         let mut out = Self {
             name: decode(path.trim_matches('/')),
             track,
@@ -113,9 +114,10 @@ mod tests {
 
     #[test]
     fn the_query_is_understood_wherever_the_track_stands() {
-        for uri in ["rtsp://h/s?udp&token=a%2Fb&join=gop&ext=ntp-64&x=1/trackID=0",
-            "rtsp://h/s?udp&token=a%2Fb&join=gop&ext=ntp-64"]
-        {
+        for uri in [
+            "rtsp://h/s?udp&token=a%2Fb&join=gop&ext=ntp-64&x=1/trackID=0",
+            "rtsp://h/s?udp&token=a%2Fb&join=gop&ext=ntp-64",
+        ] {
             let path = Path::parse(uri);
             assert_eq!(path.only, Some(Lower::Udp));
             assert_eq!(path.token.as_deref(), Some("a/b"));

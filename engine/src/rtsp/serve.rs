@@ -109,11 +109,7 @@ impl Server {
         };
         let bell = Arc::clone(&world.bell);
         let mut world = world;
-        registry.register(
-            &mut SourceFd(&bell.as_fd().as_raw_fd()),
-            BELL,
-            Interest::READABLE,
-        )?;
+        registry.register(&mut SourceFd(&bell.as_fd().as_raw_fd()), BELL, Interest::READABLE)?;
         registry.register(
             &mut SourceFd(&change.as_fd().as_raw_fd()),
             CHANGE,
@@ -323,7 +319,9 @@ impl Server {
                         return self.close(token);
                     }
                 }
-                Some(Output::Tunnel { cookie, get, rest }) => self.tunnel(token, cookie, get, &rest),
+                Some(Output::Tunnel { cookie, get, rest }) => {
+                    self.tunnel(token, cookie, get, &rest)
+                }
             }
         }
     }
@@ -376,7 +374,13 @@ impl Server {
             post.outlet.advance();
             for &token in &post.members {
                 let Some(client) = self.clients.get_mut(token) else { continue };
-                let sent = pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.segment_ok, stamp);
+                let sent = pump_one(
+                    client,
+                    &mut post.outlet,
+                    &self.world.udp,
+                    &mut self.world.segment_ok,
+                    stamp,
+                );
                 if sent.is_err() {
                     over.push(token);
                 }
@@ -403,7 +407,8 @@ impl Server {
         let Some(client) = self.clients.get_mut(token) else { return };
         let Some(key) = &client.holding.key else { return };
         let Some(post) = self.world.posts.get_mut(key) else { return };
-        let sent = pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.segment_ok, stamp);
+        let sent =
+            pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.segment_ok, stamp);
         if sent.is_err() {
             self.close(token);
         }
@@ -485,7 +490,9 @@ impl Server {
             }
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
-                && receiver.report(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp, stamp).is_err()
+                && receiver
+                    .report(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp, stamp)
+                    .is_err()
             {
                 over.push(token);
             }

@@ -142,7 +142,8 @@ mod tests {
     fn what_players_send() {
         let ffmpeg = parse("RTP/AVP/UDP;unicast;client_port=21650-21651");
         assert_eq!(ffmpeg[0].client_port, Some((21650, 21651)));
-        let gst = parse("RTP/AVP/UDP;unicast;client_port=5000-5001,RTP/AVP/TCP;unicast;interleaved=0-1");
+        let gst =
+            parse("RTP/AVP/UDP;unicast;client_port=5000-5001,RTP/AVP/TCP;unicast;interleaved=0-1");
         assert_eq!((gst[0].lower, gst[1].lower), (Lower::Udp, Lower::Tcp));
         assert_eq!(gst[1].interleaved, Some((0, 1)));
         let recording = parse("RTP/AVP/TCP;unicast;interleaved=0-1;mode=record");

@@ -182,7 +182,9 @@ impl World {
             let stream = self.switchboard.resolve(&path.name).ok_or(Status::NOT_FOUND)?;
             let bell = self.ringer().ok_or(Status::UNAVAILABLE)?;
             let random = (self.random)().to_be_bytes();
-            let word = |i: usize| u32::from_be_bytes([random[i], random[i + 1], random[i + 2], random[i + 3]]);
+            let word = |i: usize| {
+                u32::from_be_bytes([random[i], random[i + 1], random[i + 2], random[i + 3]])
+            };
             let shape = Shape {
                 packet_size: self.options.packet_size,
                 ssrc: word(0),
@@ -210,7 +212,8 @@ impl World {
         if post.group.is_none() {
             let first = u32::from(self.options.multicast_group);
             let address = Ipv4Addr::from(first + u32::from(self.groups));
-            let socket = udp::multicast_sender(local, ttl).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
+            let socket =
+                udp::multicast_sender(local, ttl).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
             self.groups = self.groups.wrapping_add(1);
             let to = |port| SocketAddr::new(IpAddr::V4(address), port);
             let delivery =
@@ -453,7 +456,8 @@ impl House for Call<'_> {
         }
         let Some(receiver) = &mut self.holding.receiver else { return };
         let rtcp = matches!(receiver.delivery, Delivery::Stream { rtcp, .. } if rtcp == channel);
-        if rtcp && let Some(post) = self.holding.key.as_ref().and_then(|k| self.world.posts.get(k)) {
+        if rtcp && let Some(post) = self.holding.key.as_ref().and_then(|k| self.world.posts.get(k))
+        {
             receiver.heard(payload, post.outlet.ssrc(), self.now.utc);
         }
     }

@@ -2,7 +2,7 @@
 //! per call, named as its manual names it.
 #![allow(unsafe_code)]
 
-pub mod socket;
 pub mod openh264;
+pub mod socket;
 
 pub mod jpeg;

@@ -57,6 +57,8 @@ pub struct Gather {
 // SAFETY: the pointers lead into memory that the value owns (or shares by an `Arc`), and are only
 // read, by the kernel.
 unsafe impl Send for Gather {}
+// SAFETY: as above; no method changes anything.
+unsafe impl Sync for Gather {}
 
 impl Gather {
     /// Makes a stream message of `parts`. `None` if a part lies outside the headers or the unit of

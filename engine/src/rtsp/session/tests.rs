@@ -150,7 +150,14 @@ fn each_mistake_has_its_status() {
         (454, vec![("PLAY rtsp://h/s", SESSION)]),
         (454, vec![("TEARDOWN rtsp://h/s", "")]),
         (459, vec![("SETUP rtsp://h/s", TCP), ("SETUP rtsp://h/t", TCP)]),
-        (455, vec![("SETUP rtsp://h/s", TCP), ("PLAY rtsp://h/s", SESSION), ("SETUP rtsp://h/s", TCP)]),
+        (
+            455,
+            vec![
+                ("SETUP rtsp://h/s", TCP),
+                ("PLAY rtsp://h/s", SESSION),
+                ("SETUP rtsp://h/s", TCP),
+            ],
+        ),
         (415, vec![("ANNOUNCE rtsp://h/p", "")]),
         (415, vec![("ANNOUNCE rtsp://h/p", "Content-Type: application/sdp\r\n")]),
         (501, vec![("REDIRECT rtsp://h/s", "")]),
