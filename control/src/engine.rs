@@ -36,6 +36,9 @@ pub struct ConnKey {
     pub generation: u64,
 }
 
+/// A picture by the ring that it is in, counted over all rings of its stream, and its number there.
+pub(crate) type Place = (u64, u64);
+
 /// How a question ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
@@ -454,9 +457,9 @@ impl Engine {
     pub(crate) fn newest_part(
         &mut self,
         stream: &str,
-        seen: Option<(u64, u64)>,
+        seen: Option<Place>,
         now: Nanos,
-    ) -> Option<((u64, u64), Arc<Vec<u8>>)> {
+    ) -> Option<(Place, Arc<Vec<u8>>)> {
         let feed = self.feeds.get_mut(stream)?;
         let reader = feed.reader.as_ref()?;
         let newest = reader.head().checked_sub(1)?;

@@ -40,7 +40,7 @@ pub struct Rate {
     /// Events that are left in this one.
     pub remaining: u32,
     /// Seconds to the next period, at least 1.
-    pub reset: u64,
+    pub reset: u32,
     /// Whether the event is within the limit.
     pub within: bool,
 }
@@ -69,7 +69,7 @@ impl Limiter {
         Rate {
             limit: self.limit,
             remaining: self.limit.saturating_sub(count),
-            reset: left.0.div_ceil(1_000_000_000).max(1),
+            reset: u32::try_from(left.0.div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1),
             within: count < self.limit,
         }
     }

@@ -16,15 +16,15 @@ pub struct Fault {
     /// One of the codes of SURFACE section 3.
     pub code: Cow<'static, str>,
     /// Short text.
-    pub error: Cow<'static, str>,
+    pub error: &'static str,
     /// What is wrong and what to do.
     pub message: String,
     /// The setting or parameter that is meant.
-    pub key: Option<String>,
+    pub key: Option<Box<str>>,
     /// How much is allowed in which period.
     pub limit: Option<(u32, &'static str)>,
     /// Seconds after which to try again.
-    pub retry_after: Option<u64>,
+    pub retry_after: Option<u32>,
 }
 
 impl Fault {
@@ -38,7 +38,7 @@ impl Fault {
         Self {
             status,
             code: code.into(),
-            error: error.into(),
+            error,
             message: message.into(),
             key: None,
             limit: None,
@@ -54,7 +54,7 @@ impl Fault {
     /// 422 for a value that is of the wrong type or out of its range.
     pub fn invalid_value(key: &str, message: impl Into<String>) -> Self {
         let fault = Self::new(422, "INVALID_VALUE", "Invalid value", message);
-        Self { key: Some(key.to_owned()), ..fault }
+        Self { key: Some(key.into()), ..fault }
     }
 
     /// 503 for a camera that delivers nothing.

@@ -71,6 +71,8 @@ pub struct Session {
     /// End of the present state's patience.
     deadline: Option<Nanos>,
     stalled: Option<Nanos>,
+    /// When the present request was waited for.
+    since: Nanos,
     ended: bool,
 }
 
@@ -89,6 +91,7 @@ impl Session {
             expects: false,
             deadline: Some(at.mono.plus(HEAD_TIME)),
             stalled: None,
+            since: at.mono,
             ended: false,
         }
     }
@@ -301,9 +304,11 @@ impl Session {
         }
     }
 
-    /// Whether a connection is at rest between two requests.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty()
+    /// Since when nothing is asked and nothing is being answered.
+    pub fn rests_since(&self) -> Option<Nanos> {
+        let rests =
+            matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty();
+        rests.then_some(self.since)
     }
 
     /// Whether everything is sent and nothing more is to be done.
@@ -390,6 +395,7 @@ impl Session {
         let again = matches!(self.tail, Tail::Keep { .. });
         self.state = if again { State::Head } else { State::Closing };
         self.head_only = false;
+        self.since = at.mono;
         let time = if self.input.is_empty() { IDLE_TIME } else { HEAD_TIME };
         self.deadline = again.then(|| at.mono.plus(time));
         if self.input.is_empty() {
@@ -556,7 +562,7 @@ mod tests {
         session.answer(ok("second"), AT);
         let out = drain(&mut session);
         assert!(out.find("first").unwrap() < out.find("second").unwrap());
-        assert!(session.is_idle());
+        assert!(session.rests_since().is_some());
     }
 
     #[test]
@@ -625,7 +631,7 @@ mod tests {
         idle.answer(ok(""), AT);
         drain(&mut idle);
         idle.handle_timeout(later(59));
-        assert!(idle.is_idle());
+        assert!(idle.rests_since().is_some());
         idle.handle_timeout(later(61));
         assert!(idle.is_done());
 

@@ -18,6 +18,9 @@ const MAX_REFUSED: usize = 32;
 const TURN: usize = 16;
 /// When a process is out of file descriptors, this long until the next try.
 const ACCEPT_AGAIN: Nanos = Nanos::from_millis(100);
+/// Who has asked nothing for this long may lose his place when all are taken. Shorter would hit
+/// those whose first request is on its way.
+const REST: Nanos = Nanos::from_secs(1);
 const SCRATCH: usize = 16 * 1024;
 
 /// The server.
@@ -103,7 +106,7 @@ impl Serve {
                 }
             };
             if self.open >= self.max {
-                self.drop_idle(desk, at);
+                self.drop_resting(desk, at);
             }
             if self.open >= self.max + MAX_REFUSED {
                 continue;
@@ -133,11 +136,13 @@ impl Serve {
         }
     }
 
-    /// Room for somebody who wants something, at the cost of one who rests between two requests.
-    fn drop_idle(&mut self, desk: &mut Desk, at: At) {
-        let resting = self.conns.iter().flatten().filter(|c| c.session.is_idle());
-        let longest = resting.min_by_key(|c| c.session.deadline()).map(|c| c.key.index);
-        if let Some(index) = longest {
+    /// Room for somebody who wants something, at the cost of one who asks nothing.
+    fn drop_resting(&mut self, desk: &mut Desk, at: At) {
+        let resting = self.conns.iter().flatten().filter_map(|conn| {
+            let since = conn.session.rests_since().filter(|s| at.mono.since(*s) >= REST)?;
+            Some((since, conn.key.index))
+        });
+        if let Some((_, index)) = resting.min() {
             self.remove(index, desk, at);
         }
     }
