@@ -51,7 +51,8 @@ impl Config {
         if let Ok(port) = port.parse() {
             return Ok(SocketAddr::new(DEFAULT_HTTP.ip(), port));
         }
-        text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
+        let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
             format!("http address {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080")
         })
     }

@@ -17,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use crate::engine::ConnKey;
+pub(crate) use crate::engine::ConnKey;
 
 /// Makes the response to a request whose question has ended.
 pub(crate) type Finish = fn(&mut Desk, &Ask, &Outcome, At) -> Response;
@@ -89,6 +89,7 @@ impl Desk {
 
     /// Once a second: what others changed in files.
     pub(crate) fn look_around(&mut self) {
+        self.ports.clear();
         match self.users_file.read_new() {
             None => {}
             Some(Err(why)) => tracing::warn!("{why}; the users stay as they are"),
@@ -104,9 +105,9 @@ impl Desk {
         }
     }
 
-    /// Ports by name, ours included.
+    /// Ports by name, ours included; read at most once a second.
     pub(crate) fn ports(&mut self) -> &BTreeMap<String, u16> {
-        if !self.ports.contains_key("rtsp") {
+        if self.ports.is_empty() {
             let path: PathBuf = self.config.data.join("run/ports.json");
             let read = std::fs::read(path).ok();
             // One left over from an earlier run does not name our port.
@@ -117,11 +118,6 @@ impl Desk {
             self.ports.insert("http".to_owned(), self.port);
         }
         &self.ports
-    }
-
-    /// The ports may be others: the engine has started again.
-    pub(crate) fn forget_ports(&mut self) {
-        self.ports.clear();
     }
 
     /// Seconds since the start.

@@ -29,11 +29,11 @@ const RING_TIME: Nanos = Nanos::from_secs(5);
 
 /// Names a connection for as long as that lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnKey {
+pub(crate) struct ConnKey {
     /// Place in the table of connections.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Tells successive connections in one place apart.
-    pub generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// A picture by the ring that it is in, counted over all rings of its stream, and its number there.
@@ -85,6 +85,8 @@ struct Feed {
     /// The question for the ring, while it is open.
     asked: Option<u64>,
     viewers: usize,
+    /// Whether the last question for the ring was refused, so that it is logged once.
+    refused: bool,
     /// The newest picture as a part of a multipart body, made once for all viewers.
     part: Option<(u64, Arc<Vec<u8>>)>,
 }
@@ -343,8 +345,13 @@ impl Engine {
                 feed.subscribed = true;
                 feed.epoch += 1;
                 feed.part = None;
+                feed.refused = false;
             }
-            Err(e) => tracing::warn!(stream, "cannot open the ring: {e}"),
+            Err(e) if feed.refused => tracing::debug!(stream, "still no ring: {e}"),
+            Err(e) => {
+                feed.refused = true;
+                tracing::warn!(stream, "cannot open the ring: {e}; trying again");
+            }
         }
         let waiting =
             self.pending.iter().filter(|(_, p)| p.unit.as_ref().is_some_and(|(s, _)| s == stream));

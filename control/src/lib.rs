@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
-pub mod desk;
+mod desk;
 mod engine;
 pub mod http;
 mod live;

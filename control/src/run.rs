@@ -135,16 +135,19 @@ impl House {
                 _ => {}
             }
             let at = At::now();
+            let mut rung = false;
             for event in &events {
                 match event.token() {
                     LEASH => self.obey(leash, at),
                     LINK => self.hear_engine(at),
-                    BELL => _ = self.desk.engine.bell().take(),
+                    BELL => rung |= self.desk.engine.bell().take(),
                     _ => self.serve.handle_event(event, &mut self.desk, at),
                 }
             }
             self.serve.deliver(&mut self.desk, at);
-            self.serve.handle_bell(&mut self.desk, at);
+            if rung {
+                self.serve.handle_bell(&mut self.desk, at);
+            }
             self.tick(at);
             if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
                 return Ok(());
@@ -166,6 +169,7 @@ impl House {
         if self.next_tick <= at.mono {
             self.next_tick = at.mono.plus(TICK);
             self.desk.engine.handle_timeout(at.mono);
+            self.desk.follow(at.mono);
             self.serve.deliver(&mut self.desk, at);
             self.serve.handle_timeout(&mut self.desk, at);
         }
@@ -198,7 +202,6 @@ impl House {
     /// Another incarnation of the engine.
     fn meet(&mut self, fds: Vec<std::os::fd::OwnedFd>, at: At) {
         self.unwatch_link();
-        self.desk.forget_ports();
         let met = self.desk.engine.attach(fds, at.mono);
         let watched = met.and_then(|()| match self.desk.engine.link() {
             Some(link) => watch(&self.poll, link, LINK),

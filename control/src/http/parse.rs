@@ -579,7 +579,7 @@ mod tests {
         assert_eq!(head(&line(MAX_LINE - 13)).map(|_| ()), Err(431));
         assert_eq!(with(&format!("X: {}", "a".repeat(MAX_HEADERS))), Err(431));
         assert!(with(&format!("X: {}", "a".repeat(MAX_HEADERS - 100))).is_ok());
-        assert_eq!(with(&"X: a\r\n".repeat(MAX_FIELDS).trim_end().to_owned()), Err(431));
+        assert_eq!(with("X: a\r\n".repeat(MAX_FIELDS).trim_end()), Err(431));
     }
 
     #[test]

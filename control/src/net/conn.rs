@@ -27,6 +27,8 @@ pub(super) struct Conn {
     /// mio tells of changes only; these say what is known until the next one.
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// Whether the peer has said that it sends no more.
+    ended: bool,
     lingers: Option<Nanos>,
     broken: bool,
 }
@@ -42,6 +44,7 @@ impl Conn {
             pass: None,
             readable: false,
             writable: true,
+            ended: false,
             lingers: None,
             broken: false,
         }
@@ -57,7 +60,7 @@ impl Conn {
             Ok(0) => {
                 self.readable = false;
                 self.session.handle_end();
-                self.broken |= self.lingers.is_some();
+                self.ended = true;
             }
             Ok(n) => self.session.handle_input(&scratch[..n], at),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -87,7 +90,13 @@ impl Conn {
                 Err(_) => self.broken = true,
             }
         }
-        if self.session.is_done() && self.lingers.is_none() && !self.broken {
+        if !self.session.is_done() || self.broken {
+            return;
+        }
+        if self.ended {
+            // All that it sent is read, so closing throws nothing away.
+            self.broken = true;
+        } else if self.lingers.is_none() {
             let _ = self.stream.shutdown(Shutdown::Write);
             self.lingers = Some(at.mono.plus(LINGER));
         }

@@ -1,14 +1,14 @@
 //! The web page: one file, nothing loaded from elsewhere, no framework.
 
 use crate::http::respond::{Fault, Payload, Response};
-use crate::rest::{Call, Reply};
 use lensd_ffi::auth::digest;
 
 const INDEX: &str = include_str!("index.html");
 /// Stands in the page where the nonce of its content security policy belongs.
 const NONCE: &str = "{{nonce}}";
 
-pub(crate) fn index(_: &mut Call<'_>) -> Result<Reply, Fault> {
+/// The page, with a policy that lets nothing run but itself.
+pub(crate) fn index() -> Result<Response, Fault> {
     let mut random = [0; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| Fault::new(500, "INTERNAL", "Internal error", e.to_string()))?;
@@ -19,12 +19,11 @@ pub(crate) fn index(_: &mut Call<'_>) -> Result<Reply, Fault> {
          style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'"
     );
-    let response = Response::new(200, "text/html; charset=utf-8", Payload::Own(body))
+    Ok(Response::new(200, "text/html; charset=utf-8", Payload::Own(body))
         .header("Cache-Control", "no-store")
         .header("Content-Security-Policy", policy)
         .header("X-Frame-Options", "DENY")
-        .header("Referrer-Policy", "no-referrer");
-    Ok(Reply::Now(response))
+        .header("Referrer-Policy", "no-referrer"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use crate::http::parse::{Method, Request};
 use crate::http::respond::{Fault, Response};
 use crate::http::route::{self, Found, Params, Route};
 use crate::live::Viewer;
-use crate::page;
 use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::time::Nanos;
 use std::net::SocketAddr;
@@ -88,7 +87,7 @@ const fn write(
 /// Everything that is answered.
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route<Handler>] = &[
-    get("/", MEDIA, Class::Free, page::index, "The web page"),
+    get("/", MEDIA, Class::Free, system::index, "The web page"),
     get("/health", None, Class::Free, system::health, "Whether server, engine and cameras work"),
     get("/health/live", None, Class::Free, system::live, "Whether this process answers"),
     get("/health/ready", None, Class::Free, system::ready, "200 once the engine runs, else 503"),

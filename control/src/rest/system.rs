@@ -2,11 +2,16 @@
 
 use super::{Call, Reply, redact};
 use crate::http::respond::{Fault, Response};
+use crate::page;
 use serde_json::{Value, json};
 
 /// `running`, or `starting` while there is none.
 pub(super) fn engine_word(call: &mut Call<'_>) -> &'static str {
     if call.desk.engine.is_running() { "running" } else { "starting" }
+}
+
+pub(super) fn index(_: &mut Call<'_>) -> Result<Reply, Fault> {
+    page::index().map(Reply::Now)
 }
 
 pub(super) fn live(call: &mut Call<'_>) -> Result<Reply, Fault> {
