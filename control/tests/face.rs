@@ -460,6 +460,11 @@ fn logins_by_curl_and_lock_out() {
         assert_eq!(status, want, "{value}: {body}");
     }
     assert_eq!(engine.inside().count(|a| matches!(a, Ask::SelectCamera { camera: 1 })), 2);
+    let with =
+        |more: &[&str]| house.curl(path, &[&["-u", "admin:secret", "-d", "1"], more].concat()).0;
+    assert_eq!(with(&["-H", "Transfer-Encoding: chunked"]), 200);
+    assert_eq!(with(&["-H", "Expect: 100-continue"]), 200);
+    assert_eq!(with(&["-H", "Origin: http://elsewhere"]), 403);
     let (status, body) = house.curl(path, &["-u", "admin:secret"]);
     assert!(status == 200 && body.contains("\"value\":1"), "{body}");
 

@@ -14,6 +14,7 @@ use lensd_ffi::auth::digest;
 use lensd_ffi::auth::{Access, Credentials, Guard, Role, Users, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 
 /// Period of the limit of failed logins.
@@ -233,8 +234,8 @@ fn same_origin(request: &Request) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Most clients whose nonce counts are remembered.
-const MAX_CLIENTS: usize = 4096;
+/// Most client nonces that are remembered: many clients make a new one for each request.
+const MAX_CLIENTS: usize = 65_536;
 /// Longer than a nonce lives.
 const USED_TIME: Nanos = Nanos::from_secs(330);
 
@@ -244,7 +245,8 @@ const USED_TIME: Nanos = Nanos::from_secs(330);
 /// out of order over parallel connections, hence a window of the last 64.
 #[derive(Debug, Default)]
 struct Used {
-    clients: HashMap<String, Counts>,
+    clients: HashMap<u64, Counts>,
+    hash: RandomState,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -265,15 +267,9 @@ impl Used {
         if count == 0 {
             return false;
         }
-        let key = digest::Algorithm::Sha256
-            .hash(&format!("{}:{}:{}", response.nonce, response.cnonce, response.username));
+        let key = self.hash.hash_one((&response.nonce, &response.cnonce, &response.username));
         if self.clients.len() >= MAX_CLIENTS && !self.clients.contains_key(&key) {
-            self.clients.retain(|_, c| now.since(c.since) < USED_TIME);
-            if self.clients.len() >= MAX_CLIENTS {
-                // Only who has a password fills this table. Forgetting one would let its digests
-                // be used again, so the newcomer waits.
-                return false;
-            }
+            self.make_room(now);
         }
         let fresh = Counts { highest: 0, window: 0, since: now };
         let counts = self.clients.entry(key).or_insert(fresh);
@@ -287,6 +283,16 @@ impl Used {
         let first = bit != 0 && counts.window & bit == 0;
         counts.window |= bit;
         first
+    }
+
+    /// Forgets nonces that are void. If more logins than fit came while nonces live, the oldest of
+    /// those too: only who has a password fills this table, and to lock him out would be worse.
+    fn make_room(&mut self, now: Nanos) {
+        let mut age = USED_TIME;
+        while self.clients.len() >= MAX_CLIENTS && age > Nanos(0) {
+            self.clients.retain(|_, c| now.since(c.since) < age);
+            age = Nanos(age.0 / 2);
+        }
     }
 }
 
@@ -369,6 +375,19 @@ mod tests {
         assert_eq!(ask(&mut d, "GET /x", &[&far], READ, AT), 200);
         let old = digest_field(&d, "/x", 800);
         assert_eq!(ask(&mut d, "GET /x", &[&old], READ, AT), 401, "beyond the window");
+    }
+
+    #[test]
+    fn the_table_of_used_counts_is_bounded() {
+        let mut used = Used::default();
+        let mut r =
+            digest::Response { qop: Some("auth".into()), nc: "1".into(), ..Default::default() };
+        for i in 0..MAX_CLIENTS as u64 + 100 {
+            r.cnonce = i.to_string();
+            assert!(used.is_first(&r, Method::Get, Nanos(i * 1_000_000)));
+            assert!(!used.is_first(&r, Method::Get, Nanos(i * 1_000_000)));
+        }
+        assert!(used.clients.len() <= MAX_CLIENTS);
     }
 
     #[test]
