@@ -43,7 +43,7 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Takes bytes. **Then call [`Self::next`] until it has nothing more.**
+    /// Takes bytes. **Then call [`Self::next_item`] until it has nothing more.**
     pub fn push(&mut self, bytes: &[u8]) {
         if self.used > 0 {
             self.bytes.drain(..self.used);
@@ -68,7 +68,7 @@ impl Parser {
     ///
     /// # Errors
     /// The bytes are no RTSP; nothing can follow.
-    pub fn next(&mut self) -> Result<Option<Item>, ParseError> {
+    pub fn next_item(&mut self) -> Result<Option<Item>, ParseError> {
         // Empty lines between messages are allowed (RFC 2068 section 4.1), and keep some NATs open.
         while matches!(self.bytes.get(self.used), Some(b'\r' | b'\n')) {
             self.used += 1;
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn all(parser: &mut Parser) -> Vec<Item> {
-        std::iter::from_fn(|| parser.next().unwrap()).collect()
+        std::iter::from_fn(|| parser.next_item().unwrap()).collect()
     }
 
     const EXCHANGE: &[u8] = b"OPTIONS rtsp://h:554/a RTSP/1.0\r\nCSeq: 1\r\n\r\n\
@@ -257,7 +257,7 @@ mod tests {
         };
         let mut parser = Parser::default();
         parser.push(&request.to_bytes());
-        assert_eq!(parser.next(), Ok(Some(Item::Request(request))));
+        assert_eq!(parser.next_item(), Ok(Some(Item::Request(request))));
         assert_eq!(parser.pending(), 0);
     }
 
@@ -283,7 +283,7 @@ mod tests {
         ] {
             let mut parser = Parser::default();
             parser.push(bytes.as_bytes());
-            let error = parser.next().expect_err(&bytes[..bytes.len().min(60)]);
+            let error = parser.next_item().expect_err(&bytes[..bytes.len().min(60)]);
             assert_eq!(error.status.0, status, "{bytes:.60}");
         }
     }
@@ -292,7 +292,7 @@ mod tests {
     fn a_tunnel_begins_after_its_head() {
         let mut parser = Parser::default();
         parser.push(b"POST /s HTTP/1.0\r\nContent-Length: 32767\r\n\r\nT1BUSU9O");
-        let Some(Item::Request(request)) = parser.next().unwrap() else { panic!() };
+        let Some(Item::Request(request)) = parser.next_item().unwrap() else { panic!() };
         assert_eq!(request.method, Method::HttpPost);
         assert_eq!(parser.take_rest(), b"T1BUSU9O");
     }

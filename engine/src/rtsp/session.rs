@@ -206,7 +206,7 @@ impl Session {
         self.last_heard = now;
         self.parser.push(bytes);
         loop {
-            match self.parser.next() {
+            match self.parser.next_item() {
                 Ok(None) => break,
                 Ok(Some(Item::Response)) => {}
                 Ok(Some(Item::Interleaved { channel, payload })) => {
