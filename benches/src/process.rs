@@ -99,6 +99,21 @@ pub fn own_cpu_ms() -> f64 {
     time.tv_sec as f64 * 1000.0 + time.tv_nsec as f64 / 1e6
 }
 
+/// CPU time of the whole machine, in clock ticks: all but idle, stolen, and all together
+/// (`/proc/stat`, first line).
+pub fn machine_ticks() -> [u64; 3] {
+    machine(&std::fs::read_to_string("/proc/stat").unwrap_or_default())
+}
+
+fn machine(stat: &str) -> [u64; 3] {
+    // user nice system idle iowait irq softirq steal; guest time is within user already.
+    let fields = stat.split_ascii_whitespace().skip(1).take(8);
+    let ticks: Vec<u64> = fields.map_while(|f| f.parse().ok()).collect();
+    let all = ticks.iter().sum();
+    let at = |i: usize| ticks.get(i).copied().unwrap_or(0);
+    [all - at(3) - at(4) - at(7), at(7), all]
+}
+
 /// Datagrams that the kernel dropped at UDP sockets bound to `ports` for want of room, which is
 /// the receiver's failing and no loss of the server's (`/proc/net/udp`, last column).
 pub fn udp_drops(ports: &BTreeSet<u16>) -> u64 {
@@ -135,6 +150,13 @@ mod tests {
         assert!(sample.processes >= 1 && sample.rss_kib > 0 && sample.pss_kib > 0, "{sample:?}");
         assert!(Watch::new(&[u32::MAX]).is_err());
         assert!(own_cpu_ms() > 0.0);
+    }
+
+    #[test]
+    fn the_machine() {
+        let stat = "cpu  10 20 30 400 5 1 2 7 0 0\ncpu0 1 1 1 1\n";
+        assert_eq!(machine(stat), [63, 7, 475]);
+        assert_eq!(machine(""), [0; 3]);
     }
 
     #[test]

@@ -128,6 +128,10 @@ pub struct Own {
     pub cpu_ms_per_client_second: f64,
     /// Datagrams dropped in this machine's own receive buffers: not the server's loss.
     pub udp_receive_drops: u64,
+    /// Percent of all cores that were busy in the measurement, whoever used them.
+    pub machine_busy_percent: f64,
+    /// Percent of all cores that the hypervisor gave to others.
+    pub machine_stolen_percent: f64,
 }
 
 /// A reason for failing.
@@ -312,6 +316,11 @@ impl fmt::Display for Report {
             f,
             "  this client  {:.1} % CPU, {:.3} ms per client-second, {} datagrams dropped here",
             o.cpu_percent, o.cpu_ms_per_client_second, o.udp_receive_drops
+        )?;
+        writeln!(
+            f,
+            "  machine      {:.1} % of all cores busy, {:.1} % stolen",
+            o.machine_busy_percent, o.machine_stolen_percent
         )?;
         for failure in &self.failures {
             writeln!(f, "  failed       {} clients: {}", failure.clients, failure.reason)?;

@@ -13,7 +13,7 @@ use super::client::{Client, TOKENS};
 use super::report::{Counts, Failure, Line, Own, Report, Server, Spread};
 use super::tally::Tally;
 use super::udp::{Pair, Receiver};
-use crate::process::{Sample, Watch, own_cpu_ms, udp_drops};
+use crate::process::{Sample, Watch, machine_ticks, own_cpu_ms, udp_drops};
 
 /// One buffer for all connections; it holds the longest item that the parser accepts.
 const BUFFER: usize = 256 * 1024;
@@ -55,6 +55,7 @@ struct Measured {
 struct Instant {
     at: Nanos,
     own_cpu_ms: f64,
+    machine: [u64; 3],
     server: Option<Sample>,
     bytes: u64,
 }
@@ -106,7 +107,8 @@ impl<'a> Load<'a> {
         let end = from.at.plus(self.config.length);
         loop {
             let now = time::now();
-            if now >= end {
+            // With nobody left there is nothing to wait for.
+            if now >= end || self.clients.iter().all(|c| c.failure.is_some()) {
                 break;
             }
             let next_stop = self.stop_and_resume(now.since(from.at))?;
@@ -208,6 +210,7 @@ impl<'a> Load<'a> {
             server: watch.map(Watch::sample),
             bytes: self.clients.iter().map(|c| c.stream.counters.bytes).sum(),
             own_cpu_ms: own_cpu_ms(),
+            machine: machine_ticks(),
             at: time::now(),
         }
     }
@@ -220,9 +223,11 @@ impl<'a> Load<'a> {
         let mut total = Counts::default();
         per_client.iter().filter(|l| !l.stopped).for_each(|l| total.add(&l.counts));
         let span = to.at.since(from.at);
-        let seconds = span.0 as f64 / 1e9;
+        let seconds = span.0.max(1) as f64 / 1e9;
         let client_seconds = seconds * playing.max(1) as f64;
-        let own = to.own_cpu_ms - from.own_cpu_ms;
+        let own = if playing == 0 { 0.0 } else { to.own_cpu_ms - from.own_cpu_ms };
+        let ticks = |i: usize| to.machine[i].saturating_sub(from.machine[i]) as f64;
+        let of_machine = |i: usize| 100.0 * ticks(i) / ticks(2).max(1.0);
         let server = idle.zip(from.server.zip(to.server));
         let ports: BTreeSet<u16> = self.clients.iter().filter_map(Client::rtp_port).collect();
         let failures = self.failures(&per_client);
@@ -249,6 +254,8 @@ impl<'a> Load<'a> {
                 cpu_percent: own / seconds / 10.0,
                 cpu_ms_per_client_second: own / client_seconds,
                 udp_receive_drops: if ports.is_empty() { 0 } else { udp_drops(&ports) },
+                machine_busy_percent: of_machine(0),
+                machine_stolen_percent: of_machine(1),
             },
             failures,
             per_client,
