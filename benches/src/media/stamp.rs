@@ -112,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_text_that_the_engine_writes() {
+        let mut rbsp = vec![5, 64];
+        rbsp.extend(b"lensd-capture-010000000000001234fffffffffffffffe0000004ddeadbeef\x80");
+        let stamp = CaptureStamp::parse_sei(&rbsp).unwrap();
+        assert_eq!((stamp.mono_ns, stamp.utc_ns), (0x1234, u64::MAX - 1));
+        assert_eq!((stamp.number, stamp.crc), (0x4d, 0xdead_beef));
+    }
+
+    #[test]
     fn other_messages_before_it_are_passed_over() {
         let mut rbsp = vec![1, 2, 0xaa, 0xbb, 5, 17];
         rbsp.extend([0; 17]);
