@@ -1,1 +1,14 @@
-fn main() {}
+//! `lensd`, the camera server: this package only puts the planes together.
+#![forbid(unsafe_code)]
+
+mod banner;
+mod cli;
+mod data;
+mod settings;
+mod supervise;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

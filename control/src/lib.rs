@@ -1,2 +1,21 @@
+//! The control plane: one process, one mio loop, everything that is not a video packet.
+//!
+//! Reading order: [`run`] starts and turns the loop; [`net`] owns sockets and decides nothing;
+//! [`http`] is the protocol without a socket; [`rest`] is the table of routes and what they do;
+//! [`desk`] is what they ask. The engine is met in [`lensd_ffi`] alone.
 #![forbid(unsafe_code)]
-//! placeholder
+
+pub mod config;
+mod desk;
+mod engine;
+pub mod http;
+mod live;
+mod net;
+mod page;
+mod rest;
+mod run;
+mod store;
+
+pub use config::{Config, Limits};
+pub use http::fuzz_http;
+pub use run::run;

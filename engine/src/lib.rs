@@ -5,7 +5,20 @@
 #![warn(missing_docs)]
 
 pub mod camera;
+pub mod config;
 pub mod encode;
 pub mod frame;
+pub mod ingest;
+pub mod ops;
 pub mod picture;
+pub mod pipeline;
+pub mod publish;
+pub mod requests;
+pub mod rtp;
+pub mod rtsp;
+pub mod run;
+pub mod sdp;
+pub mod switchboard;
 pub mod sys;
+pub mod thread;
+pub mod users;

@@ -1,5 +1,11 @@
 //! Cameras: whatever delivers pictures or coded units, each on a thread of its own.
 
+pub mod marks;
+pub mod pattern;
+pub mod publisher;
+pub mod run;
+pub mod spec;
+
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::Stamp;

@@ -1,5 +1,9 @@
 //! Encoders: a raw picture in, an access unit out.
 
+pub mod jpeg;
+pub mod openh264;
+pub mod sei;
+
 use crate::camera::CodedUnit;
 use crate::frame::Frame;
 use std::fmt;

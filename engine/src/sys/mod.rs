@@ -1,3 +1,8 @@
 //! The wall to the kernel and to C libraries: every `unsafe` of the engine is in here, one function
 //! per call, named as its manual names it.
 #![allow(unsafe_code)]
+
+pub mod openh264;
+pub mod socket;
+
+pub mod jpeg;

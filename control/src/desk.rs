@@ -1,0 +1,206 @@
+//! What handlers get: the engine, the door, who watches, and what is known of this server.
+
+use crate::config::Config;
+use crate::engine::{Engine, Finished, Outcome};
+use crate::http::At;
+use crate::http::auth::Door;
+use crate::http::respond::{Fault, Response};
+use crate::live::{self, Viewer};
+use crate::store::UsersFile;
+use lensd_ffi::auth::Users;
+use lensd_ffi::link::Ask;
+use lensd_ffi::region::Region;
+use lensd_ffi::state::{ClientState, ControlState, StateWriter};
+use lensd_ffi::time::Nanos;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(crate) use crate::engine::ConnKey;
+
+/// Makes the response to a request whose question has ended.
+pub(crate) type Finish = fn(&mut Desk, &Ask, &Outcome, At) -> Response;
+
+/// The desk.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) config: Config,
+    pub(crate) door: Door,
+    pub(crate) engine: Engine,
+    pub(crate) started: At,
+    /// Our own port.
+    pub(crate) port: u16,
+    /// Connections now, as the server counts them.
+    pub(crate) connections: usize,
+    /// Ports by name, as the supervisor wrote them down when all listened.
+    ports: BTreeMap<String, u16>,
+    writer: StateWriter<Region>,
+    users_file: UsersFile,
+    waiting: HashMap<ConnKey, Finish>,
+    viewers: BTreeMap<ConnKey, Viewer>,
+    /// The active camera at the last look.
+    active: u32,
+}
+
+impl Desk {
+    /// Reads the users, and publishes them in the plane's memory. Notes are for the person who
+    /// started the server.
+    pub(crate) fn new(
+        config: Config,
+        memory: Region,
+        at: At,
+        notes: &mut Vec<String>,
+    ) -> io::Result<Self> {
+        let mut key = [0; 32];
+        rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
+        let mut users_file = UsersFile::new(&config.data);
+        let users = match users_file.read_new() {
+            Some(Ok(users)) => users,
+            Some(Err(why)) => {
+                notes.push(why);
+                Users::default()
+            }
+            None => {
+                notes.push(users_file.missing());
+                Users::default()
+            }
+        };
+        let users = Users { open: config.open, ..users };
+        let mut writer = StateWriter::new(Arc::new(memory));
+        if !writer.set(&ControlState { users: users.clone() }) {
+            return Err(io::Error::other("the table of users is too large"));
+        }
+        Ok(Self {
+            door: Door::new(users, key, &config.limits),
+            engine: Engine::new()?,
+            started: at,
+            port: 0,
+            connections: 0,
+            ports: BTreeMap::new(),
+            writer,
+            users_file,
+            waiting: HashMap::new(),
+            viewers: BTreeMap::new(),
+            active: 0,
+            config,
+        })
+    }
+
+    /// Once a second: what others changed in files.
+    pub(crate) fn look_around(&mut self) {
+        self.ports.clear();
+        match self.users_file.read_new() {
+            None => {}
+            Some(Err(why)) => tracing::warn!("{why}; the users stay as they are"),
+            Some(Ok(users)) => {
+                let users = Users { open: self.config.open, ..users };
+                if self.writer.set(&ControlState { users: users.clone() }) {
+                    self.door.set_users(users);
+                    tracing::info!("the table of users has changed");
+                } else {
+                    tracing::warn!("the table of users is too large; it stays as it is");
+                }
+            }
+        }
+    }
+
+    /// Ports by name, ours included; read at most once a second.
+    pub(crate) fn ports(&mut self) -> &BTreeMap<String, u16> {
+        if self.ports.is_empty() {
+            let path: PathBuf = self.config.data.join("run/ports.json");
+            let read = std::fs::read(path).ok();
+            // One left over from an earlier run does not name our port.
+            let read: Option<BTreeMap<String, u16>> =
+                read.and_then(|text| serde_json::from_slice(&text).ok());
+            self.ports =
+                read.filter(|ports| ports.get("http") == Some(&self.port)).unwrap_or_default();
+            self.ports.insert("http".to_owned(), self.port);
+        }
+        &self.ports
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn uptime(&self, at: At) -> u64 {
+        at.mono.since(self.started.mono).0 / 1_000_000_000
+    }
+
+    /// Asks the engine; `finish` makes the response for `key` when it answers, or does not.
+    pub(crate) fn ask(
+        &mut self,
+        ask: Ask,
+        patience: Nanos,
+        key: ConnKey,
+        finish: Finish,
+        at: At,
+    ) -> Result<(), Fault> {
+        self.engine.ask(ask, key, patience, at.mono)?;
+        self.waiting.insert(key, finish);
+        Ok(())
+    }
+
+    /// Responses that have become ready.
+    pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
+        let mut ready = Vec::new();
+        for Finished { ask, outcome, waiters } in self.engine.take_finished(at.mono) {
+            for key in waiters {
+                if let Some(finish) = self.waiting.remove(&key) {
+                    ready.push((key, finish(self, &ask, &outcome, at)));
+                }
+            }
+        }
+        ready
+    }
+
+    /// A connection is gone, and with it whatever it waited for.
+    pub(crate) fn forget(&mut self, key: ConnKey, now: Nanos) {
+        self.waiting.remove(&key);
+        if let Some(viewer) = self.viewers.remove(&key) {
+            self.engine.unwatch(&viewer.stream, now);
+        }
+    }
+
+    /// A connection watches from now on.
+    pub(crate) fn watch(&mut self, key: ConnKey, viewer: Viewer, now: Nanos) {
+        self.engine.watch(&viewer.stream, now);
+        self.viewers.insert(key, viewer);
+    }
+
+    /// Connections that watch.
+    pub(crate) fn viewers(&self) -> Vec<ConnKey> {
+        self.viewers.keys().copied().collect()
+    }
+
+    /// Those who watch a stream, as clients of it.
+    pub(crate) fn watching(&self, stream: &str) -> Vec<ClientState> {
+        self.viewers.values().filter(|v| v.stream == stream).map(|v| v.client.clone()).collect()
+    }
+
+    /// What a viewer who has taken everything gets next.
+    pub(crate) fn next_part(&mut self, key: ConnKey, now: Nanos) -> Option<Arc<Vec<u8>>> {
+        let viewer = self.viewers.get_mut(&key)?;
+        if !viewer.opened {
+            viewer.opened = true;
+            return Some(live::opening());
+        }
+        let (at, part) = self.engine.newest_part(&viewer.stream, viewer.seen, now)?;
+        viewer.note(at, part.len());
+        Some(part)
+    }
+
+    /// Takes viewers of the active camera's stream along when another camera becomes active.
+    pub(crate) fn follow(&mut self, now: Nanos) {
+        let active = self.engine.state().main_camera;
+        if active == self.active {
+            return;
+        }
+        self.active = active;
+        let Some(stream) = self.engine.jpeg_stream(active) else { return };
+        for viewer in self.viewers.values_mut().filter(|v| v.follows && v.stream != stream.name) {
+            self.engine.watch(&stream.name, now);
+            self.engine.unwatch(&viewer.stream, now);
+            viewer.stream.clone_from(&stream.name);
+            viewer.seen = None;
+        }
+    }
+}

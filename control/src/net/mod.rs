@@ -1,0 +1,6 @@
+//! Sockets: who is connected, what can be read and written. What bytes mean is [`crate::http`]'s.
+
+mod conn;
+mod serve;
+
+pub(crate) use serve::Serve;

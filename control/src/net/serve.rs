@@ -1,0 +1,300 @@
+//! The server: accepts connections, carries requests to their handlers and answers back.
+
+use super::conn::Conn;
+use crate::desk::{ConnKey, Desk};
+use crate::http::At;
+use crate::http::auth::with_rate;
+use crate::http::respond::{Fault, Response};
+use crate::http::session::Event;
+use crate::rest::{self, Reply};
+use lensd_ffi::time::Nanos;
+use mio::net::TcpListener;
+use mio::{Interest, Registry, Token};
+use std::io;
+
+/// Connections past the cap that are told so; further ones are closed without a word.
+const MAX_REFUSED: usize = 32;
+/// Requests of one connection before others have their turn.
+const TURN: usize = 16;
+/// When a process is out of file descriptors, this long until the next try.
+const ACCEPT_AGAIN: Nanos = Nanos::from_millis(100);
+/// Who has asked nothing for this long may lose his place when all are taken. Shorter would hit
+/// those whose first request is on its way.
+const REST: Nanos = Nanos::from_secs(1);
+const SCRATCH: usize = 16 * 1024;
+
+/// The server.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    listener: Option<TcpListener>,
+    registry: Registry,
+    conns: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    open: usize,
+    max: usize,
+    generation: u64,
+    /// The first of the tokens of connections.
+    first: usize,
+    listen_token: Token,
+    /// Connections that have more to do without an event.
+    again: Vec<usize>,
+    accept_again: Option<Nanos>,
+    scratch: Box<[u8]>,
+}
+
+impl Serve {
+    /// Tokens from `listen_token` on are the server's.
+    pub(crate) fn new(
+        mut listener: TcpListener,
+        registry: Registry,
+        listen_token: Token,
+        max: usize,
+    ) -> io::Result<Self> {
+        registry.register(&mut listener, listen_token, Interest::READABLE)?;
+        Ok(Self {
+            listener: Some(listener),
+            registry,
+            conns: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            max,
+            generation: 0,
+            first: listen_token.0 + 1,
+            listen_token,
+            again: Vec::new(),
+            accept_again: None,
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+        })
+    }
+
+    /// Something happened to one of our sockets.
+    pub(crate) fn handle_event(&mut self, event: &mio::event::Event, desk: &mut Desk, at: At) {
+        if event.token() == self.listen_token {
+            return self.accept(desk, at);
+        }
+        let index = event.token().0 - self.first;
+        if let Some(Some(conn)) = self.conns.get_mut(index) {
+            conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+            conn.writable |= event.is_writable() || event.is_error();
+            self.drive(index, desk, at);
+        }
+    }
+
+    /// Whether somebody is connected.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Whether something is to be done at once.
+    pub(crate) const fn is_eager(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    fn accept(&mut self, desk: &mut Desk, at: At) {
+        self.accept_again = None;
+        loop {
+            let Some(listener) = &self.listener else { return };
+            let (mut stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // A client that was gone before it was accepted.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(e) => {
+                    tracing::warn!("cannot accept a connection: {e}");
+                    self.accept_again = Some(at.mono.plus(ACCEPT_AGAIN));
+                    return;
+                }
+            };
+            if self.open >= self.max {
+                self.drop_resting(desk, at);
+            }
+            if self.open >= self.max + MAX_REFUSED {
+                continue;
+            }
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.conns.push(None);
+                self.conns.len() - 1
+            });
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let token = Token(self.first + index);
+            if let Err(e) = self.registry.register(&mut stream, token, interest) {
+                tracing::warn!("cannot watch a connection: {e}");
+                self.free.push(index);
+                continue;
+            }
+            self.generation += 1;
+            let key = ConnKey { index, generation: self.generation };
+            let mut conn = Conn::new(stream, peer, key, at);
+            if self.open >= self.max {
+                let message = format!("{} connections are open; try again later", self.max);
+                conn.session.refuse(&Fault::unavailable("TOO_MANY_CONNECTIONS", message), at);
+            }
+            self.conns[index] = Some(conn);
+            self.open += 1;
+            desk.connections = self.open;
+            self.drive(index, desk, at);
+        }
+    }
+
+    /// Room for somebody who wants something, at the cost of one who asks nothing.
+    fn drop_resting(&mut self, desk: &mut Desk, at: At) {
+        let resting = self.conns.iter().flatten().filter_map(|conn| {
+            let since = conn.session.rests_since().filter(|s| at.mono.since(*s) >= REST)?;
+            Some((since, conn.key.index))
+        });
+        if let Some((_, index)) = resting.min() {
+            self.remove(index, desk, at);
+        }
+    }
+
+    /// Goes on with a connection until it waits for something.
+    fn drive(&mut self, index: usize, desk: &mut Desk, at: At) {
+        let Some(Some(conn)) = self.conns.get_mut(index) else { return };
+        let mut turns = TURN;
+        loop {
+            let read = conn.read(&mut self.scratch, at);
+            let mut asked = false;
+            while turns > 0
+                && let Some(event) = conn.session.poll(at)
+            {
+                asked = true;
+                turns -= 1;
+                handle(conn, event, desk, at);
+            }
+            if conn.session.wants_live()
+                && let Some(part) = desk.next_part(conn.key, at.mono)
+            {
+                asked = true;
+                turns = turns.saturating_sub(1);
+                conn.session.push_live(part);
+            }
+            conn.write(at);
+            if turns == 0 {
+                self.again.push(index);
+                break;
+            }
+            if !read && !asked {
+                break;
+            }
+        }
+        if conn.is_over() {
+            self.remove(index, desk, at);
+        }
+    }
+
+    fn remove(&mut self, index: usize, desk: &mut Desk, at: At) {
+        if let Some(mut conn) = self.conns[index].take() {
+            let _ = self.registry.deregister(&mut conn.stream);
+            desk.forget(conn.key, at.mono);
+            self.free.push(index);
+            self.open -= 1;
+            desk.connections = self.open;
+            if self.open == 0 {
+                // What a crowd needed is given back when it has gone.
+                (self.conns, self.free) = (Vec::new(), Vec::new());
+            }
+        }
+    }
+
+    /// Carries answers that have become ready, and pictures, to their connections.
+    pub(crate) fn deliver(&mut self, desk: &mut Desk, at: At) {
+        for index in std::mem::take(&mut self.again) {
+            self.drive(index, desk, at);
+        }
+        for (key, response) in desk.take_ready(at) {
+            if let Some(conn) = self.find(key) {
+                finish(conn, response, at);
+                self.drive(key.index, desk, at);
+            }
+        }
+    }
+
+    /// New pictures may be there.
+    pub(crate) fn handle_bell(&mut self, desk: &mut Desk, at: At) {
+        desk.follow(at.mono);
+        for key in desk.viewers() {
+            if self.find(key).is_some_and(|conn| conn.session.wants_live()) {
+                self.drive(key.index, desk, at);
+            }
+        }
+    }
+
+    fn find(&mut self, key: ConnKey) -> Option<&mut Conn> {
+        self.conns.get_mut(key.index)?.as_mut().filter(|c| c.key == key)
+    }
+
+    /// Ends what has taken too long.
+    pub(crate) fn handle_timeout(&mut self, desk: &mut Desk, at: At) {
+        for index in 0..self.conns.len() {
+            if let Some(Some(conn)) = self.conns.get_mut(index) {
+                conn.handle_timeout(at);
+                self.drive(index, desk, at);
+            }
+        }
+        if self.accept_again.is_some_and(|again| again <= at.mono) {
+            self.accept(desk, at);
+        }
+    }
+
+    /// Accepts nobody any more, and ends every connection when its answer is sent.
+    pub(crate) fn stop(&mut self, desk: &mut Desk, at: At) {
+        if let Some(mut listener) = self.listener.take() {
+            let _ = self.registry.deregister(&mut listener);
+        }
+        for index in 0..self.conns.len() {
+            if let Some(Some(conn)) = self.conns.get_mut(index) {
+                conn.session.close();
+                self.drive(index, desk, at);
+            }
+        }
+    }
+}
+
+/// Does what a session wants.
+fn handle(conn: &mut Conn, event: Event, desk: &mut Desk, at: At) {
+    match event {
+        Event::Offer => {
+            let Some(request) = conn.session.offered() else { return };
+            match rest::admit(desk, request, conn.peer, at) {
+                Ok(pass) => {
+                    conn.pass = Some(pass);
+                    conn.session.accept();
+                }
+                Err(response) => conn.session.answer(*response, at),
+            }
+        }
+        Event::Request(request) => {
+            let pass = match conn.pass.take() {
+                Some(pass) => pass,
+                None => match rest::admit(desk, &request, conn.peer, at) {
+                    Ok(pass) => pass,
+                    Err(response) => return conn.session.answer(*response, at),
+                },
+            };
+            let reply = rest::answer(desk, &pass, &request, conn.peer, conn.key, at);
+            conn.pass = Some(pass);
+            match reply {
+                Reply::Now(response) => finish(conn, response, at),
+                Reply::Later => {}
+                Reply::Live(response, viewer) => {
+                    conn.pass = None;
+                    conn.session.start_live(&response, at);
+                    if conn.session.is_live() {
+                        conn.prepare_live();
+                        desk.watch(conn.key, *viewer, at.mono);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Answers the request at hand.
+fn finish(conn: &mut Conn, response: Response, at: At) {
+    let rate = conn.pass.take().and_then(|pass| pass.rate);
+    let response = match rate {
+        Some(rate) => with_rate(response, rate),
+        None => response,
+    };
+    conn.session.answer(response, at);
+}

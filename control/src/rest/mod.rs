@@ -1,0 +1,226 @@
+//! What can be asked over HTTP: one table of routes, and their handlers by subject.
+
+mod cameras;
+mod settings;
+mod stills;
+mod streams;
+mod system;
+
+use crate::desk::{ConnKey, Desk};
+use crate::http::At;
+use crate::http::auth::Who;
+use crate::http::limit::{Class, Rate};
+use crate::http::parse::{Method, Request};
+use crate::http::respond::{Fault, Response};
+use crate::http::route::{self, Found, Params, Route};
+use crate::live::Viewer;
+use lensd_ffi::auth::{Access, Permission};
+use lensd_ffi::time::Nanos;
+use std::net::SocketAddr;
+
+/// A request in the hands of its handler.
+pub(crate) struct Call<'a> {
+    pub(crate) desk: &'a mut Desk,
+    pub(crate) request: &'a Request,
+    pub(crate) params: &'a Params,
+    pub(crate) who: &'a Who,
+    pub(crate) peer: SocketAddr,
+    pub(crate) key: ConnKey,
+    pub(crate) at: At,
+}
+
+impl Call<'_> {
+    /// Host and port as the client knows us, for the URLs that it is told.
+    pub(crate) fn authority(&self) -> String {
+        let known = self.request.header("host").filter(|h| !h.is_empty());
+        known.map_or_else(|| format!("localhost:{}", self.desk.port), str::to_owned)
+    }
+
+    /// The host of [`Call::authority`], an IPv6 address in its brackets.
+    pub(crate) fn host(&self) -> String {
+        let authority = self.authority();
+        match authority.rfind(':').filter(|at| authority.find(']').is_none_or(|end| end < *at)) {
+            Some(at) => authority[..at].to_owned(),
+            None => authority,
+        }
+    }
+}
+
+/// What a handler does.
+pub(crate) enum Reply {
+    /// Answers.
+    Now(Response),
+    /// Has asked the engine for this connection; the answer will come.
+    Later,
+    /// Answers without an end.
+    Live(Response, Box<Viewer>),
+}
+
+/// A handler.
+pub(crate) type Handler = for<'a, 'b> fn(&'a mut Call<'b>) -> Result<Reply, Fault>;
+
+const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
+const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
+const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
+const DEVICE_WRITE: Option<Access> = Some(Access::write(Permission::Device));
+
+const fn get(
+    path: &'static str,
+    access: Option<Access>,
+    class: Class,
+    handler: Handler,
+    doc: &'static str,
+) -> Route<Handler> {
+    Route { method: Method::Get, path, access, class, handler, doc }
+}
+
+const fn write(
+    method: Method,
+    path: &'static str,
+    access: Option<Access>,
+    handler: Handler,
+    doc: &'static str,
+) -> Route<Handler> {
+    Route { method, path, access, class: Class::Api, handler, doc }
+}
+
+/// Everything that is answered.
+#[rustfmt::skip]
+pub(crate) static ROUTES: &[Route<Handler>] = &[
+    get("/", MEDIA, Class::Free, system::index, "The web page"),
+    get("/health", None, Class::Free, system::health, "Whether server, engine and cameras work"),
+    get("/health/live", None, Class::Free, system::live, "Whether this process answers"),
+    get("/health/ready", None, Class::Free, system::ready, "200 once the engine runs, else 503"),
+    get("/api/health", None, Class::Free, system::health, "Whether server, engine and cameras work"),
+    get("/api/info", SYSTEM, Class::Api, system::info, "Name, version, ports, URLs and features"),
+    get("/api/status", SYSTEM, Class::Api, system::status, "State of the engine and its cameras"),
+    get("/api/camera/status", SYSTEM, Class::Api, cameras::active, "State of the active camera"),
+    get("/api/cameras", DEVICE, Class::Api, cameras::list, "All cameras"),
+    get("/api/cameras/{id}", DEVICE, Class::Api, cameras::one, "One camera, by number"),
+    get("/api/streams", MEDIA, Class::Api, streams::list, "All streams with their rates"),
+    get("/api/streams/{id}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream"),
+    get("/api/streams/{camera}/{stream}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream"),
+    get("/api/snapshot", MEDIA, Class::Still, stills::still, "A JPEG of now: quality, camera"),
+    get("/camera.jpeg", MEDIA, Class::Still, stills::still, "A JPEG of now"),
+    get("/image", MEDIA, Class::Still, stills::still, "A JPEG of now"),
+    get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now"),
+    get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
+    get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
+    get("/api/settings/main-camera", DEVICE, Class::Api, settings::main_camera, "Number of the active camera"),
+    write(Method::Post, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
+    write(Method::Patch, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
+];
+
+/// A request that may be made.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    route: &'static Route<Handler>,
+    params: Params,
+    who: Who,
+    /// For the X-RateLimit fields of its answer.
+    pub(crate) rate: Option<Rate>,
+}
+
+/// Finds who answers a request and whether it may be made, before its body is read.
+pub(crate) fn admit(
+    desk: &mut Desk,
+    request: &Request,
+    peer: SocketAddr,
+    at: At,
+) -> Result<Pass, Box<Response>> {
+    let (route, params) = match route::find(ROUTES, request) {
+        Found::Route(route, params) => (route, params),
+        Found::Methods(allow) if request.method == Method::Options => {
+            return Err(Box::new(Response::empty(200).header("Allow", allow)));
+        }
+        Found::Methods(allow) => {
+            let message = format!("this path takes {allow}");
+            let fault = Fault::new(405, "METHOD_NOT_ALLOWED", "Method not allowed", message);
+            return Err(Box::new(fault.response(at).header("Allow", allow)));
+        }
+        Found::Nothing => {
+            let fault = Fault::not_found("there is nothing at this path; see /api/info");
+            return Err(Box::new(fault.response(at)));
+        }
+    };
+    let from = peer.ip();
+    let (who, rate) = desk.door.admit(request, route.access, route.class, from, at)?;
+    Ok(Pass { route, params, who, rate })
+}
+
+/// Answers a request that may be made.
+pub(crate) fn answer(
+    desk: &mut Desk,
+    pass: &Pass,
+    request: &Request,
+    peer: SocketAddr,
+    key: ConnKey,
+    at: At,
+) -> Reply {
+    let mut call = Call { desk, request, params: &pass.params, who: &pass.who, peer, key, at };
+    match (pass.route.handler)(&mut call) {
+        Ok(reply) => reply,
+        Err(fault) => Reply::Now(fault.response(at)),
+    }
+}
+
+/// How long the engine may take for a question that needs no picture.
+const PATIENCE: Nanos = Nanos::from_secs(2);
+
+/// A camera number as people write it: `1`, `cam1`, `camera1`.
+fn camera_number(text: &str) -> Option<u32> {
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    let word = &text[..text.len() - digits.len()];
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    (plain && ["", "cam", "camera"].contains(&word)).then(|| digits.parse().ok()).flatten()
+}
+
+/// Takes user names and passwords out of the URLs in a text: a camera's SPEC may be
+/// `rtsp://user:password@host/`.
+fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
+        rest = match after[..end].rfind('@') {
+            Some(user) => {
+                out.push_str("***");
+                &after[user..]
+            }
+            None => after,
+        };
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_documented_once() {
+        for (i, a) in ROUTES.iter().enumerate() {
+            assert!(a.doc.len() > 5 && a.path.starts_with('/'), "{}", a.path);
+            assert!(ROUTES[i + 1..].iter().all(|b| (a.method, a.path) != (b.method, b.path)));
+        }
+    }
+
+    #[test]
+    fn passwords_leave_texts() {
+        assert_eq!(redact("rtsp://u:p@h:554/a?b=c@d"), "rtsp://***@h:554/a?b=c@d");
+        assert_eq!(
+            redact("cannot open rtsp://u:p@h and x://q"),
+            "cannot open rtsp://***@h and x://q"
+        );
+        assert_eq!(redact("rtsp://u:p@w@h/"), "rtsp://***@h/");
+        assert_eq!(redact("v4l2:/dev/video0"), "v4l2:/dev/video0");
+    }
+
+    #[test]
+    fn camera_numbers() {
+        assert_eq!(["1", "cam2", "camera3"].map(camera_number), [Some(1), Some(2), Some(3)]);
+        assert_eq!(["", "cam", "x1", "1x", "cam-1"].map(camera_number), [None; 5]);
+    }
+}

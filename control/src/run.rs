@@ -1,0 +1,228 @@
+//! The process: its start, its one loop, its end.
+
+use crate::config::Config;
+use crate::desk::Desk;
+use crate::http::At;
+use crate::net::Serve;
+use lensd_ffi::link::{Link, Order, Received, Report};
+use lensd_ffi::region::Region;
+use lensd_ffi::time::Nanos;
+use mio::net::TcpListener;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::process::ExitCode;
+
+const LEASH: Token = Token(0);
+const LINK: Token = Token(1);
+const BELL: Token = Token(2);
+/// The server's own tokens begin here.
+const LISTENER: Token = Token(3);
+
+/// How long connections may take to end.
+const GRACE: Nanos = Nanos::from_millis(400);
+/// How often deadlines are looked at while there are any.
+const TICK: Nanos = Nanos::from_millis(250);
+/// How often files are looked at.
+const LOOK: Nanos = Nanos::from_secs(1);
+
+/// The body of `lensd control`: serves until the supervisor says stop, or is gone.
+pub fn run(leash: Link) -> ExitCode {
+    match start(&leash).and_then(|mut house| house.live(&leash)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!("{reason}");
+            let _ = leash.send(&Report::Failed { reason }, &[]);
+            ExitCode::from(1)
+        }
+    }
+}
+
+struct House {
+    poll: Poll,
+    desk: Desk,
+    serve: Serve,
+    next_tick: Nanos,
+    next_look: Nanos,
+    /// When the last connections are cut; set once the end has begun.
+    end: Option<Nanos>,
+}
+
+/// Takes the first order, publishes the users, binds the sockets, and reports both.
+fn start(leash: &Link) -> Result<House, String> {
+    let (config, memory) = first_order(leash)?;
+    let address = config.http_address()?;
+    let at = At::now();
+    let mut notes = Vec::new();
+    let max = allow_descriptors(config.max_connections, &mut notes);
+    let mut desk = Desk::new(config, memory, at, &mut notes).map_err(|e| e.to_string())?;
+    let report = |e: io::Error| format!("cannot report to the supervisor: {e}");
+    leash.send(&Report::Sealed, &[]).map_err(report)?;
+
+    let listener = TcpListener::bind(address).map_err(|e| {
+        let why = match e.kind() {
+            io::ErrorKind::AddrInUse => "the port is taken by another program".to_owned(),
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+            _ => e.to_string(),
+        };
+        format!("cannot listen on http {address}: {why}; choose another one with --http ADDR:PORT")
+    })?;
+    desk.port = listener.local_addr().map_err(|e| e.to_string())?.port();
+
+    let poll = Poll::new().map_err(|e| e.to_string())?;
+    let registry = poll.registry().try_clone().map_err(|e| e.to_string())?;
+    let serve = Serve::new(listener, registry, LISTENER, max).map_err(|e| e.to_string())?;
+    leash.set_nonblocking(true).map_err(|e| e.to_string())?;
+    watch(&poll, leash.as_fd(), LEASH).map_err(|e| e.to_string())?;
+    watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
+    let ports = BTreeMap::from([("http".to_owned(), desk.port)]);
+    leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
+    Ok(House { poll, desk, serve, next_tick: at.mono, next_look: at.mono, end: None })
+}
+
+fn first_order(leash: &Link) -> Result<(Config, Region), String> {
+    match leash.receive::<Order>() {
+        Ok(Received::Message(Order::Start { config }, mut fds)) if fds.len() == 1 => {
+            let config = serde_json::from_value(config)
+                .map_err(|e| format!("the control plane's configuration: {e}"))?;
+            let memory = Region::adopt(fds.remove(0))
+                .map_err(|e| format!("cannot seal the control plane's memory: {e}"))?;
+            Ok((config, memory))
+        }
+        Ok(_) => Err("the supervisor's first order is not start with one descriptor".to_owned()),
+        Err(e) => Err(format!("cannot hear the supervisor: {e}")),
+    }
+}
+
+/// Makes the process's limit of descriptors fit the cap of connections, or the cap the limit.
+fn allow_descriptors(connections: usize, notes: &mut Vec<String>) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// Descriptors that are not connections.
+    const OTHERS: u64 = 96;
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = connections as u64 + OTHERS;
+    if limit.current.is_none_or(|have| have >= wanted) {
+        return connections;
+    }
+    let possible = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let raised = Rlimit { current: Some(possible), maximum: limit.maximum };
+    let have = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => possible,
+        Err(_) => limit.current.unwrap_or(possible),
+    };
+    let fits = usize::try_from(have.saturating_sub(OTHERS)).unwrap_or(connections).max(1);
+    if fits < connections {
+        notes.push(format!("only {fits} connections at a time: raise the limit of open files"));
+    }
+    fits.min(connections)
+}
+
+fn watch(poll: &Poll, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+    poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)
+}
+
+impl House {
+    /// The loop.
+    fn live(&mut self, leash: &Link) -> Result<(), String> {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let patience = self.patience(At::now());
+            match self.poll.poll(&mut events, Some(patience.duration())) {
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e.to_string()),
+                _ => {}
+            }
+            let at = At::now();
+            let mut rung = false;
+            for event in &events {
+                match event.token() {
+                    LEASH => self.obey(leash, at),
+                    LINK => self.hear_engine(at),
+                    BELL => rung |= self.desk.engine.bell().take(),
+                    _ => self.serve.handle_event(event, &mut self.desk, at),
+                }
+            }
+            self.serve.deliver(&mut self.desk, at);
+            if rung {
+                self.serve.handle_bell(&mut self.desk, at);
+            }
+            self.tick(at);
+            if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long nothing needs to be done without an event.
+    fn patience(&self, at: At) -> Nanos {
+        if self.serve.is_eager() {
+            return Nanos(0);
+        }
+        let busy = !self.serve.is_empty() || self.desk.engine.is_waiting() || self.end.is_some();
+        let next = if busy { self.next_tick.min(self.next_look) } else { self.next_look };
+        next.since(at.mono)
+    }
+
+    fn tick(&mut self, at: At) {
+        if self.next_tick <= at.mono {
+            self.next_tick = at.mono.plus(TICK);
+            self.desk.engine.handle_timeout(at.mono);
+            self.desk.follow(at.mono);
+            self.serve.deliver(&mut self.desk, at);
+            self.serve.handle_timeout(&mut self.desk, at);
+        }
+        if self.next_look <= at.mono {
+            self.next_look = at.mono.plus(LOOK);
+            self.desk.look_around();
+        }
+    }
+
+    /// Orders of the supervisor. That it is gone means stop.
+    fn obey(&mut self, leash: &Link, at: At) {
+        loop {
+            match leash.receive::<Order>() {
+                Ok(Received::Message(Order::Peer, fds)) => self.meet(fds, at),
+                Ok(Received::Message(Order::Start { .. }, _)) => {}
+                Ok(Received::Empty) => return,
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!("an order that is none: {e}");
+                }
+                Ok(Received::Message(Order::Stop, _) | Received::Closed) | Err(_) => {
+                    let _ =
+                        self.poll.registry().deregister(&mut SourceFd(&leash.as_fd().as_raw_fd()));
+                    self.end.get_or_insert(at.mono.plus(GRACE));
+                    return self.serve.stop(&mut self.desk, at);
+                }
+            }
+        }
+    }
+
+    /// Another incarnation of the engine.
+    fn meet(&mut self, fds: Vec<std::os::fd::OwnedFd>, at: At) {
+        self.unwatch_link();
+        let met = self.desk.engine.attach(fds, at.mono);
+        let watched = met.and_then(|()| match self.desk.engine.link() {
+            Some(link) => watch(&self.poll, link, LINK),
+            None => Ok(()),
+        });
+        if let Err(e) = watched {
+            tracing::error!("cannot meet the engine: {e}");
+            self.desk.engine.detach();
+        }
+    }
+
+    fn hear_engine(&mut self, at: At) {
+        // When the engine is gone its descriptor is closed, and with that epoll forgets it.
+        if !self.desk.engine.handle_link(at.mono) {
+            tracing::warn!("the engine is gone; waiting for the next one");
+        }
+    }
+
+    fn unwatch_link(&self) {
+        if let Some(link) = self.desk.engine.link() {
+            let _ = self.poll.registry().deregister(&mut SourceFd(&link.as_raw_fd()));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The thread of one camera: open, deliver, and open again when it fails.
+
+use super::publisher::PublishedCamera;
+use super::spec::CameraSpec;
+use super::{Camera, CameraError, Shot, pattern};
+use crate::config::CameraConfig;
+use crate::encode::EncodeError;
+use crate::ingest::Desk;
+use crate::pipeline::{Pipeline, Publishers};
+use crate::thread::Stop;
+use crossbeam::channel::{Receiver, Sender};
+use lensd_ffi::bell::Bell;
+use lensd_ffi::state::CameraState;
+use lensd_ffi::time::Nanos;
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::sync::Arc;
+
+/// Waits between attempts to open: doubling from the first to the last.
+const FIRST_WAIT: Nanos = Nanos::from_millis(500);
+const LAST_WAIT: Nanos = Nanos::from_secs(15);
+
+/// A change that the engine's main thread asks a camera's thread for.
+pub struct Order {
+    /// Stream name.
+    pub stream: String,
+    /// Bits per second.
+    pub bitrate: u32,
+    /// Where the outcome goes.
+    pub reply: Sender<Result<(), EncodeError>>,
+}
+
+/// Everything that the thread needs.
+pub struct Task {
+    /// Number from 1.
+    pub id: u32,
+    /// Configuration.
+    pub config: CameraConfig,
+    /// The parsed source.
+    pub spec: CameraSpec,
+    /// Rings.
+    pub publishers: Publishers,
+    /// Wakes the thread.
+    pub bell: Bell,
+    /// What others see.
+    pub state: Arc<Mutex<CameraState>>,
+    /// Changes.
+    pub orders: Receiver<Order>,
+    /// Places to publish to.
+    pub desk: Arc<Desk>,
+}
+
+/// Runs until told to stop.
+pub fn run(task: Task, stop: &Stop) {
+    let Task { id, config, spec, publishers, bell, state, orders, desk } = task;
+    let mut publishers = Some(publishers);
+    let mut wait = FIRST_WAIT;
+    while !stop.is_set() {
+        let Some(own) = publishers.take() else { return };
+        if config.on_demand && !is_wanted(&own) {
+            note(&state, |s| {
+                s.connected = false;
+                s.error = "resting: nobody reads it".to_owned();
+            });
+            publishers = Some(own);
+            rest(&bell, Nanos::from_secs(60));
+            continue;
+        }
+        let opened = open(&spec, &desk, &bell);
+        let (own, error) = match opened {
+            Err(error) => (own, Some(error)),
+            Ok(mut camera) => {
+                wait = FIRST_WAIT;
+                let info = camera.info();
+                for remark in &info.remarks {
+                    tracing::info!(camera = id, "{remark}");
+                }
+                tracing::info!(
+                    camera = id,
+                    name = info.name,
+                    format = info.format,
+                    size = format!("{}x{}", info.width, info.height),
+                    fps = info.fps,
+                    "camera opened"
+                );
+                note(&state, |s| {
+                    s.connected = true;
+                    s.error.clear();
+                    s.name = if config.name.is_empty() {
+                        info.name.clone()
+                    } else {
+                        config.name.clone()
+                    };
+                    s.format =
+                        format!("{} {}x{} {} fps", info.format, info.width, info.height, info.fps);
+                    (s.width, s.height) = (info.width as u32, info.height as u32);
+                    s.fps = info.fps;
+                });
+                let stamped = config.capture_sei || matches!(spec, CameraSpec::Test(_));
+                let mut pipeline = Pipeline::new(&config, info, stamped, own);
+                let ended = deliver(
+                    &mut *camera,
+                    &mut pipeline,
+                    &bell,
+                    &orders,
+                    &state,
+                    stop,
+                    config.on_demand,
+                );
+                (pipeline.into_publishers(), ended.err())
+            }
+        };
+        if let Some(error) = error {
+            tracing::warn!(camera = id, "{error}");
+            for publisher in [&own.main, &own.sub, &own.mjpeg] {
+                publisher.stream().set_error(&error.message);
+                publisher.stream().ring_bells();
+            }
+            note(&state, |s| {
+                s.connected = false;
+                s.error.clone_from(&error.message);
+            });
+            if !stop.is_set() {
+                rest_until(stop, &bell, if error.retry { wait } else { LAST_WAIT });
+                wait = Nanos((wait.0 * 2).min(LAST_WAIT.0));
+            }
+        }
+        publishers = Some(own);
+    }
+}
+
+fn is_wanted(own: &Publishers) -> bool {
+    [&own.main, &own.sub, &own.mjpeg].iter().any(|p| p.stream().is_wanted())
+}
+
+fn note(state: &Mutex<CameraState>, change: impl FnOnce(&mut CameraState)) {
+    change(&mut state.lock());
+}
+
+/// Waits for the bell, or as long as `span`.
+fn rest(bell: &Bell, span: Nanos) {
+    let span = Timespec {
+        tv_sec: i64::try_from(span.0 / 1_000_000_000).unwrap_or(60),
+        tv_nsec: i64::try_from(span.0 % 1_000_000_000).unwrap_or(0),
+    };
+    let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&span));
+    bell.take();
+}
+
+/// Waits as long as `span` although clients come and ring, but not when told to stop.
+fn rest_until(stop: &Stop, bell: &Bell, span: Nanos) {
+    let until = lensd_ffi::time::now().plus(span);
+    loop {
+        let left = until.since(lensd_ffi::time::now());
+        if left.0 == 0 || stop.is_set() {
+            return;
+        }
+        rest(bell, left);
+    }
+}
+
+fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, CameraError> {
+    match spec {
+        CameraSpec::Test(test) => Ok(Box::new(pattern::open(test)?)),
+        CameraSpec::Publish { name } => {
+            let bell = bell.try_clone().map_err(|e| CameraError::passing(e.to_string()))?;
+            Ok(Box::new(PublishedCamera::new(name, desk.open(name, bell))))
+        }
+        other => Err(CameraError::lasting(format!("{other}: this kind of camera is not built in"))),
+    }
+}
+
+/// Delivers until the camera fails, the thread is to stop, or nobody wants anything.
+fn deliver(
+    camera: &mut dyn Camera,
+    pipeline: &mut Pipeline,
+    bell: &Bell,
+    orders: &Receiver<Order>,
+    state: &Mutex<CameraState>,
+    stop: &Stop,
+    on_demand: bool,
+) -> Result<(), CameraError> {
+    loop {
+        match camera.next(bell)? {
+            Shot::Frame(frame) => {
+                pipeline.frame(&frame);
+                count(state, camera.lost());
+            }
+            Shot::Unit(unit) => {
+                pipeline.unit(&unit);
+                count(state, camera.lost());
+                note_size(state, unit.width, unit.height);
+            }
+            Shot::Woken => {
+                bell.take();
+                while let Ok(order) = orders.try_recv() {
+                    let _ = order.reply.send(pipeline.set_bitrate(&order.stream, order.bitrate));
+                }
+                if stop.is_set() || (on_demand && !pipeline.is_wanted()) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn count(state: &Mutex<CameraState>, lost: u64) {
+    let mut state = state.lock();
+    state.frames += 1;
+    state.lost = lost;
+}
+
+fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {
+    if width > 0 {
+        let mut state = state.lock();
+        (state.width, state.height) = (width as u32, height as u32);
+    }
+}

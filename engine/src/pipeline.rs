@@ -1,0 +1,454 @@
+//! From a camera to its three rings: which stages a frame goes through.
+//!
+//! A stage exists only while it is used: a sub stream that nobody reads has no scaler and no
+//! encoder, and costs nothing.
+
+use crate::camera::{CameraInfo, CodedUnit};
+use crate::config::CameraConfig;
+use crate::encode::jpeg::Jpeg;
+use crate::encode::openh264::{OpenH264, Tuning};
+use crate::encode::sei::{self, Capture};
+use crate::encode::{EncodeError, Encoder, Rate};
+use crate::frame::{Frame, PixelFormat, packed_planes};
+use crate::picture::View;
+use crate::picture::convert::Converter;
+use crate::picture::decode::{H264Decoder, JpegDecoder};
+use crate::picture::scale::Scaler;
+use crate::publish::{Publisher, Stream};
+use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::unit::{Codec, NalSpan};
+use std::sync::Arc;
+
+/// Shortest time between two key frames that clients ask for: otherwise a crowd of joining clients
+/// would make every frame one.
+const KEY_EVERY: Nanos = Nanos::from_millis(400);
+
+/// The stages of one camera.
+pub struct Pipeline {
+    config: CameraConfig,
+    info: CameraInfo,
+    /// Whether frames carry a capture SEI.
+    stamped: bool,
+    main: Track,
+    sub: Track,
+    mjpeg: Publisher,
+    jpeg: Option<Jpeg>,
+    /// For the sub stream.
+    scaled: Option<Scaled>,
+    /// Only for cameras that deliver JPEG.
+    jpeg_decoder: Option<JpegDecoder>,
+    /// Only for cameras that deliver H.264, and while a stream needs pixels.
+    decoder: Option<H264Decoder>,
+    jpeg_unit: CodedUnit,
+}
+
+/// A stream with an encoder.
+struct Track {
+    publisher: Publisher,
+    encoder: Option<Box<dyn Encoder>>,
+    rate: Rate,
+    unit: CodedUnit,
+    last_key: Nanos,
+    key_pending: bool,
+    /// Bytes that processors copied for encoders that are gone.
+    copied_before: u64,
+}
+
+/// A scaled copy that is a frame of its own.
+#[derive(Default)]
+struct Scaled {
+    converter: Converter,
+    scaler: Scaler,
+    memory: Arc<Vec<u8>>,
+}
+
+/// The publishers of a camera's three streams.
+pub struct Publishers {
+    /// Main.
+    pub main: Publisher,
+    /// Sub.
+    pub sub: Publisher,
+    /// MJPEG.
+    pub mjpeg: Publisher,
+}
+
+impl Pipeline {
+    /// Stages for a camera that was opened.
+    pub fn new(
+        config: &CameraConfig,
+        info: CameraInfo,
+        stamped: bool,
+        publishers: Publishers,
+    ) -> Self {
+        let fps = if info.fps > 0.0 { info.fps } else { 30.0 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+        let gop = (fps * config.gop_secs).round().clamp(1.0, 100_000.0) as u32;
+        let rate = |bitrate| Rate { bitrate, fps, gop };
+        let pipeline = Self {
+            main: Track::new(publishers.main, rate(config.bitrate)),
+            sub: Track::new(publishers.sub, rate(config.sub_bitrate)),
+            mjpeg: publishers.mjpeg,
+            config: config.clone(),
+            info,
+            stamped,
+            jpeg: None,
+            scaled: None,
+            jpeg_decoder: None,
+            decoder: None,
+            jpeg_unit: CodedUnit::default(),
+        };
+        pipeline.describe();
+        pipeline
+    }
+
+    /// Gives the publishers back, for the camera's next life.
+    pub fn into_publishers(self) -> Publishers {
+        Publishers { main: self.main.publisher, sub: self.sub.publisher, mjpeg: self.mjpeg }
+    }
+
+    /// Whether anybody reads anything.
+    pub fn is_wanted(&self) -> bool {
+        [self.main.stream(), self.sub.stream(), self.mjpeg.stream()].iter().any(|s| s.is_wanted())
+    }
+
+    /// Changes the main stream's bit rate.
+    ///
+    /// # Errors
+    /// The encoder's refusal, and the rate is as before.
+    pub fn set_bitrate(&mut self, stream: &str, bitrate: u32) -> Result<(), EncodeError> {
+        let track = if self.main.stream().name == stream {
+            &mut self.main
+        } else if self.sub.stream().name == stream {
+            &mut self.sub
+        } else {
+            return Err(EncodeError(format!("{stream} has no bit rate")));
+        };
+        if self.info.coded.is_some() && track.stream().name.ends_with("main") {
+            return Err(EncodeError("this stream is passed through as the camera codes it".into()));
+        }
+        track.set_rate(Rate { bitrate, ..track.rate })
+    }
+
+    /// A raw or JPEG picture.
+    pub fn frame(&mut self, frame: &Frame) {
+        if frame.format == PixelFormat::Mjpeg {
+            self.jpeg_frame(frame);
+        } else {
+            self.raw_frame(frame, true);
+        }
+    }
+
+    fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
+        let stamp = self.stamped.then(|| Capture::of(frame.capture, frame.number, frame.crc));
+        let config = &self.config;
+        self.main.encode(frame, stamp.as_ref(), |rate| make_encoder(config, rate));
+        if self.sub.stream().is_wanted() {
+            self.sub_frame(frame, stamp.as_ref());
+        } else if self.sub.encoder.is_some() {
+            self.sub.rest();
+            self.scaled = None;
+            self.describe();
+        }
+        if with_jpeg && self.mjpeg.stream().is_wanted() {
+            self.encode_jpeg(frame);
+        } else if !self.mjpeg.stream().is_wanted() {
+            self.jpeg = None;
+        }
+    }
+
+    fn sub_frame(&mut self, frame: &Frame, stamp: Option<&Capture>) {
+        let (width, height) = sub_size(frame.width, frame.height, self.config.sub_width);
+        let fresh = self.sub.encoder.is_none();
+        let scaled = self.scaled.get_or_insert_default();
+        match scaled.make(frame, width, height) {
+            Ok(small) => {
+                self.sub.encode(&small, stamp, |rate| {
+                    OpenH264::new(rate, Tuning::default()).map(|e| Box::new(e) as Box<dyn Encoder>)
+                });
+                let copied =
+                    scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
+                self.sub.note_copied(copied);
+            }
+            Err(why) => self.sub.stream().set_error(&why),
+        }
+        if fresh {
+            self.describe();
+        }
+    }
+
+    fn encode_jpeg(&mut self, frame: &Frame) {
+        let stream = Arc::clone(self.mjpeg.stream());
+        let result = self.try_jpeg(frame, &stream);
+        stream.set_error(&result.err().map(|e| e.0).unwrap_or_default());
+    }
+
+    fn try_jpeg(&mut self, frame: &Frame, stream: &Stream) -> Result<(), EncodeError> {
+        let mut jpeg = match self.jpeg.take() {
+            Some(jpeg) => jpeg,
+            None => Jpeg::new(self.config.quality)?,
+        };
+        jpeg.set_quality(stream.take_quality().unwrap_or(self.config.quality))?;
+        let encoded = jpeg.encode(frame, true, &mut self.jpeg_unit)?;
+        stream.set_copied(jpeg.copied_pixel_bytes());
+        self.jpeg = Some(jpeg);
+        if encoded {
+            self.mjpeg.publish(&self.jpeg_unit, None).map_err(|e| EncodeError(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// A camera that delivers JPEG: the MJPEG stream is passed through, the others are decoded.
+    fn jpeg_frame(&mut self, frame: &Frame) {
+        let bytes = frame.memory.bytes();
+        let bytes = &bytes[..frame.used.min(bytes.len())];
+        if self.mjpeg.stream().is_wanted() {
+            let unit = &mut self.jpeg_unit;
+            unit.bytes.clear();
+            unit.bytes.extend_from_slice(bytes);
+            unit.nals.clear();
+            unit.nals.push(NalSpan { offset: 0, len: u32::try_from(bytes.len()).unwrap_or(0) });
+            (unit.codec, unit.key) = (Codec::Jpeg, true);
+            (unit.width, unit.height) = (frame.width, frame.height);
+            (unit.capture, unit.number) = (frame.capture, frame.number);
+            if let Err(e) = self.mjpeg.publish(&self.jpeg_unit, None) {
+                self.mjpeg.stream().set_error(&e.to_string());
+            }
+        }
+        let mut decoder = self.jpeg_decoder.take().unwrap_or_default();
+        match decoder.decode(bytes) {
+            Ok(view) => {
+                let raw = frame_of(&view, frame.capture, frame.number);
+                self.raw_frame(&raw, false);
+            }
+            // One broken picture of a USB camera: count it and go on.
+            Err(why) => self.main.stream().set_error(&why),
+        }
+        self.jpeg_decoder = Some(decoder);
+    }
+
+    /// A coded unit: the main stream is passed through, the others are decoded while wanted.
+    pub fn unit(&mut self, unit: &CodedUnit) {
+        let sei = self
+            .stamped
+            .then(|| sei::build(unit.codec, &Capture::of(unit.capture, unit.number, None)))
+            .flatten();
+        match self.main.publisher.publish(unit, sei.as_ref()) {
+            Ok(_) => self.main.stream().set_error(""),
+            Err(e) => self.main.stream().set_error(&e.to_string()),
+        }
+        let (sub, mjpeg) = (self.sub.stream().is_wanted(), self.mjpeg.stream().is_wanted());
+        if !sub && !mjpeg {
+            if self.decoder.take().is_some() {
+                self.sub.rest();
+                self.describe();
+            }
+            return;
+        }
+        if unit.codec != Codec::H264 {
+            let why = format!("{} can be passed through, but not decoded here", unit.codec.name());
+            self.sub.stream().set_error(&why);
+            self.mjpeg.stream().set_error(&why);
+            return;
+        }
+        let mut decoder = self.decoder.take().unwrap_or_default();
+        match decoder.decode(&unit.bytes, unit.key) {
+            Ok(Some(view)) => {
+                let raw = frame_of(&view, unit.capture, unit.number);
+                if sub {
+                    let stamp = self.stamped.then(|| Capture::of(raw.capture, raw.number, None));
+                    self.sub_frame(&raw, stamp.as_ref());
+                }
+                if mjpeg {
+                    self.encode_jpeg(&raw);
+                }
+            }
+            Ok(None) => {}
+            Err(why) => self.sub.stream().set_error(&why),
+        }
+        self.decoder = Some(decoder);
+    }
+
+    /// Says in words which way frames go.
+    fn describe(&self) {
+        let source = format!("{} {}", self.info.name, self.info.format);
+        let encoder = match (&self.info.coded, &self.main.encoder) {
+            (Some(_), _) => "passed through".to_owned(),
+            (None, Some(e)) => e.name(),
+            (None, None) => "encoder".to_owned(),
+        };
+        let decoded = if self.info.coded.is_some() || self.info.format == "MJPEG" {
+            " -> decode (CPU: this stream needs pixels)"
+        } else {
+            ""
+        };
+        self.main.stream().describe(&if self.info.format == "MJPEG" {
+            format!("{source}{decoded} -> {encoder} -> ring")
+        } else {
+            format!("{source} -> {encoder} -> ring")
+        });
+        let width = self.config.sub_width;
+        self.sub.stream().describe(&format!(
+            "{source}{decoded} -> scale to width {width} (CPU) -> openh264 -> ring, while read"
+        ));
+        self.mjpeg.stream().describe(&if self.info.format == "MJPEG" {
+            format!("{source} -> passed through -> ring, while read")
+        } else {
+            format!("{source}{decoded} -> libjpeg-turbo (CPU) -> ring, while read")
+        });
+    }
+}
+
+impl Track {
+    fn new(publisher: Publisher, rate: Rate) -> Self {
+        Self {
+            publisher,
+            encoder: None,
+            rate,
+            unit: CodedUnit::default(),
+            last_key: Nanos(0),
+            key_pending: false,
+            copied_before: 0,
+        }
+    }
+
+    fn stream(&self) -> &Arc<Stream> {
+        self.publisher.stream()
+    }
+
+    /// Ends the encoder until somebody wants the stream again.
+    fn rest(&mut self) {
+        if let Some(encoder) = self.encoder.take() {
+            self.copied_before += encoder.copied_pixel_bytes();
+        }
+    }
+
+    fn note_copied(&self, stages: u64) {
+        let own = self.encoder.as_ref().map_or(0, |e| e.copied_pixel_bytes());
+        self.stream().set_copied(self.copied_before + own + stages);
+    }
+
+    fn set_rate(&mut self, rate: Rate) -> Result<(), EncodeError> {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.set_rate(rate)?;
+        }
+        self.rate = rate;
+        Ok(())
+    }
+
+    fn encode(
+        &mut self,
+        frame: &Frame,
+        stamp: Option<&Capture>,
+        make: impl FnOnce(Rate) -> Result<Box<dyn Encoder>, EncodeError>,
+    ) {
+        let result = self.try_encode(frame, stamp, make);
+        self.stream().set_error(&result.err().map(|e| e.0).unwrap_or_default());
+    }
+
+    fn try_encode(
+        &mut self,
+        frame: &Frame,
+        stamp: Option<&Capture>,
+        make: impl FnOnce(Rate) -> Result<Box<dyn Encoder>, EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            slot => slot.insert(make(self.rate)?),
+        };
+        self.key_pending |= self.publisher.stream().take_key_wanted();
+        let key = self.key_pending && frame.capture.mono.since(self.last_key) >= KEY_EVERY;
+        if !encoder.encode(frame, key, &mut self.unit)? {
+            return Ok(());
+        }
+        if self.unit.key {
+            self.key_pending = false;
+            self.last_key = frame.capture.mono;
+        }
+        let sei = stamp.and_then(|s| sei::build(self.unit.codec, s));
+        self.publisher.publish(&self.unit, sei.as_ref()).map_err(|e| EncodeError(e.to_string()))?;
+        self.note_copied(0);
+        Ok(())
+    }
+}
+
+impl Scaled {
+    fn make(&mut self, frame: &Frame, width: usize, height: usize) -> Result<Frame, String> {
+        let view = self.converter.view(frame)?.even();
+        let view = self.scaler.scale(view, width, height)?;
+        fill(&mut self.memory, &view);
+        let (planes, used) = packed_planes(PixelFormat::I420, width, height);
+        Ok(Frame {
+            format: PixelFormat::I420,
+            width,
+            height,
+            planes,
+            used,
+            memory: Arc::clone(&self.memory) as Arc<dyn crate::frame::Memory>,
+            capture: frame.capture,
+            number: frame.number,
+            crc: frame.crc,
+        })
+    }
+}
+
+/// Copies a view into a buffer that is reused when nobody holds it any more.
+fn fill(memory: &mut Arc<Vec<u8>>, view: &View<'_>) {
+    if Arc::get_mut(memory).is_none() {
+        *memory = Arc::default();
+    }
+    if let Some(bytes) = Arc::get_mut(memory) {
+        bytes.clear();
+        for plane in 0..3 {
+            let rows = PixelFormat::I420.rows(plane, view.height());
+            for y in 0..rows {
+                bytes.extend_from_slice(view.row(plane, y));
+            }
+        }
+    }
+}
+
+/// A decoded picture as a frame.
+fn frame_of(view: &View<'_>, capture: Stamp, number: u64) -> Frame {
+    let mut memory = Arc::default();
+    fill(&mut memory, view);
+    let (width, height) = (view.width(), view.height());
+    let (planes, used) = packed_planes(PixelFormat::I420, width, height);
+    Frame {
+        format: PixelFormat::I420,
+        width,
+        height,
+        planes,
+        used,
+        memory,
+        capture,
+        number,
+        crc: None,
+    }
+}
+
+/// The sub stream's size: as wide as wanted, never wider than the camera, same shape, even.
+fn sub_size(width: usize, height: usize, wanted: u32) -> (usize, usize) {
+    let to = (wanted as usize).clamp(16, width.max(16)) & !1;
+    let high = (height * to / width.max(1)).max(2) & !1;
+    (to, high)
+}
+
+fn make_encoder(config: &CameraConfig, rate: Rate) -> Result<Box<dyn Encoder>, EncodeError> {
+    match config.encoder.as_str() {
+        "auto" | "openh264" => Ok(Box::new(OpenH264::new(rate, Tuning::default())?)),
+        other => Err(EncodeError(format!("there is no encoder {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sub_stream_keeps_the_shape_and_is_never_larger() {
+        assert_eq!(sub_size(1280, 720, 640), (640, 360));
+        assert_eq!(sub_size(640, 480, 640), (640, 480));
+        assert_eq!(sub_size(320, 180, 640), (320, 180));
+        assert_eq!(sub_size(1920, 1080, 641), (640, 360));
+    }
+}

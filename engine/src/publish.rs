@@ -1,0 +1,421 @@
+//! A stream as the rest of the engine knows it: its ring, who wants it, and what it has done.
+//!
+//! The camera's thread holds the [`Publisher`], the only writer. Everybody else holds the
+//! [`Stream`]: it reads the ring, says that it wants the stream or a key frame, and is woken by a
+//! bell. The writer never waits for any of them.
+
+use crate::camera::CodedUnit;
+use crate::encode::sei::{self, SeiNal};
+use lensd_ffi::bell::Bell;
+use lensd_ffi::region::Region;
+use lensd_ffi::ring::{Geometry, Refused, RingReader, RingWriter};
+use lensd_ffi::state::StreamState;
+use lensd_ffi::time::{Nanos, now};
+use lensd_ffi::unit::{Codec, NalSpan, UnitMeta};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Which of a camera's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Full size.
+    Main,
+    /// Scaled down.
+    Sub,
+    /// JPEG pictures.
+    Mjpeg,
+}
+
+impl Kind {
+    /// The last part of the stream's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Sub => "sub",
+            Self::Mjpeg => "mjpeg",
+        }
+    }
+}
+
+/// What a decoder must know before the first picture, for SDP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// Coding.
+    pub codec: Codec,
+    /// Width in pixels.
+    pub width: u16,
+    /// Height in pixels.
+    pub height: u16,
+    /// VPS (H.265), SPS and PPS in this order, without start codes.
+    pub sets: Vec<Vec<u8>>,
+}
+
+/// A stream's ring and what belongs to it.
+pub struct Stream {
+    /// `cam1/main` and the like.
+    pub name: String,
+    /// Camera number, from 1.
+    pub camera: u32,
+    /// Which of the camera's streams.
+    pub kind: Kind,
+    region: Arc<Region>,
+    reader: RingReader<Region>,
+    readers: AtomicU32,
+    key_wanted: AtomicBool,
+    bells: Mutex<Vec<(u64, Bell)>>,
+    camera_bell: Bell,
+    quality_wanted: AtomicU32,
+    parameters: Mutex<Option<Arc<Parameters>>>,
+    figures: Mutex<Figures>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({})", self.name)
+    }
+}
+
+#[derive(Default)]
+struct Figures {
+    codec: Codec,
+    width: u16,
+    height: u16,
+    units: u64,
+    keys: u64,
+    bytes: u64,
+    /// Capture time and size of the units of the last two seconds.
+    recent: VecDeque<(Nanos, usize)>,
+    copied_pixel_bytes: u64,
+    pipeline: String,
+    error: String,
+}
+
+/// Over how long frame rate and bit rate are measured.
+const WINDOW: Nanos = Nanos::from_secs(2);
+/// Most units in that window that are remembered.
+const MAX_RECENT: usize = 512;
+
+/// The size of a ring for a stream of this rate: eight seconds of it, within bounds, so that a
+/// group of pictures fits well into the half that may be lent to the kernel.
+pub fn geometry_for(bitrate: u32) -> Geometry {
+    let bytes = (bitrate as usize).clamp(4 << 20, 64 << 20).next_power_of_two();
+    Geometry { slots: 1024, bytes }
+}
+
+impl Stream {
+    /// Makes a stream with an empty ring. `camera_bell` wakes the camera's thread.
+    ///
+    /// # Errors
+    /// When there is no shared memory to be had.
+    pub fn create(
+        camera: u32,
+        kind: Kind,
+        codec: Codec,
+        geometry: Geometry,
+        camera_bell: Bell,
+    ) -> io::Result<(Arc<Self>, Publisher)> {
+        let name = format!("cam{camera}/{}", kind.name());
+        let region = Arc::new(Region::create(&name, geometry.words())?);
+        let writer = RingWriter::create(Arc::clone(&region), geometry);
+        let stream = Arc::new(Self {
+            name,
+            camera,
+            kind,
+            reader: writer.reader(),
+            region,
+            readers: AtomicU32::new(0),
+            key_wanted: AtomicBool::new(false),
+            bells: Mutex::default(),
+            camera_bell,
+            quality_wanted: AtomicU32::new(0),
+            parameters: Mutex::default(),
+            figures: Mutex::new(Figures { codec, ..Figures::default() }),
+        });
+        let publisher =
+            Publisher { stream: Arc::clone(&stream), writer, refused: 0, spans: Vec::new() };
+        Ok((stream, publisher))
+    }
+
+    /// The ring.
+    pub const fn ring(&self) -> &RingReader<Region> {
+        &self.reader
+    }
+
+    /// The ring's memory, for other processes.
+    pub const fn region(&self) -> &Arc<Region> {
+        &self.region
+    }
+
+    /// Asks for a key frame as soon as possible.
+    pub fn want_key(&self) {
+        self.key_wanted.store(true, Ordering::Release);
+        self.camera_bell.ring();
+    }
+
+    /// Takes the wish for a key frame. For the camera's thread.
+    pub fn take_key_wanted(&self) -> bool {
+        self.key_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Asks for the next picture in another JPEG quality (1 to 100) than the stream's.
+    pub fn want_quality(&self, quality: u8) {
+        self.quality_wanted.store(quality.into(), Ordering::Release);
+    }
+
+    /// Takes that wish. For the camera's thread.
+    pub fn take_quality(&self) -> Option<u8> {
+        u8::try_from(self.quality_wanted.swap(0, Ordering::AcqRel)).ok().filter(|q| *q > 0)
+    }
+
+    /// Whether anybody reads it.
+    pub fn is_wanted(&self) -> bool {
+        self.readers.load(Ordering::Acquire) > 0
+    }
+
+    /// What SDP needs, once a key frame was published.
+    pub fn parameters(&self) -> Option<Arc<Parameters>> {
+        self.parameters.lock().clone()
+    }
+
+    /// Coding of the newest unit, or the one it was made for.
+    pub fn codec(&self) -> Codec {
+        self.figures.lock().codec
+    }
+
+    /// Says how frames get here, in words.
+    pub fn describe(&self, pipeline: &str) {
+        let mut figures = self.figures.lock();
+        if figures.pipeline != pipeline {
+            pipeline.clone_into(&mut figures.pipeline);
+        }
+    }
+
+    /// Notes the encoder's fault, or with an empty text that it works.
+    pub fn set_error(&self, error: &str) {
+        let mut figures = self.figures.lock();
+        if figures.error != error {
+            error.clone_into(&mut figures.error);
+        }
+    }
+
+    /// Notes how many picture bytes the processor has copied for this stream so far.
+    pub fn set_copied(&self, bytes: u64) {
+        self.figures.lock().copied_pixel_bytes = bytes;
+    }
+
+    /// Rings all bells, e.g. when something else than a new unit happened.
+    pub fn ring_bells(&self) {
+        for (_, bell) in self.bells.lock().iter() {
+            bell.ring();
+        }
+    }
+
+    /// The state that others see, at `now`.
+    #[expect(clippy::cast_precision_loss, reason = "counts of two seconds")]
+    pub fn state(&self, now: Nanos) -> StreamState {
+        let mut figures = self.figures.lock();
+        figures.forget_before(now);
+        let span = WINDOW.0 as f64 / 1e9;
+        let recent_bytes: usize = figures.recent.iter().map(|r| r.1).sum();
+        let fps = match (figures.recent.front(), figures.recent.back()) {
+            (Some(first), Some(last)) if last.0 > first.0 => {
+                (figures.recent.len() - 1) as f64 / (last.0.since(first.0).0 as f64 / 1e9)
+            }
+            _ => 0.0,
+        };
+        StreamState {
+            name: self.name.clone(),
+            camera: self.camera,
+            codec: figures.codec,
+            running: !figures.recent.is_empty(),
+            width: figures.width.into(),
+            height: figures.height.into(),
+            fps: (fps * 100.0).round() / 100.0,
+            bitrate: (recent_bytes as f64 * 8.0 / span) as u64,
+            units: figures.units,
+            keys: figures.keys,
+            bytes: figures.bytes,
+            readers: self.readers.load(Ordering::Relaxed),
+            copied_pixel_bytes: figures.copied_pixel_bytes,
+            pipeline: figures.pipeline.clone(),
+            error: figures.error.clone(),
+        }
+    }
+}
+
+impl Figures {
+    fn forget_before(&mut self, now: Nanos) {
+        let oldest = Nanos(now.0.saturating_sub(WINDOW.0));
+        while self.recent.front().is_some_and(|r| r.0 < oldest) || self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
+        }
+    }
+}
+
+/// A wish to read a stream: as long as it exists the stream runs, and `bell` is rung at each unit.
+#[derive(Debug)]
+pub struct Subscription {
+    stream: Arc<Stream>,
+    id: u64,
+}
+
+impl Subscription {
+    /// Subscribes.
+    pub fn new(stream: &Arc<Stream>, bell: Bell) -> Self {
+        let mut bells = stream.bells.lock();
+        let id = bells.iter().map(|b| b.0).max().map_or(0, |n| n + 1);
+        bells.push((id, bell));
+        drop(bells);
+        if stream.readers.fetch_add(1, Ordering::AcqRel) == 0 {
+            stream.camera_bell.ring();
+        }
+        Self { stream: Arc::clone(stream), id }
+    }
+
+    /// The stream.
+    pub const fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.stream.bells.lock().retain(|b| b.0 != self.id);
+        if self.stream.readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.stream.camera_bell.ring();
+        }
+    }
+}
+
+/// The only writer of a stream.
+#[derive(Debug)]
+pub struct Publisher {
+    stream: Arc<Stream>,
+    writer: RingWriter<Region>,
+    refused: u64,
+    /// Reused for units that get a SEI.
+    spans: Vec<NalSpan>,
+}
+
+impl Publisher {
+    /// The stream.
+    pub const fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Publishes a unit, with a capture SEI put in where it belongs, and wakes the readers.
+    ///
+    /// # Errors
+    /// When the ring refuses it; the readers then miss one unit and the next key frame mends that.
+    pub fn publish(&mut self, unit: &CodedUnit, sei: Option<&SeiNal>) -> Result<u64, Refused> {
+        let meta = UnitMeta {
+            codec: unit.codec,
+            key: unit.key,
+            width: u16::try_from(unit.width).unwrap_or(0),
+            height: u16::try_from(unit.height).unwrap_or(0),
+            capture: unit.capture,
+            encoded: now(),
+            frame: unit.number,
+        };
+        let published = match sei {
+            None => self.writer.publish(&meta, &unit.nals, &[&unit.bytes]),
+            Some(sei) => {
+                self.spans.clone_from(&unit.nals);
+                let parts = sei::insert(unit.codec, &unit.bytes, &mut self.spans, sei);
+                self.writer.publish(&meta, &self.spans, &parts)
+            }
+        };
+        let seq = match published {
+            Ok(seq) => seq,
+            Err(refused) => {
+                self.refused += 1;
+                self.stream.set_error(&refused.to_string());
+                return Err(refused);
+            }
+        };
+        self.stream.ring_bells();
+        if meta.key {
+            self.note_parameters(unit);
+        }
+        let extra = sei.map_or(0, |s| s.bytes().len());
+        let mut figures = self.stream.figures.lock();
+        figures.codec = meta.codec;
+        (figures.width, figures.height) = (meta.width, meta.height);
+        figures.units += 1;
+        figures.keys += u64::from(meta.key);
+        figures.bytes += (unit.bytes.len() + extra) as u64;
+        figures.recent.push_back((meta.encoded, unit.bytes.len() + extra));
+        figures.forget_before(meta.encoded);
+        Ok(seq)
+    }
+
+    fn note_parameters(&self, unit: &CodedUnit) {
+        let sets: Vec<Vec<u8>> = unit
+            .nals
+            .iter()
+            .filter_map(|n| unit.bytes.get(n.offset as usize..(n.offset + n.len) as usize))
+            .filter(|nal| is_parameter_set(unit.codec, nal))
+            .map(<[u8]>::to_vec)
+            .collect();
+        let parameters = Parameters {
+            codec: unit.codec,
+            width: u16::try_from(unit.width).unwrap_or(0),
+            height: u16::try_from(unit.height).unwrap_or(0),
+            sets,
+        };
+        let mut known = self.stream.parameters.lock();
+        if known.as_deref() != Some(&parameters) {
+            *known = Some(Arc::new(parameters));
+        }
+    }
+}
+
+/// Whether a NAL unit is a parameter set (H.264 table 7-1, H.265 table 7-1).
+pub fn is_parameter_set(codec: Codec, nal: &[u8]) -> bool {
+    match (codec, nal.first()) {
+        (Codec::H264, Some(b)) => matches!(b & 0x1f, 7 | 8),
+        (Codec::H265, Some(b)) => matches!(b >> 1 & 0x3f, 32..=34),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lensd_ffi::unit::split_annex_b;
+
+    fn unit(nals: &[&[u8]]) -> CodedUnit {
+        let mut unit = CodedUnit { key: true, width: 640, height: 360, ..CodedUnit::default() };
+        for nal in nals {
+            unit.bytes.extend_from_slice(&[0, 0, 0, 1]);
+            unit.bytes.extend_from_slice(nal);
+        }
+        split_annex_b(&unit.bytes, &mut unit.nals);
+        unit
+    }
+
+    fn stream() -> (Arc<Stream>, Publisher) {
+        let geometry = Geometry { slots: 16, bytes: 4096 };
+        Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn subscriptions_wake_and_are_counted() {
+        let (stream, mut publisher) = stream();
+        assert!(!stream.is_wanted());
+        let bell = Bell::new().unwrap();
+        let subscription = Subscription::new(&stream, bell.try_clone().unwrap());
+        assert!(stream.is_wanted());
+        publisher.publish(&unit(&[&[0x67, 1], &[0x68, 2], &[0x65, 3]]), None).unwrap();
+        assert!(bell.take());
+        drop(subscription);
+        assert!(!stream.is_wanted());
+        publisher.publish(&unit(&[&[0x65, 3]]), None).unwrap();
+        assert!(!bell.take());
+        let parameters = stream.parameters().unwrap();
+        assert_eq!(parameters.sets.len(), 0, "the second key frame had none");
+    }
+}

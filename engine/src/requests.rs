@@ -1,0 +1,233 @@
+//! What control asks of the engine over their link.
+
+use crate::camera::run::Order;
+use crate::publish::{Kind, Subscription};
+use crate::rtsp::serve::View;
+use crate::switchboard::Switchboard;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use lensd_ffi::bell::Bell;
+use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Received};
+use lensd_ffi::ring::{Cursor, Next};
+use lensd_ffi::time::{Nanos, now};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// How long a still picture may take.
+const STILL_WAIT: Nanos = Nanos::from_secs(4);
+/// How long the JPEG encoder goes on after the last still picture, so that a page that asks for
+/// one every second finds it warm.
+const STILL_LINGER: Nanos = Nanos::from_secs(3);
+/// Most still pictures that are waited for at once; control asks for one at a time per camera.
+const MAX_STILLS: usize = 64;
+
+/// See the module.
+pub struct Requests {
+    switchboard: Arc<Switchboard>,
+    view: Arc<View>,
+    bell: Bell,
+    subscriptions: HashMap<String, Subscription>,
+    stills: Vec<Still>,
+    /// Streams that keep running for a while.
+    lingering: Vec<(Subscription, Nanos)>,
+    rates: Vec<(u64, Receiver<Result<(), crate::encode::EncodeError>>)>,
+}
+
+struct Still {
+    id: u64,
+    subscription: Subscription,
+    cursor: Cursor,
+    asked: Nanos,
+}
+
+fn fault(code: &str, message: impl Into<String>) -> Answer {
+    Answer::Fault { code: code.to_owned(), message: message.into() }
+}
+
+impl Requests {
+    /// Nothing asked yet.
+    ///
+    /// # Errors
+    /// When the process is out of file descriptors.
+    pub fn new(switchboard: Arc<Switchboard>, view: Arc<View>) -> io::Result<Self> {
+        Ok(Self {
+            switchboard,
+            view,
+            bell: Bell::new()?,
+            subscriptions: HashMap::new(),
+            stills: Vec::new(),
+            lingering: Vec::new(),
+            rates: Vec::new(),
+        })
+    }
+
+    /// Rings when a picture that somebody waits for is there.
+    pub const fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// Forgets everything: control is another one now.
+    pub fn reset(&mut self) {
+        self.subscriptions.clear();
+        self.stills.clear();
+        self.rates.clear();
+    }
+
+    /// Answers what is there. `false`: the link is over.
+    pub fn serve(&mut self, link: &Link, cameras: &[(&Sender<Order>, &Bell)]) -> bool {
+        self.bell.take();
+        loop {
+            match link.receive::<Asked>() {
+                Ok(Received::Message(asked, fds)) => {
+                    let bell = fds.into_iter().next().map(Bell::from_fd);
+                    if !self.answer(link, asked, bell, cameras) {
+                        return false;
+                    }
+                }
+                Ok(Received::Empty) => break,
+                Ok(Received::Closed) => return false,
+                Err(e) => {
+                    tracing::warn!("a request of control was not understood: {e}");
+                    break;
+                }
+            }
+        }
+        self.look(link)
+    }
+
+    fn answer(
+        &mut self,
+        link: &Link,
+        asked: Asked,
+        bell: Option<Bell>,
+        cameras: &[(&Sender<Order>, &Bell)],
+    ) -> bool {
+        let id = asked.id;
+        let unknown = |stream: &str| fault("NOT_FOUND", format!("there is no stream {stream:?}"));
+        let answer = match asked.ask {
+            Ask::Still { camera, quality } => match self.still(id, camera, quality) {
+                None => return true,
+                Some(answer) => answer,
+            },
+            Ask::Subscribe { stream } => match (self.switchboard.resolve(&stream), bell) {
+                (None, _) => unknown(&stream),
+                (_, None) => fault("INVALID_VALUE", "a subscription needs a bell"),
+                (Some(found), Some(bell)) => {
+                    let subscription = Subscription::new(&found, bell);
+                    self.subscriptions.insert(stream, subscription);
+                    return reply(link, id, Answer::Ring, &[found.region().as_fd()]);
+                }
+            },
+            Ask::Unsubscribe { stream } => {
+                self.subscriptions.remove(&stream);
+                Answer::Done
+            }
+            Ask::SelectCamera { camera } => {
+                if self.switchboard.select(camera) {
+                    Answer::Done
+                } else {
+                    fault("NOT_FOUND", format!("there is no camera {camera}"))
+                }
+            }
+            Ask::SetRate { stream, bitrate } => match self.switchboard.resolve(&stream) {
+                None => unknown(&stream),
+                Some(found) => {
+                    let (reply, outcome) = bounded(1);
+                    let order = Order { stream: found.name.clone(), bitrate, reply };
+                    let camera = cameras.get(found.camera as usize - 1);
+                    match camera.map(|(orders, bell)| (orders.try_send(order), bell)) {
+                        Some((Ok(()), bell)) => {
+                            bell.ring();
+                            self.rates.push((id, outcome));
+                            return true;
+                        }
+                        _ => fault("CAMERA_NOT_CONNECTED", "the camera does not take orders now"),
+                    }
+                }
+            },
+            Ask::Clients { stream } => {
+                let all = self.view.clients.lock();
+                let clients = all
+                    .iter()
+                    .filter(|c| stream.is_empty() || c.path == stream)
+                    .take(300)
+                    .cloned()
+                    .collect();
+                Answer::Clients { clients }
+            }
+        };
+        reply(link, id, answer, &[])
+    }
+
+    /// Begins to wait for a picture; an answer only if that cannot be.
+    fn still(&mut self, id: u64, camera: u32, quality: u8) -> Option<Answer> {
+        let camera = if camera == 0 { self.switchboard.main_camera() } else { camera };
+        let Some(stream) = self.switchboard.of(camera, Kind::Mjpeg) else {
+            return Some(fault("NOT_FOUND", format!("there is no camera {camera}")));
+        };
+        let bell = match self.bell.try_clone() {
+            Ok(bell) if self.stills.len() < MAX_STILLS => bell,
+            _ => return Some(fault("RATE_LIMITED", "too many still pictures at once")),
+        };
+        if quality > 0 {
+            stream.want_quality(quality.min(100));
+        }
+        let cursor = Cursor::at_head(stream.ring());
+        let subscription = Subscription::new(&stream, bell);
+        self.stills.push(Still { id, subscription, cursor, asked: now() });
+        None
+    }
+
+    /// Looks after what is waited for.
+    fn look(&mut self, link: &Link) -> bool {
+        let at = now();
+        let mut open = true;
+        self.lingering.retain(|(_, until)| *until > at);
+        self.rates.retain(|(id, outcome)| match outcome.try_recv() {
+            Ok(result) => {
+                let answer = result.map_or_else(|e| fault("INVALID_VALUE", e.0), |()| Answer::Done);
+                open &= reply(link, *id, answer, &[]);
+                false
+            }
+            Err(crossbeam::channel::TryRecvError::Empty) => true,
+            Err(_) => {
+                let answer = fault("CAMERA_NOT_CONNECTED", "the camera went away");
+                open &= reply(link, *id, answer, &[]);
+                false
+            }
+        });
+        let mut done = Vec::new();
+        for (i, still) in self.stills.iter_mut().enumerate() {
+            let stream = still.subscription.stream();
+            if let Next::Unit(unit) = still.cursor.next(stream.ring()) {
+                let answer = Answer::Unit { stream: stream.name.clone(), seq: unit.seq };
+                open &= reply(link, still.id, answer, &[]);
+                done.push(i);
+            } else if at.since(still.asked) > STILL_WAIT {
+                let error = stream.state(at).error;
+                let why = if error.is_empty() { "the camera delivers no pictures" } else { &error };
+                open &= reply(link, still.id, fault("CAMERA_NOT_CONNECTED", why), &[]);
+                done.push(i);
+            }
+        }
+        for i in done.into_iter().rev() {
+            let still = self.stills.swap_remove(i);
+            self.lingering.truncate(8);
+            self.lingering.push((still.subscription, at.plus(STILL_LINGER)));
+        }
+        open
+    }
+}
+
+fn reply(link: &Link, id: u64, answer: Answer, fds: &[BorrowedFd<'_>]) -> bool {
+    match link.send(&Answered { id, answer }, fds) {
+        Ok(()) => true,
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            let answer = fault("INTERNAL", "the answer is too long");
+            link.send(&Answered { id, answer }, &[]).is_ok()
+        }
+        // Control does not read: it will be restarted, or asks again.
+        Err(e) => e.kind() == io::ErrorKind::WouldBlock,
+    }
+}

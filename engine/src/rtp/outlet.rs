@@ -1,0 +1,332 @@
+//! An outlet: one RTP stream that many clients receive at the same time.
+//!
+//! It follows a ring (and goes over to another one at a key frame when told to), gives every unit
+//! its sequence numbers, and makes its packets once. Units keep an index of the outlet's own, so
+//! that clients stand at an index wherever the units come from.
+
+use super::packet::{PREFIX, Packets, Piece, Shape, Source, rtp_time};
+use super::rtcp::SenderReport;
+use crate::publish::{Stream, Subscription};
+use crate::sys::socket::{Body, Gather, Part};
+use lensd_ffi::bell::Bell;
+use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
+use lensd_ffi::time::{Nanos, Stamp};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Most units that are remembered for clients that lag.
+const MAX_ENTRIES: usize = 1024;
+/// Most packed units that are kept; late joiners walk through the same few.
+const MAX_PACKED: usize = 8;
+
+/// A unit that was given out.
+#[derive(Debug, Clone)]
+struct Entry {
+    stream: Arc<Stream>,
+    view: UnitView,
+    first_seq: u16,
+}
+
+/// How a unit's packets are framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Interleaved on a channel.
+    Interleaved(u8),
+    /// One datagram a packet.
+    Datagrams,
+}
+
+/// A unit, packed and ready to be sent to any client with this framing.
+pub struct Packed {
+    /// The message.
+    pub gather: Gather,
+    /// Packets in it.
+    pub packets: usize,
+    /// RTP bytes in it, without interleaved prefixes.
+    pub bytes: usize,
+    entry: Entry,
+    made: Packets,
+    lent: bool,
+}
+
+impl Packed {
+    /// Whether every byte that was sent so far was right: asked after sending.
+    pub fn is_intact(&self) -> bool {
+        !self.lent || self.entry.stream.ring().is_intact(&self.entry.view)
+    }
+
+    /// When the unit was captured.
+    pub const fn capture(&self) -> Stamp {
+        self.entry.view.meta.capture
+    }
+
+    /// Appends the interleaved bytes from `from` on to `out`, for a client whose socket took only
+    /// the first part.
+    ///
+    /// # Errors
+    /// The unit is gone; the client has half of it and must be let go.
+    pub fn copy_rest(&self, mut from: usize, out: &mut Vec<u8>) -> Result<(), Missed> {
+        for piece in &self.made.pieces {
+            if from >= piece.len() {
+                from -= piece.len();
+                continue;
+            }
+            match piece {
+                Piece::Header(r) => {
+                    out.extend_from_slice(&self.made.headers[r.start + from..r.end]);
+                }
+                Piece::Unit(r) => self.entry.stream.ring().copy(
+                    &self.entry.view,
+                    r.start + from,
+                    r.len() - from,
+                    out,
+                )?,
+            }
+            from = 0;
+        }
+        Ok(())
+    }
+}
+
+/// What a client finds at its index.
+pub enum Found {
+    /// The unit.
+    Unit(Arc<Packed>),
+    /// It is not there yet.
+    NotYet,
+    /// It is gone: the client was too slow.
+    Gone,
+}
+
+/// One RTP stream.
+pub struct Outlet {
+    shape: Shape,
+    subscription: Subscription,
+    cursor: Cursor,
+    /// Where to go over to: the ring, and the first unit that counts there.
+    pending: Option<(Subscription, u64)>,
+    entries: VecDeque<Entry>,
+    /// Index of the first entry.
+    base: u64,
+    next_seq: u16,
+    packets: u32,
+    octets: u32,
+    last_capture: Nanos,
+    packed: VecDeque<(u64, Framing, Arc<Packed>)>,
+}
+
+impl Outlet {
+    /// Follows a stream from its newest key frame on, or from now on if it has none.
+    pub fn new(stream: &Arc<Stream>, bell: Bell, shape: Shape, first_seq: u16) -> Self {
+        Self {
+            shape,
+            cursor: Cursor::at_key(stream.ring()),
+            subscription: Subscription::new(stream, bell),
+            pending: None,
+            entries: VecDeque::new(),
+            base: 0,
+            next_seq: first_seq,
+            packets: 0,
+            octets: 0,
+            last_capture: Nanos(0),
+            packed: VecDeque::new(),
+        }
+    }
+
+    /// The stream that it follows.
+    pub const fn stream(&self) -> &Arc<Stream> {
+        self.subscription.stream()
+    }
+
+    /// Its SSRC.
+    pub const fn ssrc(&self) -> u32 {
+        self.shape.ssrc
+    }
+
+    /// Goes over to another stream at that one's next key frame.
+    pub fn switch_to(&mut self, stream: &Arc<Stream>, bell: Bell) {
+        if Arc::ptr_eq(self.stream(), stream) {
+            self.pending = None;
+            return;
+        }
+        stream.want_key();
+        self.pending = Some((Subscription::new(stream, bell), stream.ring().head()));
+    }
+
+    /// One past the newest unit.
+    pub fn head(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    /// The newest key frame's index, if it can still be sent.
+    pub fn newest_key(&self) -> Option<u64> {
+        let back = self.entries.iter().rev().position(|e| e.view.meta.key)?;
+        Some(self.head() - 1 - back as u64)
+    }
+
+    /// Whether the unit at this index is a key frame.
+    pub fn is_key(&self, index: u64) -> bool {
+        self.entry(index).is_some_and(|e| e.view.meta.key)
+    }
+
+    /// Sequence number and RTP time that the unit at this index has or the next unit will have.
+    pub fn position(&self, index: u64) -> (u16, Option<u32>) {
+        match self.entry(index) {
+            Some(e) => (e.first_seq, Some(self.time_of(e.view.meta.capture.mono))),
+            None => (self.next_seq, None),
+        }
+    }
+
+    /// A capture time on this stream's RTP clock.
+    pub const fn time_of(&self, capture: Nanos) -> u32 {
+        rtp_time(capture).wrapping_add(self.shape.time_offset)
+    }
+
+    /// The sender report of this moment.
+    pub const fn report(&self, now: Stamp) -> SenderReport {
+        SenderReport {
+            ssrc: self.shape.ssrc,
+            utc: now.utc,
+            rtp_time: self.time_of(now.mono),
+            packets: self.packets,
+            octets: self.octets,
+        }
+    }
+
+    /// Takes in all new units. Returns whether there were any.
+    pub fn advance(&mut self) -> bool {
+        self.go_over();
+        let before = self.head();
+        loop {
+            let stream = Arc::clone(self.stream());
+            match self.cursor.next(stream.ring()) {
+                Next::Unit(view) => self.admit(stream, view),
+                Next::Lapped(_) => {
+                    // Clients notice by the missing sequence numbers.
+                    self.next_seq = self.next_seq.wrapping_add(1);
+                }
+                Next::Empty | Next::Corrupt => break,
+            }
+        }
+        self.head() > before
+    }
+
+    /// Follows the pending stream if it has a key frame that is newer than all we sent.
+    fn go_over(&mut self) {
+        let Some((subscription, from)) = &self.pending else { return };
+        let Some(key) = subscription.stream().ring().newest_key() else { return };
+        if key.seq < *from || key.meta.capture.mono <= self.last_capture {
+            return;
+        }
+        if let Some((subscription, _)) = self.pending.take() {
+            self.cursor = Cursor::at(key.seq);
+            self.subscription = subscription;
+        }
+    }
+
+    fn admit(&mut self, stream: Arc<Stream>, view: UnitView) {
+        let entry = Entry { stream, view, first_seq: self.next_seq };
+        let Some(made) = self.make(&entry) else { return };
+        if made.is_empty() {
+            return;
+        }
+        self.next_seq = made.next_seq();
+        self.packets = self.packets.wrapping_add(u32::try_from(made.packets.len()).unwrap_or(0));
+        self.octets = self.octets.wrapping_add(u32::try_from(made.payload_len()).unwrap_or(0));
+        self.last_capture = entry.view.meta.capture.mono;
+        self.entries.push_back(entry);
+        if self.entries.len() > MAX_ENTRIES {
+            self.entries.pop_front();
+            self.base += 1;
+        }
+    }
+
+    fn make(&self, entry: &Entry) -> Option<Packets> {
+        let ring = entry.stream.ring();
+        let mut nals = Vec::new();
+        ring.nals(&entry.view, &mut nals).ok()?;
+        let head = |range: std::ops::Range<usize>| {
+            let mut out = Vec::new();
+            ring.copy(&entry.view, range.start, range.len(), &mut out).ok()?;
+            Some(out)
+        };
+        let source =
+            Source { meta: &entry.view.meta, len: entry.view.len, nals: &nals, head: &head };
+        Some(Packets::pack(&source, &self.shape, entry.first_seq))
+    }
+
+    fn entry(&self, index: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(index.checked_sub(self.base)?).ok()?)
+    }
+
+    /// The unit at an index, packed for a framing.
+    pub fn find(&mut self, index: u64, framing: Framing) -> Found {
+        if index >= self.head() {
+            return Found::NotYet;
+        }
+        if let Some((_, _, packed)) =
+            self.packed.iter().find(|(i, f, _)| *i == index && *f == framing)
+            && packed.is_sendable()
+        {
+            return Found::Unit(Arc::clone(packed));
+        }
+        let Some(packed) = self.entry(index).and_then(|e| self.pack(e, framing)) else {
+            return Found::Gone;
+        };
+        let packed = Arc::new(packed);
+        self.packed.retain(|(i, f, _)| (*i, *f) != (index, framing));
+        if self.packed.len() >= MAX_PACKED {
+            self.packed.pop_front();
+        }
+        self.packed.push_back((index, framing, Arc::clone(&packed)));
+        Found::Unit(packed)
+    }
+
+    fn pack(&self, entry: &Entry, framing: Framing) -> Option<Packed> {
+        let ring = entry.stream.ring();
+        let mut made = self.make(entry)?;
+        let lent = ring.is_lendable(&entry.view);
+        let body = if lent {
+            Body::Ring(Arc::clone(entry.stream.region()), ring.address(&entry.view))
+        } else {
+            // Too near to the writer to be lent: a checked copy cannot be torn.
+            let mut bytes = Vec::with_capacity(entry.view.len);
+            ring.copy(&entry.view, 0, entry.view.len, &mut bytes).ok()?;
+            Body::Copy(bytes)
+        };
+        let gather = match framing {
+            Framing::Interleaved(channel) => {
+                made.set_channel(channel);
+                let parts = made.pieces.iter().map(part);
+                Gather::stream(made.headers.clone(), body, entry.view.len, parts)
+            }
+            Framing::Datagrams => {
+                let packets =
+                    made.packets.iter().map(|p| made.pieces[p.pieces.clone()].iter().map(part));
+                Gather::datagrams(made.headers.clone(), body, entry.view.len, PREFIX, packets)
+            }
+        };
+        Some(Packed {
+            gather: gather?,
+            packets: made.packets.len(),
+            bytes: made.len(),
+            entry: entry.clone(),
+            made,
+            lent,
+        })
+    }
+}
+
+const fn part(piece: &Piece) -> Part<'_> {
+    match piece {
+        Piece::Header(range) => Part::Header(range),
+        Piece::Unit(range) => Part::Unit(range),
+    }
+}
+
+impl Packed {
+    /// Whether the message may be handed to the kernel now.
+    fn is_sendable(&self) -> bool {
+        !self.lent || self.entry.stream.ring().is_lendable(&self.entry.view)
+    }
+}

@@ -1,0 +1,128 @@
+//! What a request's URI asks for.
+
+use super::transport::Lower;
+use crate::rtp::packet::Extension;
+
+/// When a client's picture begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// At the next key frame, which the encoder is asked for.
+    #[default]
+    Key,
+    /// At once, with the newest key frame of the ring and all that followed it.
+    Gop,
+}
+
+/// A URI, taken apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Path {
+    /// Without leading and trailing slash, query and track: `stream1`, `cam1/main`.
+    pub name: String,
+    /// Whether it named the track, not the presentation.
+    pub track: bool,
+    /// `?tcp` or `?udp`.
+    pub only: Option<Lower>,
+    /// `?token=`.
+    pub token: Option<String>,
+    /// `?join=`.
+    pub join: Option<Join>,
+    /// `?ext=ntp-64` or `?ext=abs-capture-time`.
+    pub extension: Extension,
+    /// Whether there was a query at all.
+    pub has_query: bool,
+}
+
+/// What SDP calls our only track.
+pub const TRACK: &str = "trackID=0";
+
+impl Path {
+    /// Takes a URI apart: `rtsp://host:port/name[/trackID=0][?query]`, or only the path. What the
+    /// query holds besides is ignored, since players add things of their own.
+    pub fn parse(uri: &str) -> Self {
+        let rest = match uri.split_once("://") {
+            Some((_, rest)) => rest.find(['/', '?']).map_or("", |i| &rest[i..]),
+            None => uri,
+        };
+        // A track is appended to the base URL, query included, by some clients; so both
+        // `/name/trackID=0?q` and `/name?q/trackID=0` occur.
+        let (rest, track) = match rest.find(TRACK) {
+            Some(i) => (format!("{}{}", &rest[..i], &rest[i + TRACK.len()..]), true),
+            None => (rest.to_owned(), false),
+        };
+        let (path, query) =
+            rest.split_once('?').map_or((rest.as_str(), None), |(p, q)| (p, Some(q)));
+        let mut out = Self {
+            name: decode(path.trim_matches('/')),
+            track,
+            has_query: query.is_some(),
+            ..Self::default()
+        };
+        for item in query.unwrap_or_default().trim_end_matches('/').split('&') {
+            let (key, value) = item.split_once('=').unwrap_or((item, ""));
+            match (key, value) {
+                ("tcp", _) => out.only = Some(Lower::Tcp),
+                ("udp", _) => out.only = Some(Lower::Udp),
+                ("token", value) => out.token = Some(decode(value)),
+                ("join", "key") => out.join = Some(Join::Key),
+                ("join", "gop") => out.join = Some(Join::Gop),
+                ("ext", "ntp-64") => out.extension = Extension::Ntp64,
+                ("ext", "abs-capture-time") => out.extension = Extension::AbsCaptureTime,
+                _ => {}
+            }
+        }
+        out
+    }
+}
+
+/// Percent decoding (RFC 3986 section 2.1); what is no valid code stays.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let code = (bytes[i] == b'%')
+            .then(|| text.get(i + 1..i + 3).and_then(|h| u8::from_str_radix(h, 16).ok()))
+            .flatten();
+        out.push(code.unwrap_or(bytes[i]));
+        i += if code.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_write_it() {
+        for (uri, name, track) in [
+            ("rtsp://h:8554/stream1", "stream1", false),
+            ("rtsp://h:8554/stream1/", "stream1", false),
+            ("rtsp://h/cam1/main/trackID=0", "cam1/main", true),
+            ("rtsp://h/stream1?tcp/trackID=0", "stream1", true),
+            ("rtsp://h/stream1/trackID=0?tcp", "stream1", true),
+            ("rtsp://u:p@h/stream%31", "stream1", false),
+            ("/stream1", "stream1", false),
+            ("rtsp://h", "", false),
+            ("*", "*", false),
+        ] {
+            let path = Path::parse(uri);
+            assert_eq!((path.name.as_str(), path.track), (name, track), "{uri}");
+        }
+    }
+
+    #[test]
+    fn the_query_is_understood_wherever_the_track_stands() {
+        for uri in [
+            "rtsp://h/s?udp&token=a%2Fb&join=gop&ext=ntp-64&x=1/trackID=0",
+            "rtsp://h/s?udp&token=a%2Fb&join=gop&ext=ntp-64",
+        ] {
+            let path = Path::parse(uri);
+            assert_eq!(path.only, Some(Lower::Udp));
+            assert_eq!(path.token.as_deref(), Some("a/b"));
+            assert_eq!(path.join, Some(Join::Gop));
+            assert_eq!(path.extension, Extension::Ntp64);
+        }
+    }
+}

@@ -1,0 +1,653 @@
+//! The one loop that does the RTSP server's I/O.
+
+use super::client::Over;
+use super::conn::Conn;
+use super::session::{Output, Session, State};
+use super::world::{Call, Holding, World, timeout};
+use crate::rtp::outlet::Outlet;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lensd_ffi::bell::Bell;
+use lensd_ffi::state::ClientState;
+use lensd_ffi::time::{Nanos, Stamp, UtcMap, now};
+use mio::net::TcpListener;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use slab::Slab;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const RTSP: Token = Token(usize::MAX);
+const RTSPS: Token = Token(usize::MAX - 1);
+const BELL: Token = Token(usize::MAX - 2);
+const RTP: Token = Token(usize::MAX - 3);
+const RTCP: Token = Token(usize::MAX - 4);
+const CHANGE: Token = Token(usize::MAX - 5);
+
+/// How often deadlines are looked at while there are clients.
+const TICK: Nanos = Nanos::from_millis(250);
+/// How long a connection may take to send its first request.
+const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
+/// Most connections; past it the one that has been idle without a session longest makes room.
+const MAX_CONNECTIONS: usize = 8192;
+
+/// What the rest of the engine sees of the server.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Clients, renewed at each tick.
+    pub clients: Mutex<Vec<ClientState>>,
+    /// Set to end it.
+    pub stop: AtomicBool,
+}
+
+struct Client {
+    conn: Conn,
+    session: Session,
+    holding: Holding,
+    role: Role,
+    accepted: Nanos,
+    asked: bool,
+    closing: bool,
+}
+
+/// What a TCP connection is.
+enum Role {
+    /// RTSP both ways.
+    Direct,
+    /// The half of a tunnel that sends to the client; its session is fed by the other half.
+    TunnelOut(String),
+    /// The half that receives, and base64 that is not whole yet.
+    TunnelIn { out: usize, pending: Vec<u8> },
+}
+
+/// The server.
+pub struct Server {
+    poll: Poll,
+    listener: Option<TcpListener>,
+    tls_listener: Option<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
+    clients: Slab<Client>,
+    world: World,
+    bell: Arc<Bell>,
+    change: Bell,
+    view: Arc<View>,
+    map: UtcMap,
+    mapped: Nanos,
+    ticked: Nanos,
+}
+
+impl Server {
+    /// Puts the server together; the listeners are bound already.
+    ///
+    /// # Errors
+    /// When a descriptor cannot be registered.
+    pub fn new(
+        listener: Option<std::net::TcpListener>,
+        tls: Option<(std::net::TcpListener, Arc<ServerConfig>)>,
+        world: World,
+        change: Bell,
+        view: Arc<View>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = poll.registry();
+        let accept = |listener: std::net::TcpListener, token| -> io::Result<TcpListener> {
+            listener.set_nonblocking(true)?;
+            let mut listener = TcpListener::from_std(listener);
+            registry.register(&mut listener, token, Interest::READABLE)?;
+            Ok(listener)
+        };
+        let listener = listener.map(|l| accept(l, RTSP)).transpose()?;
+        let (tls_listener, tls) = match tls {
+            Some((l, config)) => (Some(accept(l, RTSPS)?), Some(config)),
+            None => (None, None),
+        };
+        let bell = Arc::clone(&world.bell);
+        let mut world = world;
+        registry.register(&mut SourceFd(&bell.as_fd().as_raw_fd()), BELL, Interest::READABLE)?;
+        registry.register(
+            &mut SourceFd(&change.as_fd().as_raw_fd()),
+            CHANGE,
+            Interest::READABLE,
+        )?;
+        registry.register(&mut world.udp.rtp, RTP, Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut world.udp.rtcp, RTCP, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            listener,
+            tls_listener,
+            tls,
+            clients: Slab::new(),
+            world,
+            bell,
+            change,
+            view,
+            map: UtcMap::measure(),
+            mapped: now(),
+            ticked: Nanos(0),
+        })
+    }
+
+    /// Runs until the view says stop.
+    ///
+    /// # Errors
+    /// When `epoll_wait(2)` fails.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.view.stop.load(Ordering::Acquire) {
+            let wait = (!self.clients.is_empty()).then(|| Duration::from_nanos(TICK.0));
+            match self.poll.poll(&mut events, wait) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                done => done?,
+            }
+            // Pictures first: a bell among many requests must not wait for them.
+            if self.bell.take() {
+                self.deliver();
+            }
+            for event in &events {
+                match event.token() {
+                    RTSP => self.accept(false),
+                    RTSPS => self.accept(true),
+                    CHANGE => self.follow(),
+                    RTP => {
+                        self.read_rtp();
+                        if event.is_writable() {
+                            self.deliver();
+                        }
+                    }
+                    RTCP => self.read_rtcp(),
+                    BELL => {}
+                    Token(token) => {
+                        if event.is_writable() {
+                            self.write_ready(token);
+                        }
+                        if event.is_readable() || event.is_read_closed() || event.is_error() {
+                            self.read_ready(token);
+                        }
+                    }
+                }
+            }
+            if now().since(self.ticked) >= TICK {
+                self.tick();
+            }
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        let mono = now();
+        if mono.since(self.mapped) > Nanos::from_secs(1) {
+            self.map = UtcMap::measure();
+            self.mapped = mono;
+        }
+        self.map.stamp(mono)
+    }
+
+    fn accept(&mut self, tls: bool) {
+        loop {
+            let listener = if tls { &self.tls_listener } else { &self.listener };
+            let Some(listener) = listener else { return };
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => {
+                    // Out of descriptors: make room, so that the queue of new ones moves on.
+                    if !self.evict() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            if self.clients.len() >= MAX_CONNECTIONS {
+                self.evict();
+            }
+            let config = self.tls.as_ref().filter(|_| tls);
+            let Ok(conn) = Conn::new(stream, peer, config) else { continue };
+            let now = now();
+            let token = self.clients.insert(Client {
+                conn,
+                session: Session::new(now),
+                holding: Holding::default(),
+                role: Role::Direct,
+                accepted: now,
+                asked: false,
+                closing: false,
+            });
+            let stream = self.clients[token].conn.stream();
+            let both = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(stream, Token(token), both).is_err() {
+                self.clients.remove(token);
+            }
+        }
+    }
+
+    /// Closes the connection that has been without a session longest.
+    fn evict(&mut self) -> bool {
+        let oldest = self
+            .clients
+            .iter()
+            .filter(|(_, c)| c.session.id().is_none() && matches!(c.role, Role::Direct))
+            .min_by_key(|(_, c)| c.session.last_heard())
+            .map(|(token, _)| token);
+        match oldest {
+            Some(token) => {
+                self.close(token);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn read_ready(&mut self, token: usize) {
+        let mut buffer = [0; 16 * 1024];
+        // A connection that sends without end must not keep the others waiting: 64 reads are 1 MiB.
+        for _ in 0..64 {
+            let Some(client) = self.clients.get_mut(token) else { return };
+            if client.closing {
+                return;
+            }
+            let read = match client.conn.read(&mut buffer) {
+                Ok(0) => return self.close(token),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return self.close(token),
+            };
+            client.asked = true;
+            self.take_bytes(token, &buffer[..read]);
+        }
+        // There may be more, and the edge is used up: come back after the others.
+        if let Some(client) = self.clients.get_mut(token) {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let _ = self.poll.registry().reregister(client.conn.stream(), Token(token), both);
+        }
+    }
+
+    fn take_bytes(&mut self, token: usize, bytes: &[u8]) {
+        let stamp = self.stamp();
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let (target, decoded);
+        match &mut client.role {
+            Role::Direct | Role::TunnelOut(_) => {
+                target = token;
+                decoded = None;
+            }
+            Role::TunnelIn { out, pending } => {
+                target = *out;
+                decoded = Some(decode_tunnel(pending, bytes));
+            }
+        }
+        let bytes = match &decoded {
+            None => bytes,
+            Some(Some(bytes)) => bytes,
+            Some(None) => return self.close(token),
+        };
+        let Some(client) = self.clients.get_mut(target) else { return self.close(token) };
+        let mut call = Call {
+            world: &mut self.world,
+            holding: &mut client.holding,
+            token: target,
+            peer: client.conn.peer,
+            local: client.conn.local,
+            tls: client.conn.is_tls(),
+            now: stamp,
+        };
+        client.session.handle_input(bytes, stamp.mono, &mut call);
+        self.drain(target);
+    }
+
+    /// Does what a session asks for.
+    fn drain(&mut self, token: usize) {
+        while let Some(client) = self.clients.get_mut(token) {
+            match client.session.poll_output() {
+                None => return,
+                Some(Output::Bytes(bytes)) => {
+                    if client.conn.write(&bytes).is_err() {
+                        return self.close(token);
+                    }
+                }
+                Some(Output::Close) => {
+                    client.closing = true;
+                    if client.conn.is_clear() {
+                        return self.close(token);
+                    }
+                }
+                Some(Output::Tunnel { cookie, get, rest }) => {
+                    self.tunnel(token, cookie, get, &rest)
+                }
+            }
+        }
+    }
+
+    fn tunnel(&mut self, token: usize, cookie: String, get: bool, rest: &[u8]) {
+        if get {
+            let answer = "HTTP/1.0 200 OK\r\nServer: lensd\r\nConnection: close\r\n\
+                          Cache-Control: no-store\r\nPragma: no-cache\r\n\
+                          Content-Type: application/x-rtsp-tunnelled\r\n\r\n";
+            let taken = self.find_tunnel(&cookie).is_some();
+            let Some(client) = self.clients.get_mut(token) else { return };
+            if taken || client.conn.write(answer.as_bytes()).is_err() {
+                return self.close(token);
+            }
+            client.role = Role::TunnelOut(cookie);
+            return;
+        }
+        let Some(out) = self.find_tunnel(&cookie) else { return self.close(token) };
+        if let Some(client) = self.clients.get_mut(token) {
+            client.role = Role::TunnelIn { out, pending: Vec::new() };
+            self.take_bytes(token, rest);
+        }
+    }
+
+    fn find_tunnel(&self, cookie: &str) -> Option<usize> {
+        self.clients
+            .iter()
+            .find(|(_, c)| matches!(&c.role, Role::TunnelOut(own) if own == cookie))
+            .map(|(token, _)| token)
+    }
+
+    fn write_ready(&mut self, token: usize) {
+        let stamp = self.stamp();
+        let Some(client) = self.clients.get_mut(token) else { return };
+        if client.conn.flush().is_err() || (client.closing && client.conn.is_clear()) {
+            return self.close(token);
+        }
+        let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get_mut(k));
+        if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
+            receiver.writable(&post.outlet);
+        }
+        self.pump(token, stamp);
+    }
+
+    /// Sends new units to everybody.
+    fn deliver(&mut self) {
+        let stamp = self.stamp();
+        let mut over = Vec::new();
+        for post in self.world.posts.values_mut() {
+            post.outlet.advance();
+            for &token in &post.members {
+                let Some(client) = self.clients.get_mut(token) else { continue };
+                let sent = pump_one(
+                    client,
+                    &mut post.outlet,
+                    &self.world.udp,
+                    &mut self.world.segment_ok,
+                    stamp,
+                );
+                if sent.is_err() {
+                    over.push(token);
+                }
+            }
+            if let Some(group) = &mut post.group {
+                // Nobody is told when a group's network fails; the reports make it visible.
+                let _ = group.receiver.pump(
+                    &mut post.outlet,
+                    None,
+                    &group.socket,
+                    &group.socket,
+                    &mut self.world.segment_ok,
+                    stamp,
+                );
+            }
+        }
+        for token in over {
+            self.close(token);
+        }
+        self.retry_waiting(stamp);
+    }
+
+    fn pump(&mut self, token: usize, stamp: Stamp) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let Some(key) = &client.holding.key else { return };
+        let Some(post) = self.world.posts.get_mut(key) else { return };
+        let sent =
+            pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.segment_ok, stamp);
+        if sent.is_err() {
+            self.close(token);
+        }
+    }
+
+    /// Requests that waited for a camera may have their answer now.
+    fn retry_waiting(&mut self, stamp: Stamp) {
+        let waiting: Vec<usize> =
+            self.clients.iter().filter(|(_, c)| c.session.is_waiting()).map(|(t, _)| t).collect();
+        for token in waiting {
+            if let Some(client) = self.clients.get_mut(token) {
+                let mut call = Call {
+                    world: &mut self.world,
+                    holding: &mut client.holding,
+                    token,
+                    peer: client.conn.peer,
+                    local: client.conn.local,
+                    tls: client.conn.is_tls(),
+                    now: stamp,
+                };
+                client.session.handle_timeout(stamp.mono, &mut call);
+                self.drain(token);
+            }
+        }
+    }
+
+    fn follow(&mut self) {
+        if self.change.take() {
+            self.world.follow();
+            self.deliver();
+        }
+    }
+
+    fn read_rtcp(&mut self) {
+        let stamp = self.stamp();
+        let mut buffer = [0; 2048];
+        while let Ok((n, from)) = self.world.udp.rtcp.recv_from(&mut buffer) {
+            let Some(token) = self.owner(from) else { continue };
+            let Some(client) = self.clients.get_mut(token) else { continue };
+            client.session.heard(stamp.mono);
+            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+            if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
+                receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
+            }
+        }
+    }
+
+    fn read_rtp(&mut self) {
+        let stamp = self.stamp();
+        let mut buffer = [0; 65536];
+        while let Ok((n, from)) = self.world.udp.rtp.recv_from(&mut buffer) {
+            // Strangers, and players that punch holes into their NAT, are not heard.
+            let Some(token) = self.owner(from) else { continue };
+            let Some(client) = self.clients.get_mut(token) else { continue };
+            if client.session.state() == State::Recording
+                && let Some(publishing) = &mut client.holding.ingest
+            {
+                client.session.heard(stamp.mono);
+                publishing.ingest.push(&buffer[..n], stamp.mono);
+            }
+        }
+    }
+
+    fn owner(&self, from: SocketAddr) -> Option<usize> {
+        self.world.addresses.get(&from).copied()
+    }
+
+    fn tick(&mut self) {
+        let stamp = self.stamp();
+        self.ticked = stamp.mono;
+        let limit = timeout(&self.world.options);
+        let mut over = Vec::new();
+        for (token, client) in &mut self.clients {
+            let silent = stamp.mono.since(client.session.last_heard());
+            let late = !client.asked && stamp.mono.since(client.accepted) > FIRST_REQUEST;
+            if silent > limit || late {
+                over.push(token);
+                continue;
+            }
+            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+            if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
+                && receiver
+                    .report(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp, stamp)
+                    .is_err()
+            {
+                over.push(token);
+            }
+        }
+        for token in over {
+            self.close(token);
+        }
+        self.retry_waiting(stamp);
+        self.publish_view();
+    }
+
+    fn publish_view(&self) {
+        let clients = self
+            .clients
+            .iter()
+            .filter_map(|(_, c)| c.session.id().map(|id| describe(c, id)))
+            .collect();
+        *self.view.clients.lock() = clients;
+    }
+
+    fn close(&mut self, token: usize) {
+        let stamp = self.stamp();
+        let Some(mut client) = self.clients.try_remove(token) else { return };
+        let mut call = Call {
+            world: &mut self.world,
+            holding: &mut client.holding,
+            token,
+            peer: client.conn.peer,
+            local: client.conn.local,
+            tls: client.conn.is_tls(),
+            now: stamp,
+        };
+        client.session.end(&mut call);
+        let _ = self.poll.registry().deregister(client.conn.stream());
+        if let Role::TunnelOut(_) = client.role {
+            let feeders: Vec<usize> = self
+                .clients
+                .iter()
+                .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == token))
+                .map(|(t, _)| t)
+                .collect();
+            for feeder in feeders {
+                self.close(feeder);
+            }
+        }
+        if self.clients.is_empty() {
+            self.publish_view();
+        }
+    }
+
+    /// Says goodbye to everybody and closes.
+    fn end(mut self) {
+        let tokens: Vec<usize> = self.clients.iter().map(|(t, _)| t).collect();
+        for token in tokens {
+            let Some(client) = self.clients.get_mut(token) else { continue };
+            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+            if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
+                receiver.goodbye(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp);
+            }
+            self.close(token);
+        }
+    }
+}
+
+fn pump_one(
+    client: &mut Client,
+    outlet: &mut Outlet,
+    udp: &super::udp::Pair,
+    segment_ok: &mut bool,
+    stamp: Stamp,
+) -> Result<(), Over> {
+    let Some(receiver) = &mut client.holding.receiver else { return Ok(()) };
+    let before = receiver.counts.units;
+    receiver.pump(outlet, Some(&mut client.conn), &udp.rtp, &udp.rtcp, segment_ok, stamp)?;
+    // A socket that takes what we send belongs to a client that lives.
+    if receiver.counts.units > before
+        && matches!(receiver.delivery, super::client::Delivery::Stream { .. })
+        && client.conn.is_clear()
+    {
+        client.session.heard(stamp.mono);
+    }
+    Ok(())
+}
+
+fn describe(client: &Client, id: &str) -> ClientState {
+    use super::client::Delivery;
+    let transport = match (&client.holding.receiver, &client.role) {
+        _ if client.conn.is_tls() => "tls",
+        (_, Role::TunnelOut(_)) => "http",
+        (Some(r), _) => match r.delivery {
+            Delivery::Stream { .. } => "tcp",
+            Delivery::Datagrams { .. } => "udp",
+            Delivery::Group => "multicast",
+        },
+        (None, _) => match &client.holding.ingest {
+            Some(p) if p.channels.is_none() => "udp",
+            _ => "tcp",
+        },
+    };
+    let state = match client.session.state() {
+        State::Playing => "playing",
+        State::Recording => "recording",
+        State::Ready | State::Init => "paused",
+    };
+    let counts = Call::counts(&client.holding);
+    ClientState {
+        id: id.chars().take(6).collect(),
+        address: client.conn.peer.to_string(),
+        user: client.session.user().to_owned(),
+        path: client.session.path().name.clone(),
+        transport: transport.to_owned(),
+        agent: client.session.agent().to_owned(),
+        state: state.to_owned(),
+        since_ms: client.holding.receiver.as_ref().map_or(0, |r| r.since_ms),
+        units: counts.units,
+        packets: counts.packets,
+        bytes: counts.bytes,
+        skipped: counts.skipped,
+        skipped_groups: counts.skipped_groups,
+        reported_lost: counts.reported_lost,
+        jitter_us: counts.jitter_us,
+        round_trip_us: counts.round_trip_us,
+    }
+}
+
+/// Decodes what a tunnel brings (base64 in groups of four, cut anywhere). `None`: it is none.
+fn decode_tunnel(pending: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
+    pending.extend(bytes.iter().filter(|b| !b.is_ascii_whitespace()));
+    let whole = pending.len() / 4 * 4;
+    let mut out = Vec::new();
+    // Each request may be padded on its own, so groups with padding end a piece.
+    let mut piece = 0;
+    for at in (0..whole).step_by(4) {
+        if pending[at + 3] == b'=' || at + 4 == whole {
+            STANDARD.decode_vec(&pending[piece..at + 4], &mut out).ok()?;
+            piece = at + 4;
+        }
+    }
+    pending.drain(..whole);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_is_decoded_wherever_it_is_cut() {
+        let text = format!("{}{}", STANDARD.encode("OPTIONS *"), STANDARD.encode("PLAY x y"));
+        for cut in 0..text.len() {
+            let mut pending = Vec::new();
+            let mut got = decode_tunnel(&mut pending, &text.as_bytes()[..cut]).unwrap();
+            got.extend(decode_tunnel(&mut pending, &text.as_bytes()[cut..]).unwrap());
+            assert_eq!(got, b"OPTIONS *PLAY x y");
+        }
+        assert_eq!(decode_tunnel(&mut Vec::new(), b"!!!!"), None);
+    }
+}

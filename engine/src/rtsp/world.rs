@@ -1,0 +1,477 @@
+//! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
+//! one connection's session.
+
+use super::client::{Counts, Delivery, Receiver};
+use super::path::{Join, Path};
+use super::session::{Described, House, Start};
+use super::transport::{Chosen, Lower, Offer};
+use super::udp::{self, Pair};
+use super::wire::Status;
+use crate::ingest::{Desk, Ingest};
+use crate::publish::Subscription;
+use crate::rtp::outlet::Outlet;
+use crate::rtp::packet::{Extension, Shape};
+use crate::sdp::{self, Announced};
+use crate::switchboard::Switchboard;
+use crate::sys::socket::Address;
+use crate::users::UserTable;
+use lensd_ffi::auth::{Guard, Verdict};
+use lensd_ffi::bell::Bell;
+use lensd_ffi::time::{Nanos, Stamp};
+use mio::net::UdpSocket;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// How the server behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Where a client begins unless it says `?join=`.
+    pub join: Join,
+    /// Most sessions; 0: no limit.
+    pub max_sessions: u32,
+    /// Seconds after which a silent client is let go.
+    pub timeout_secs: u64,
+    /// Most bytes of an RTP packet with its header.
+    pub packet_size: usize,
+    /// UDP port for RTP, the next one is RTCP's; 0: any.
+    pub udp_port: u16,
+    /// First multicast group; each stream takes the next.
+    pub multicast_group: Ipv4Addr,
+    /// UDP port of all groups; the next one is RTCP's.
+    pub multicast_port: u16,
+    /// How many routers a multicast packet may pass.
+    pub multicast_ttl: u8,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            join: Join::Key,
+            max_sessions: 10,
+            timeout_secs: 60,
+            // With UDP and IPv6 headers 1488 bytes, which every Ethernet carries.
+            packet_size: 1440,
+            udp_port: 0,
+            multicast_group: Ipv4Addr::new(239, 255, 42, 1),
+            multicast_port: 5004,
+            multicast_ttl: 1,
+        }
+    }
+}
+
+/// Names an outlet: the path, since `/stream1` and `/cam1/main` may part ways, and the extension.
+pub type OutletKey = (String, Extension);
+
+/// An outlet, who receives it, and the group that receives it for many.
+pub struct Post {
+    /// The RTP stream.
+    pub outlet: Outlet,
+    /// Tokens of its clients.
+    pub members: Vec<usize>,
+    /// Multicast.
+    pub group: Option<Group>,
+}
+
+/// A multicast group.
+pub struct Group {
+    /// Sends to it.
+    pub receiver: Receiver,
+    /// RTP out.
+    pub socket: UdpSocket,
+    /// How many clients listen.
+    pub listeners: usize,
+    address: Ipv4Addr,
+}
+
+/// See the module.
+pub struct World {
+    /// Options.
+    pub options: Options,
+    /// Streams.
+    pub switchboard: Arc<Switchboard>,
+    /// Outlets in use.
+    pub posts: HashMap<OutletKey, Post>,
+    /// UDP.
+    pub udp: Pair,
+    /// Whether the kernel cuts datagrams.
+    pub segment_ok: bool,
+    /// Which client an address belongs to: RTCP, and RTP of publishers.
+    pub addresses: HashMap<SocketAddr, usize>,
+    /// Users.
+    pub users: Arc<UserTable>,
+    /// Verdicts.
+    pub guard: Guard,
+    /// The loop's bell.
+    pub bell: Arc<Bell>,
+    /// Sessions that play or record.
+    pub sessions: u32,
+    /// Cameras that take a publisher's stream.
+    pub ingest: Arc<Desk>,
+    /// Groups given out so far.
+    pub groups: u8,
+    /// Makes numbers that nobody guesses.
+    pub random: fn() -> u64,
+}
+
+/// What a connection has of the world.
+#[derive(Default)]
+pub struct Holding {
+    /// The outlet that was set up.
+    pub key: Option<OutletKey>,
+    /// The receiver.
+    pub receiver: Option<Receiver>,
+    /// The publisher.
+    pub ingest: Option<Publishing>,
+    /// Keeps a stream running between DESCRIBE and PLAY.
+    pub hold: Option<Subscription>,
+    /// Addresses in [`World::addresses`].
+    addresses: Vec<SocketAddr>,
+    /// Counted in [`World::sessions`].
+    counted: bool,
+}
+
+/// A publisher.
+pub struct Publishing {
+    /// Puts its packets together and gives the units to the camera.
+    pub ingest: Ingest,
+    /// Channels, if interleaved.
+    pub channels: Option<(u8, u8)>,
+}
+
+/// One request's view.
+pub struct Call<'a> {
+    /// What all share.
+    pub world: &'a mut World,
+    /// What this connection has.
+    pub holding: &'a mut Holding,
+    /// This connection.
+    pub token: usize,
+    /// The client.
+    pub peer: SocketAddr,
+    /// Our address.
+    pub local: SocketAddr,
+    /// Whether it is encrypted: then packets do not leave it.
+    pub tls: bool,
+    /// Now.
+    pub now: Stamp,
+}
+
+impl World {
+    /// The bell as a subscription wants it.
+    fn ringer(&self) -> Option<Bell> {
+        self.bell.try_clone().ok()
+    }
+
+    /// Makes outlets follow the active camera.
+    pub fn follow(&mut self) {
+        for ((name, _), post) in &mut self.posts {
+            if let Some(stream) = self.switchboard.resolve(name)
+                && let Ok(bell) = self.bell.try_clone()
+            {
+                post.outlet.switch_to(&stream, bell);
+            }
+        }
+    }
+
+    fn post(&mut self, path: &Path) -> Result<&mut Post, Status> {
+        let key = (path.name.clone(), path.extension);
+        if !self.posts.contains_key(&key) {
+            let stream = self.switchboard.resolve(&path.name).ok_or(Status::NOT_FOUND)?;
+            let bell = self.ringer().ok_or(Status::UNAVAILABLE)?;
+            let random = (self.random)().to_be_bytes();
+            let word = |i: usize| {
+                u32::from_be_bytes([random[i], random[i + 1], random[i + 2], random[i + 3]])
+            };
+            let shape = Shape {
+                packet_size: self.options.packet_size,
+                ssrc: word(0),
+                time_offset: word(4),
+                extension: path.extension,
+            };
+            let first_seq = u16::from_be_bytes([random[1], random[6]]);
+            let outlet = Outlet::new(&stream, bell, shape, first_seq);
+            self.posts.insert(key.clone(), Post { outlet, members: Vec::new(), group: None });
+        }
+        self.posts.get_mut(&key).ok_or(Status::UNAVAILABLE)
+    }
+
+    /// Drops an outlet that nobody receives.
+    fn sweep(&mut self, key: &OutletKey) {
+        if self.posts.get(key).is_some_and(|p| p.members.is_empty()) {
+            self.posts.remove(key);
+        }
+    }
+
+    fn join_group(&mut self, key: &OutletKey, local: IpAddr) -> Result<Chosen, Status> {
+        let ports = (self.options.multicast_port, self.options.multicast_port.wrapping_add(1));
+        let ttl = self.options.multicast_ttl;
+        let post = self.posts.get_mut(key).ok_or(Status::UNAVAILABLE)?;
+        if post.group.is_none() {
+            let first = u32::from(self.options.multicast_group);
+            let address = Ipv4Addr::from(first + u32::from(self.groups));
+            let socket =
+                udp::multicast_sender(local, ttl).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
+            self.groups = self.groups.wrapping_add(1);
+            let to = |port| SocketAddr::new(IpAddr::V4(address), port);
+            let delivery =
+                Delivery::Datagrams { rtp: Address::from(to(ports.0)), rtcp: to(ports.1) };
+            let receiver = Receiver::new(delivery);
+            post.group = Some(Group { receiver, socket, listeners: 0, address });
+        }
+        let group = post.group.as_mut().ok_or(Status::UNAVAILABLE)?;
+        group.listeners += 1;
+        Ok(Chosen::Multicast { group: IpAddr::V4(group.address), ports, ttl })
+    }
+}
+
+impl Call<'_> {
+    fn choose_udp(&self, offer: &Offer) -> Option<(Chosen, [SocketAddr; 2])> {
+        if self.tls {
+            return None;
+        }
+        let client = offer.client_port?;
+        let to = |port| SocketAddr::new(self.peer.ip(), port);
+        let taken = |a: &SocketAddr| self.world.addresses.contains_key(a);
+        let addresses = [to(client.0), to(client.1)];
+        // Two sessions on the same ports of one client could not be told apart.
+        if client.0 == 0 || client.1 == 0 || addresses.iter().any(taken) {
+            return None;
+        }
+        Some((Chosen::Udp { client, server: self.world.udp.ports }, addresses))
+    }
+
+    fn note_addresses(&mut self, addresses: [SocketAddr; 2]) {
+        for address in addresses {
+            self.world.addresses.insert(address, self.token);
+            self.holding.addresses.push(address);
+        }
+    }
+
+    fn admit(&mut self) -> Result<(), Status> {
+        let limit = self.world.options.max_sessions;
+        let open = self.world.guard.users().open;
+        if limit > 0 && !open && self.world.sessions >= limit {
+            return Err(Status::NOT_ENOUGH_BANDWIDTH);
+        }
+        self.world.sessions += 1;
+        self.holding.counted = true;
+        Ok(())
+    }
+
+    /// Counts of the receiver, for the state.
+    pub fn counts(holding: &Holding) -> Counts {
+        holding.receiver.as_ref().map(|r| r.counts).unwrap_or_default()
+    }
+}
+
+impl House for Call<'_> {
+    fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
+        self.world.users.refresh(&mut self.world.guard);
+        self.world.guard.verdict(request, self.now.utc.millis())
+    }
+
+    fn challenges(&mut self, stale: bool) -> Vec<String> {
+        self.world.guard.challenges(stale, self.now.utc.millis())
+    }
+
+    fn describe(&mut self, path: &Path) -> Described {
+        let Some(stream) = self.world.switchboard.resolve(&path.name) else {
+            return Described::NotFound;
+        };
+        let state = stream.state(self.now.mono);
+        if let Some(parameters) = stream.parameters() {
+            self.holding.hold = None;
+            let origin = u64::from(stream.camera) << 32 | u64::from(std::process::id());
+            return Described::Sdp(sdp::describe(
+                &path.name,
+                &parameters,
+                path.extension,
+                origin,
+                state.fps,
+            ));
+        }
+        if self.holding.hold.is_none()
+            && let Some(bell) = self.world.ringer()
+        {
+            // A stream that rests until somebody wants it runs now.
+            self.holding.hold = Some(Subscription::new(&stream, bell));
+            stream.want_key();
+        }
+        if state.error.is_empty() { Described::Wait } else { Described::Unavailable(state.error) }
+    }
+
+    fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
+        if self.world.switchboard.resolve(&path.name).is_none() {
+            return Err(Status::NOT_FOUND);
+        }
+        self.admit()?;
+        let key = (path.name.clone(), path.extension);
+        let token = self.token;
+        let post = self.world.post(path)?;
+        post.members.push(token);
+        let ssrc = post.outlet.ssrc();
+        self.holding.key = Some(key.clone());
+        let free = (0..=254u8).step_by(2).map(|c| (c, c + 1)).next();
+        for offer in offers {
+            let (chosen, delivery) = match (offer.lower, offer.multicast) {
+                (Lower::Tcp, _) => {
+                    let channels = offer.interleaved.or(free).unwrap_or((0, 1));
+                    let delivery = Delivery::Stream { rtp: channels.0, rtcp: channels.1 };
+                    (Chosen::Tcp { channels }, delivery)
+                }
+                (Lower::Udp, true) if !self.tls => {
+                    match self.world.join_group(&key, self.local.ip()) {
+                        Ok(chosen) => (chosen, Delivery::Group),
+                        Err(_) => continue,
+                    }
+                }
+                (Lower::Udp, false) => match self.choose_udp(offer) {
+                    Some((chosen, addresses)) => {
+                        self.note_addresses(addresses);
+                        let rtp = Address::from(addresses[0]);
+                        (chosen, Delivery::Datagrams { rtp, rtcp: addresses[1] })
+                    }
+                    None => continue,
+                },
+                (Lower::Udp, true) => continue,
+            };
+            self.holding.receiver = Some(Receiver::new(delivery));
+            return Ok((chosen, ssrc));
+        }
+        self.teardown();
+        Err(Status::UNSUPPORTED_TRANSPORT)
+    }
+
+    fn play(&mut self, path: &Path) -> Result<Start, Status> {
+        let join = path.join.unwrap_or(self.world.options.join);
+        let (Some(key), Some(receiver)) = (&self.holding.key, &mut self.holding.receiver) else {
+            return Err(Status::UNAVAILABLE);
+        };
+        let Some(post) = self.world.posts.get_mut(key) else { return Err(Status::UNAVAILABLE) };
+        // An outlet takes in what came since the last bell, so that a group to join is complete.
+        post.outlet.advance();
+        let begun = match (&receiver.delivery, &mut post.group) {
+            (Delivery::Group, Some(group)) => {
+                receiver.playing = true;
+                receiver.since_ms = self.now.utc.millis();
+                if group.receiver.playing {
+                    // The others play on; a key frame lets the new one in.
+                    post.outlet.stream().want_key();
+                    None
+                } else {
+                    group.receiver.begin(&post.outlet, Join::Key, self.now.utc)
+                }
+            }
+            _ => receiver.begin(&post.outlet, join, self.now.utc),
+        };
+        self.holding.hold = None;
+        // The loop sends at once what can be sent, after the answer.
+        self.world.bell.ring();
+        Ok(begun.map_or_else(Start::default, |index| {
+            let (seq, time) = post.outlet.position(index);
+            Start { seq: Some(seq), time }
+        }))
+    }
+
+    fn pause(&mut self) {
+        if let Some(receiver) = &mut self.holding.receiver {
+            receiver.playing = false;
+        }
+    }
+
+    fn teardown(&mut self) {
+        if std::mem::take(&mut self.holding.counted) {
+            self.world.sessions -= 1;
+        }
+        for address in self.holding.addresses.drain(..) {
+            self.world.addresses.remove(&address);
+        }
+        if let Some(key) = self.holding.key.take() {
+            if let Some(post) = self.world.posts.get_mut(&key) {
+                post.members.retain(|m| *m != self.token);
+                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver
+                    && let Some(group) = &mut post.group
+                {
+                    group.listeners -= 1;
+                    if group.listeners == 0 {
+                        group.receiver.goodbye(&post.outlet, None, &group.socket);
+                        post.group = None;
+                    }
+                }
+            }
+            self.world.sweep(&key);
+        }
+        self.holding.receiver = None;
+        self.holding.ingest = None;
+    }
+
+    fn announce(&mut self, path: &Path, what: &Announced) -> Result<(), Status> {
+        if !self.world.ingest.has(&path.name) {
+            return Err(Status::NOT_FOUND);
+        }
+        let ingest = self.world.ingest.begin(&path.name, what).ok_or(Status::FORBIDDEN)?;
+        self.holding.ingest = Some(Publishing { ingest, channels: None });
+        Ok(())
+    }
+
+    fn setup_record(&mut self, _path: &Path, offers: &[Offer]) -> Result<Chosen, Status> {
+        self.admit()?;
+        for offer in offers {
+            let chosen = match offer.lower {
+                Lower::Tcp => {
+                    let channels = offer.interleaved.unwrap_or((0, 1));
+                    if let Some(publishing) = &mut self.holding.ingest {
+                        publishing.channels = Some(channels);
+                    }
+                    Chosen::Tcp { channels }
+                }
+                Lower::Udp if offer.multicast => continue,
+                Lower::Udp => match self.choose_udp(offer) {
+                    Some((chosen, addresses)) => {
+                        self.note_addresses(addresses);
+                        chosen
+                    }
+                    None => continue,
+                },
+            };
+            return Ok(chosen);
+        }
+        self.teardown();
+        Err(Status::UNSUPPORTED_TRANSPORT)
+    }
+
+    fn record(&mut self) -> Result<(), Status> {
+        if self.holding.ingest.is_some() { Ok(()) } else { Err(Status::UNAVAILABLE) }
+    }
+
+    fn interleaved(&mut self, channel: u8, payload: &[u8]) {
+        if let Some(publishing) = &mut self.holding.ingest {
+            if publishing.channels.is_some_and(|c| c.0 == channel) {
+                publishing.ingest.push(payload, self.now.mono);
+            }
+            return;
+        }
+        let Some(receiver) = &mut self.holding.receiver else { return };
+        let rtcp = matches!(receiver.delivery, Delivery::Stream { rtcp, .. } if rtcp == channel);
+        if rtcp && let Some(post) = self.holding.key.as_ref().and_then(|k| self.world.posts.get(k))
+        {
+            receiver.heard(payload, post.outlet.ssrc(), self.now.utc);
+        }
+    }
+
+    fn random(&mut self) -> u64 {
+        (self.world.random)()
+    }
+
+    fn timeout_secs(&self) -> u64 {
+        self.world.options.timeout_secs
+    }
+}
+
+/// How long a session may be silent.
+pub const fn timeout(options: &Options) -> Nanos {
+    Nanos::from_secs(options.timeout_secs)
+}

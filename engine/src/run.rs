@@ -1,0 +1,423 @@
+//! The engine's main thread: it puts everything together, talks to the supervisor and to control,
+//! and publishes the state.
+
+use crate::camera::run as camera;
+use crate::camera::spec::CameraSpec;
+use crate::config::{CameraConfig, Config};
+use crate::ingest::Desk;
+use crate::ops;
+use crate::pipeline::Publishers;
+use crate::publish::{Kind, Stream, geometry_for};
+use crate::requests::Requests;
+use crate::rtsp::serve::{Server, View};
+use crate::rtsp::udp::Pair;
+use crate::rtsp::world::World;
+use crate::switchboard::Switchboard;
+use crate::thread::{Stop, Thread};
+use crate::users::UserTable;
+use crossbeam::channel::{Sender, bounded};
+use lensd_ffi::bell::Bell;
+use lensd_ffi::link::{Link, Order, Received, Report};
+use lensd_ffi::region::Region;
+use lensd_ffi::state::{CameraState, EngineState, StateWriter};
+use lensd_ffi::time::{Nanos, now, utc_now};
+use lensd_ffi::unit::Codec;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LEASH: Token = Token(0);
+const LINK: Token = Token(1);
+const BELL: Token = Token(2);
+
+/// How often the state is published.
+const PUBLISH_EVERY: Nanos = Nanos::from_millis(500);
+
+/// Runs the engine; the body of `lensd engine`.
+pub fn run(leash: Link) -> ExitCode {
+    match begin(&leash) {
+        Ok(Some(engine)) => match engine.serve(&leash) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                tracing::error!("the engine's loop failed: {e}");
+                ExitCode::FAILURE
+            }
+        },
+        // The supervisor went away before it said anything.
+        Ok(None) => ExitCode::SUCCESS,
+        Err(reason) => {
+            let _ = leash.send(&Report::Failed { reason }, &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A camera and what is known of it.
+struct Cam {
+    state: Arc<Mutex<CameraState>>,
+    orders: Sender<camera::Order>,
+    bell: Bell,
+    thread: Thread,
+}
+
+struct Engine {
+    started_ms: i64,
+    state: StateWriter<Region>,
+    switchboard: Arc<Switchboard>,
+    users: Arc<UserTable>,
+    view: Arc<View>,
+    rtsp_bell: Arc<Bell>,
+    rtsp: Thread,
+    cameras: Vec<Cam>,
+    requests: Requests,
+    shown: Arc<Mutex<EngineState>>,
+    _ops: Option<ops::Ops>,
+}
+
+fn begin(leash: &Link) -> Result<Option<Engine>, String> {
+    let (config, memory) = match leash.receive::<Order>() {
+        Ok(Received::Message(Order::Start { config }, mut fds)) if !fds.is_empty() => {
+            (config, fds.remove(0))
+        }
+        Ok(Received::Closed) => return Ok(None),
+        other => return Err(format!("the supervisor said something else than start: {other:?}")),
+    };
+    let config: Config = serde_json::from_value(config).map_err(|e| format!("engine: {e}"))?;
+    let region = Region::adopt(memory).map_err(|e| format!("engine memory: {e}"))?;
+    let mut state = StateWriter::new(Arc::new(region));
+    let started_ms = utc_now().millis();
+    state.set(&EngineState { pid: std::process::id(), started_ms, ..EngineState::default() });
+    let _ = leash.send(&Report::Sealed, &[]);
+    raise_descriptor_limit();
+
+    let mut ports = BTreeMap::new();
+    let listener = bind(config.rtsp.as_deref(), "rtsp", &mut ports)?;
+    let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", &mut ports)? {
+        Some(listener) => Some((listener, tls_config(&config.data.join("tls"))?)),
+        None => None,
+    };
+    let ip = listener
+        .as_ref()
+        .or(tls_listener.as_ref().map(|t| &t.0))
+        .and_then(|l| l.local_addr().ok())
+        .map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |a| a.ip());
+    let udp = Pair::bind(ip, config.rtsp_options.udp_port).map_err(|e| {
+        format!(
+            "RTP needs UDP port {} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0",
+            config.rtsp_options.udp_port
+        )
+    })?;
+
+    let fail = |what: &'static str| move |e: io::Error| format!("{what}: {e}");
+    let switchboard = Arc::new(Switchboard::default());
+    let desk = Arc::new(Desk::default());
+    let users = Arc::new(UserTable::new(config.open));
+    let (specs, notes) = cameras_of(&config)?;
+    let mut cameras = Vec::new();
+    for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
+        let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
+        cameras.push(
+            start_camera(id, camera_config, spec, &switchboard, &desk)
+                .map_err(|e| format!("camera {id}: {e}"))?,
+        );
+    }
+    if !switchboard.select(config.main_camera.max(1)) {
+        switchboard.select(1);
+    }
+
+    let rtsp_bell = Arc::new(Bell::new().map_err(fail("eventfd"))?);
+    let change = Bell::new().map_err(fail("eventfd"))?;
+    switchboard.watch(change.try_clone().map_err(fail("eventfd"))?);
+    let view = Arc::new(View::default());
+    let world = World {
+        options: config.rtsp_options.clone(),
+        switchboard: Arc::clone(&switchboard),
+        posts: HashMap::new(),
+        udp,
+        segment_ok: true,
+        addresses: HashMap::new(),
+        guard: users.guard(random_key()),
+        users: Arc::clone(&users),
+        bell: Arc::clone(&rtsp_bell),
+        sessions: 0,
+        ingest: Arc::clone(&desk),
+        groups: 0,
+        random: random_word,
+    };
+    let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
+        .map_err(fail("RTSP server"))?;
+    let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
+        if let Err(e) = server.run() {
+            tracing::error!("the RTSP server's loop failed: {e}");
+        }
+    })
+    .map_err(fail("thread"))?;
+
+    let shown = Arc::new(Mutex::new(EngineState::default()));
+    let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
+        Ok(ops) => Some(ops),
+        Err(e) => {
+            tracing::warn!("no operations socket: {e}");
+            None
+        }
+    };
+    let _ = leash.send(&Report::Listening { ports, notes }, &[]);
+    Ok(Some(Engine {
+        started_ms,
+        state,
+        requests: Requests::new(Arc::clone(&switchboard), Arc::clone(&view))
+            .map_err(fail("eventfd"))?,
+        switchboard,
+        users,
+        view,
+        rtsp_bell,
+        rtsp,
+        cameras,
+        shown,
+        _ops: ops,
+    }))
+}
+
+impl Engine {
+    fn serve(mut self, leash: &Link) -> io::Result<()> {
+        let mut poll = Poll::new()?;
+        let mut events = Events::with_capacity(16);
+        leash.set_nonblocking(true)?;
+        let register = |poll: &Poll, fd: &dyn AsFd, token| {
+            poll.registry().register(
+                &mut SourceFd(&fd.as_fd().as_raw_fd()),
+                token,
+                Interest::READABLE,
+            )
+        };
+        register(&poll, leash, LEASH)?;
+        register(&poll, self.requests.bell(), BELL)?;
+        let mut link: Option<Link> = None;
+        let mut published = Nanos(0);
+        loop {
+            match poll.poll(&mut events, Some(Duration::from_nanos(PUBLISH_EVERY.0))) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                done => done?,
+            }
+            loop {
+                match leash.receive::<Order>() {
+                    Ok(Received::Message(Order::Peer, fds)) => {
+                        let Ok([memory, socket]) = <[_; 2]>::try_from(fds) else { continue };
+                        if let Ok(region) = Region::open(memory) {
+                            self.users.attach(Arc::new(region));
+                        }
+                        let new = Link::from_fd(socket);
+                        new.set_nonblocking(true)?;
+                        self.requests.reset();
+                        // Dropping the old one takes it out of the poll.
+                        register(&poll, &new, LINK)?;
+                        link = Some(new);
+                    }
+                    Ok(Received::Message(Order::Stop, _) | Received::Closed) => return self.end(),
+                    Ok(Received::Message(Order::Start { .. }, _)) => {}
+                    Ok(Received::Empty) => break,
+                    Err(e) => {
+                        tracing::error!("the supervisor's message was not understood: {e}");
+                        break;
+                    }
+                }
+            }
+            if let Some(open) = &link
+                && !self.requests.serve(open, &cameras_by_id(&self.cameras))
+            {
+                link = None;
+                self.requests.reset();
+            }
+            let at = now();
+            if at.since(published) >= PUBLISH_EVERY {
+                published = at;
+                self.publish(at);
+            }
+        }
+    }
+
+    fn publish(&mut self, at: Nanos) {
+        for cam in &self.cameras {
+            if cam.thread.is_finished() {
+                let mut state = cam.state.lock();
+                state.connected = false;
+                "this camera's thread has ended; see the log".clone_into(&mut state.error);
+            }
+        }
+        let state = EngineState {
+            pid: std::process::id(),
+            started_ms: self.started_ms,
+            main_camera: self.switchboard.main_camera(),
+            cameras: self.cameras.iter().map(|c| c.state.lock().clone()).collect(),
+            streams: self.switchboard.streams().iter().map(|s| s.state(at)).collect(),
+            sessions: u32::try_from(
+                self.view.clients.lock().iter().filter(|c| c.state != "paused").count(),
+            )
+            .unwrap_or(u32::MAX),
+        };
+        if !self.state.set(&state) {
+            tracing::warn!("the engine's state is too long for its cell");
+        }
+        *self.shown.lock() = state;
+    }
+
+    /// Ends in order: first the clients, who get their goodbyes, then the cameras.
+    fn end(mut self) -> io::Result<()> {
+        self.view.stop.store(true, std::sync::atomic::Ordering::Release);
+        self.rtsp_bell.ring();
+        if let Some(panic) = self.rtsp.join() {
+            tracing::error!(panic, "the RTSP thread had panicked");
+        }
+        drop(self.cameras);
+        Ok(())
+    }
+}
+
+fn cameras_by_id(cameras: &[Cam]) -> Vec<(&Sender<camera::Order>, &Bell)> {
+    cameras.iter().map(|c| (&c.orders, &c.bell)).collect()
+}
+
+fn start_camera(
+    id: u32,
+    config: CameraConfig,
+    spec: CameraSpec,
+    switchboard: &Switchboard,
+    desk: &Arc<Desk>,
+) -> io::Result<Cam> {
+    let bell = Arc::new(Bell::new()?);
+    let make = |kind, codec, bitrate| {
+        Stream::create(id, kind, codec, geometry_for(bitrate), bell.try_clone()?)
+    };
+    let (main, main_publisher) = make(Kind::Main, Codec::H264, config.bitrate)?;
+    let (sub, sub_publisher) = make(Kind::Sub, Codec::H264, config.sub_bitrate)?;
+    // JPEG pictures are a tenth of a megabyte each: a ring like that of 16 Mbit/s.
+    let (mjpeg, mjpeg_publisher) = make(Kind::Mjpeg, Codec::Jpeg, 16_000_000)?;
+    for stream in [main, sub, mjpeg] {
+        switchboard.add(stream);
+    }
+    if let CameraSpec::Publish { name } = &spec {
+        desk.open(name, bell.try_clone()?);
+    }
+    let state = Arc::new(Mutex::new(CameraState {
+        id,
+        name: config.name.clone(),
+        source: spec.to_string(),
+        error: "starting".to_owned(),
+        ..CameraState::default()
+    }));
+    let (orders, receiver) = bounded(16);
+    let task = camera::Task {
+        id,
+        config,
+        spec,
+        publishers: Publishers { main: main_publisher, sub: sub_publisher, mjpeg: mjpeg_publisher },
+        bell: bell.try_clone()?,
+        state: Arc::clone(&state),
+        orders: receiver,
+        desk: Arc::clone(desk),
+    };
+    let own = bell.try_clone()?;
+    let thread =
+        Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| camera::run(task, stop))?;
+    Ok(Cam { state, orders, bell: own, thread })
+}
+
+/// A camera's configuration and what its SPEC says.
+type Source = (CameraConfig, CameraSpec);
+
+/// The cameras: those of the configuration, or all that are found, or the test camera.
+fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
+    if !config.cameras.is_empty() {
+        let mut out = Vec::new();
+        for camera in &config.cameras {
+            let spec = camera.source.parse::<CameraSpec>().map_err(|e| e.0)?;
+            out.push((camera.clone(), spec));
+        }
+        return Ok((out, Vec::new()));
+    }
+    let test = CameraConfig { source: "test:".to_owned(), ..CameraConfig::default() };
+    let spec = test.source.parse::<CameraSpec>().map_err(|e| e.0)?;
+    let note = "no camera was found, so this is the built-in test camera".to_owned();
+    Ok((vec![(test, spec)], vec![note]))
+}
+
+fn bind(
+    address: Option<&str>,
+    name: &str,
+    ports: &mut BTreeMap<String, u16>,
+) -> Result<Option<TcpListener>, String> {
+    let Some(address) = address else { return Ok(None) };
+    let parsed: SocketAddr = address.parse().map_err(|_| {
+        format!("{name} address {address:?} is not IP:PORT, such as 0.0.0.0:8554 or [::]:8554")
+    })?;
+    // std sets SO_REUSEADDR, so that a restart finds its port free.
+    let listener = TcpListener::bind(parsed).map_err(|e| {
+        let hint = match e.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => "see the system's message",
+        };
+        format!("{name} cannot listen on {parsed}: {e} ({hint}); choose another with --{name} ADDR")
+    })?;
+    let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+    ports.insert(name.to_owned(), port);
+    Ok(Some(listener))
+}
+
+fn tls_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let certs = CertificateDer::pem_file_iter(&cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| format!("the certificate {} cannot be read: {e}", cert.display()))?;
+    let private = PrivateKeyDer::from_pem_file(&key)
+        .map_err(|e| format!("the private key {} cannot be read: {e}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|b| b.with_no_client_auth().with_single_cert(certs, private))
+        .map_err(|e| format!("the certificate {} cannot be used: {e}", cert.display()))?;
+    Ok(Arc::new(config))
+}
+
+/// A client takes one descriptor, and the usual soft limit of 1024 is soon reached.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    fill_random(&mut key);
+    key
+}
+
+fn random_word() -> u64 {
+    let mut word = [0; 8];
+    fill_random(&mut word);
+    u64::from_ne_bytes(word)
+}
+
+fn fill_random(bytes: &mut [u8]) {
+    let mut done = 0;
+    while done < bytes.len() {
+        // Fails only when interrupted before the kernel's pool is ready, at boot.
+        if let Ok(n) =
+            rustix::rand::getrandom(&mut bytes[done..], rustix::rand::GetRandomFlags::empty())
+        {
+            done += n;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a person sees when the server has started.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+/// Facts for the banner.
+pub(crate) struct Banner<'a> {
+    /// Ports by name.
+    pub(crate) ports: &'a BTreeMap<String, u16>,
+    /// The password of the first start.
+    pub(crate) password: Option<&'a str>,
+    /// Whether streams need no login.
+    pub(crate) open: bool,
+    /// Lines of the planes.
+    pub(crate) notes: &'a [String],
+    /// The address that listeners are bound to, if it is a single one.
+    pub(crate) host: Option<IpAddr>,
+}
+
+impl Banner<'_> {
+    /// The text.
+    pub(crate) fn render(&self) -> String {
+        let host = host_text(self.host.unwrap_or_else(own_address));
+        let mut out = format!("lensd {} is running\n", env!("CARGO_PKG_VERSION"));
+        let mut row = |name: &str, url: String| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "  {name:<10} {url}");
+        };
+        if let Some(port) = self.ports.get("http") {
+            row("web page", format!("http://{host}:{port}/"));
+        }
+        if let Some(port) = self.ports.get("rtsp") {
+            row("video", format!("rtsp://{host}:{port}/stream1"));
+            row("smaller", format!("rtsp://{host}:{port}/stream2"));
+        }
+        if let Some(port) = self.ports.get("rtsps") {
+            row("encrypted", format!("rtsps://{host}:{port}/stream1"));
+        }
+        for note in self.notes {
+            let _ = writeln!(out, "  note: {note}");
+        }
+        match (self.password, self.open) {
+            (Some(password), _) => {
+                let _ = writeln!(
+                    out,
+                    "  log in as admin with the password {password}\n  \
+                     (it is shown this once; LENSD_ADMIN_PASSWORD sets another)"
+                );
+            }
+            (None, true) => {}
+            (None, false) => {
+                let _ = writeln!(out, "  streams need a login; --open lets everybody watch");
+            }
+        }
+        if self.open {
+            let _ = writeln!(out, "  everybody who reaches these addresses can watch (--open)");
+        }
+        out
+    }
+}
+
+/// An address in a URL.
+fn host_text(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// The address by which others on the network reach this machine, as the routing table says.
+/// Nothing is sent.
+fn own_address() -> IpAddr {
+    let asked = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        // TEST-NET-1 (RFC 5737) is routed like any far address.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    match asked {
+        Ok(address) if !address.ip().is_unspecified() => address.ip(),
+        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_port_has_a_url_that_can_be_pasted() {
+        let ports = [("http", 80), ("rtsp", 554), ("rtsps", 322)];
+        let text = Banner {
+            ports: &ports.iter().map(|(n, p)| ((*n).to_owned(), *p)).collect(),
+            password: Some("pw"),
+            open: false,
+            notes: &["a note".to_owned()],
+            host: Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)),
+        }
+        .render();
+        for want in
+            ["http://[::1]:80/", "rtsp://[::1]:554/stream1", "rtsps://[::1]:322/", "pw", "a note"]
+        {
+            assert!(text.contains(want), "{want}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The supervisor: it starts both planes, gives each the other's memory and a link to it, starts
+//! again whichever dies, and stops both in order.
+//!
+//! It parses nothing that comes from outside, opens no port, and has nothing to crash on.
+
+use crate::banner::Banner;
+use crate::data;
+use crate::settings::Settings;
+use lensd_ffi::link::{Link, Order, Received, Report};
+use lensd_ffi::region;
+use lensd_ffi::state::PLANE_WORDS;
+use lensd_ffi::time::{Nanos, now};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// Waits before a plane is started again: doubling from the first to the last.
+const FIRST_WAIT: Nanos = Nanos::from_millis(50);
+const LAST_WAIT: Nanos = Nanos::from_secs(5);
+/// A plane that has run this long has earned the first wait again.
+const HEALTHY: Nanos = Nanos::from_secs(20);
+/// How long a plane may take to stop before it is killed.
+const STOP_WAIT: Nanos = Nanos::from_secs(5);
+
+const SIGNALS: Token = Token(2);
+
+/// The planes, by their tokens.
+const ENGINE: usize = 0;
+const CONTROL: usize = 1;
+const NAMES: [&str; 2] = ["engine", "control"];
+
+/// A plane's process.
+struct Plane {
+    child: Child,
+    leash: Link,
+    memory: OwnedFd,
+    sealed: bool,
+    since: Nanos,
+}
+
+struct Supervisor {
+    settings: Settings,
+    planes: [Option<Plane>; 2],
+    waits: [Nanos; 2],
+    restart_at: [Option<Nanos>; 2],
+    poll: Poll,
+    ports: BTreeMap<String, u16>,
+    notes: Vec<String>,
+    listening: [bool; 2],
+    announced: bool,
+    password: Option<String>,
+}
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(settings: Settings) -> ExitCode {
+    // Taken out of the environment before anything else starts.
+    let password = std::env::var("LENSD_ADMIN_PASSWORD").ok().filter(|p| !p.is_empty());
+    let prepared = match data::prepare(&settings.engine.data, password.as_deref()) {
+        Ok(prepared) => prepared,
+        Err(reason) => return refuse(&reason),
+    };
+    let ports_file = settings.engine.data.join("run/ports.json");
+    let _ = std::fs::remove_file(&ports_file);
+    let outcome = begin(settings, prepared.password.clone()).and_then(Supervisor::serve);
+    let _ = std::fs::remove_file(&ports_file);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => refuse(&reason),
+    }
+}
+
+fn refuse(reason: &str) -> ExitCode {
+    eprintln!("lensd: {reason}");
+    ExitCode::FAILURE
+}
+
+fn begin(settings: Settings, password: Option<String>) -> Result<Supervisor, String> {
+    let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
+    let mut supervisor = Supervisor {
+        settings,
+        planes: [None, None],
+        waits: [FIRST_WAIT; 2],
+        restart_at: [None; 2],
+        poll,
+        ports: BTreeMap::new(),
+        notes: Vec::new(),
+        listening: [false; 2],
+        announced: false,
+        password,
+    };
+    for which in [ENGINE, CONTROL] {
+        supervisor
+            .start(which)
+            .map_err(|e| format!("the {} process cannot start: {e}", NAMES[which]))?;
+    }
+    Ok(supervisor)
+}
+
+impl Supervisor {
+    fn serve(mut self) -> Result<(), String> {
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM]).map_err(|e| format!("signal handlers: {e}"))?;
+        self.poll
+            .registry()
+            .register(&mut signals, SIGNALS, Interest::READABLE)
+            .map_err(|e| format!("epoll: {e}"))?;
+        let mut events = Events::with_capacity(8);
+        loop {
+            let wait = self.restart_at.iter().flatten().min().map(|at| at.since(now()).duration());
+            match self.poll.poll(&mut events, wait) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                done => done.map_err(|e| format!("epoll: {e}"))?,
+            }
+            if signals.pending().next().is_some() {
+                self.stop();
+                return Ok(());
+            }
+            for which in [ENGINE, CONTROL] {
+                if let Err(reason) = self.read(which) {
+                    self.stop();
+                    return Err(reason);
+                }
+                if self.restart_at[which].is_some_and(|at| now() >= at) {
+                    self.restart_at[which] = None;
+                    if let Err(e) = self.start(which) {
+                        tracing::error!("the {} process cannot start: {e}", NAMES[which]);
+                        self.back_off(which);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, which: usize) -> io::Result<()> {
+        let (leash, far) = Link::pair()?;
+        let memory = region::blank(NAMES[which], PLANE_WORDS)?;
+        let far = far.as_fd().try_clone_to_owned()?;
+        // By its path if the file is still there, else as the kernel holds it.
+        let own = std::env::current_exe().ok().filter(|p| p.exists());
+        let child = Command::new(own.unwrap_or_else(|| "/proc/self/exe".into()))
+            .arg(NAMES[which])
+            // The child finds its leash as its standard input: no descriptor number to agree on.
+            .stdin(Stdio::from(far))
+            .env("LENSD_JSON_LOGS", if self.settings.json_logs { "1" } else { "0" })
+            .env_remove("LENSD_ADMIN_PASSWORD")
+            // Ctrl-C reaches the supervisor alone, which stops the planes in order.
+            .process_group(0)
+            .spawn()?;
+        leash.send(&Order::Start { config: self.config(which) }, &[memory.as_fd()])?;
+        leash.set_nonblocking(true)?;
+        self.poll.registry().register(
+            &mut SourceFd(&leash.as_fd().as_raw_fd()),
+            Token(which),
+            Interest::READABLE,
+        )?;
+        self.planes[which] = Some(Plane { child, leash, memory, sealed: false, since: now() });
+        Ok(())
+    }
+
+    /// A plane's configuration; ports that it has had are its own again.
+    fn config(&self, which: usize) -> serde_json::Value {
+        let same_port = |address: &Option<String>, name: &str| {
+            let address = address.clone()?;
+            match (address.parse::<SocketAddr>(), self.ports.get(name)) {
+                (Ok(parsed), Some(port)) => Some(SocketAddr::new(parsed.ip(), *port).to_string()),
+                _ => Some(address),
+            }
+        };
+        let engine = &self.settings.engine;
+        let value = if which == ENGINE {
+            let mut config = engine.clone();
+            config.rtsp = same_port(&config.rtsp, "rtsp");
+            config.rtsps = same_port(&config.rtsps, "rtsps");
+            serde_json::to_value(config)
+        } else {
+            serde_json::to_value(lensd_control::Config {
+                http: same_port(&self.settings.http, "http"),
+                data: engine.data.clone(),
+                open: engine.open,
+                variant: self.settings.variant.clone(),
+                ..lensd_control::Config::default()
+            })
+        };
+        value.unwrap_or_default()
+    }
+
+    /// Reads what a plane says. An error ends the server: it cannot even start.
+    fn read(&mut self, which: usize) -> Result<(), String> {
+        while let Some(plane) = &mut self.planes[which] {
+            match plane.leash.receive::<Report>() {
+                Ok(Received::Message(Report::Sealed, _)) => {
+                    if region::is_sealed(&plane.memory).unwrap_or(false) {
+                        plane.sealed = true;
+                        self.introduce();
+                    } else {
+                        tracing::error!("the {} process did not seal its memory", NAMES[which]);
+                    }
+                }
+                Ok(Received::Message(Report::Listening { ports, notes }, _)) => {
+                    self.ports.extend(ports);
+                    self.notes.extend(notes);
+                    self.listening[which] = true;
+                    self.announce();
+                }
+                Ok(Received::Message(Report::Failed { reason }, _)) => {
+                    if !self.announced {
+                        return Err(reason);
+                    }
+                    tracing::error!("the {} process failed: {reason}", NAMES[which]);
+                }
+                Ok(Received::Empty) => return Ok(()),
+                Ok(Received::Closed) | Err(_) => return self.bury(which),
+            }
+        }
+        Ok(())
+    }
+
+    /// A plane's leash has ended: so has the plane, or it is about to.
+    fn bury(&mut self, which: usize) -> Result<(), String> {
+        let Some(mut plane) = self.planes[which].take() else { return Ok(()) };
+        let fd = plane.leash.as_fd().as_raw_fd();
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        let status = wait_or_kill(&mut plane.child, Nanos::from_millis(500));
+        if !self.listening[which] {
+            return Err(format!(
+                "the {} process ended before it was ready ({status})",
+                NAMES[which]
+            ));
+        }
+        if now().since(plane.since) > HEALTHY {
+            self.waits[which] = FIRST_WAIT;
+        }
+        tracing::error!(
+            "the {} process ended ({status}); starting it again in {} ms",
+            NAMES[which],
+            self.waits[which].0 / 1_000_000
+        );
+        self.back_off(which);
+        Ok(())
+    }
+
+    fn back_off(&mut self, which: usize) {
+        self.restart_at[which] = Some(now().plus(self.waits[which]));
+        self.waits[which] = Nanos((self.waits[which].0 * 2).min(LAST_WAIT.0));
+    }
+
+    /// When both memories are sealed, gives each plane the other's and a link.
+    fn introduce(&self) {
+        let [Some(engine), Some(control)] = &self.planes else { return };
+        if !engine.sealed || !control.sealed {
+            return;
+        }
+        let Ok((a, b)) = Link::pair() else { return };
+        for (plane, other, link) in [(engine, control, &a), (control, engine, &b)] {
+            // A plane that is gone is noticed by its leash.
+            let _ = plane.leash.send(&Order::Peer, &[other.memory.as_fd(), link.as_fd()]);
+        }
+    }
+
+    /// Once everything listens: the banner, and the ports for programs.
+    fn announce(&mut self) {
+        if self.announced || self.listening != [true; 2] {
+            return;
+        }
+        self.announced = true;
+        let file = self.settings.engine.data.join("run/ports.json");
+        let ports = serde_json::json!(self.ports).to_string();
+        if let Err(e) = data::write_new(&file, ports.as_bytes(), 0o644) {
+            tracing::error!("{} cannot be written: {e}", file.display());
+        }
+        let host = [&self.settings.http, &self.settings.engine.rtsp]
+            .into_iter()
+            .flatten()
+            .filter_map(|a| a.parse::<SocketAddr>().ok())
+            .map(|a| a.ip())
+            .find(|ip| !ip.is_unspecified());
+        let banner = Banner {
+            ports: &self.ports,
+            password: self.password.take().as_deref(),
+            open: self.settings.engine.open,
+            notes: &self.notes,
+            host,
+        }
+        .render();
+        // A closed standard output is no reason to stop.
+        let _ = io::stdout().write_all(banner.as_bytes());
+        let _ = io::stdout().flush();
+    }
+
+    /// Control first, so that nothing new begins; then the engine, which says its goodbyes.
+    fn stop(&mut self) {
+        for which in [CONTROL, ENGINE] {
+            if let Some(mut plane) = self.planes[which].take() {
+                let _ = plane.leash.send(&Order::Stop, &[]);
+                let _ = wait_or_kill(&mut plane.child, STOP_WAIT);
+            }
+        }
+    }
+}
+
+/// Waits for a process as long as `limit`, then kills it. Returns its end in words.
+fn wait_or_kill(child: &mut Child, limit: Nanos) -> String {
+    let until = now().plus(limit);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.to_string(),
+            Ok(None) if now() < until => std::thread::sleep(Duration::from_millis(2)),
+            Ok(None) => {
+                let _ = child.kill();
+                return child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
+            }
+            Err(e) => return e.to_string(),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Runs every check of the project. `tests/run.sh` is what a newcomer and CI run alike.
+#   LENSD_LONG=1   soak, stress and fuzz runs last minutes instead of seconds
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s\n' "$*"; }
+
+say "what the tests need"
+tests/setup.sh rig
+
+say "format, lints, documentation"
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+say "tests"
+# The binary first: tests run it, and the virtual machine does too.
+cargo build --workspace --all-targets --locked
+cargo nextest run --workspace --locked --no-fail-fast
+cargo test --workspace --doc --locked --quiet

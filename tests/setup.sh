@@ -1,0 +1,78 @@
+#!/bin/bash
+# Installs what building and testing lensd needs, on Debian 12 and later and on Ubuntu.
+#   tests/setup.sh [build|test|rig]
+#     build  compilers and headers
+#     test   build, and every program the tests drive (the default)
+#     rig    test, and the virtual machine of tests/rig (which needs Debian 12)
+# Does nothing, quickly, when all is there. Uses sudo where it is not root. A test whose program is
+# missing fails, it does not skip: run this first.
+#
+# Leaves two links in ${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools for the tests to call:
+#   python3   an interpreter that has cv2 (the one on PATH may be another)
+#   chromium  a browser for --headless --screenshot
+set -euo pipefail
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools
+
+build=(build-essential pkg-config cmake nasm libclang-dev)
+test=(
+  # players and the pictures they make
+  ffmpeg vlc-bin vlc-plugin-base
+  gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav gstreamer1.0-nice
+  python3 python3-opencv python3-numpy
+  # small tools
+  fonts-dejavu-core curl jq iproute2 sqlite3 strace v4l-utils util-linux
+  # what tests/rig is built with
+  flex bison bc kmod patch xz-utils libslirp-dev
+)
+
+say() { echo "setup: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+goal=${1:-test}
+case $goal in
+  build) packages=("${build[@]}");;
+  test|rig) packages=("${build[@]}" "${test[@]}");;
+  *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2;;
+esac
+command -v dpkg-query >/dev/null || die "not a Debian or Ubuntu: install what this file lists by hand"
+
+browser() { # Ubuntu's is a snap or none; its CI machines bring Google's
+  local name; for name in chromium chromium-browser google-chrome; do command -v $name && return; done; return 1
+}
+if [ "$goal" != build ] && ! browser >/dev/null; then
+  if grep -q '^ID=ubuntu' /etc/os-release; then packages+=(chromium-browser); else packages+=(chromium); fi
+fi
+
+missing() {
+  local package have
+  have=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+  for package; do grep -qx "installed $package" <<<"$have" || echo "$package"; done
+}
+mapfile -t wanted < <(missing "${packages[@]}")
+if [ ${#wanted[@]} -gt 0 ]; then
+  say "installing ${wanted[*]}"
+  as_root=(env DEBIAN_FRONTEND=noninteractive)
+  if [ "$(id -u)" != 0 ]; then
+    # Without a terminal sudo cannot ask for a password.
+    if ! command -v sudo >/dev/null || { [ ! -t 0 ] && ! sudo -n true 2>/dev/null; }; then
+      die "not root and no sudo; as root: apt-get install ${wanted[*]}"
+    fi
+    as_root=(sudo "${as_root[@]}")
+  fi
+  apt() { "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=600 "$@" >&2; }
+  apt update || say "some of apt's lists could not be fetched: going on with the others"
+  apt install -y --no-install-recommends "${wanted[@]}"
+fi
+
+command -v cargo >/dev/null || die "no cargo: install the Rust toolchain (rustup)"
+if [ "$goal" != build ]; then
+  command -v cargo-nextest >/dev/null || { say "installing cargo-nextest"; cargo install cargo-nextest --locked; }
+
+  # The distribution's own interpreter is the one that sees python3-opencv.
+  python=/usr/bin/python3
+  $python -c 'import sys, importlib.util as u; sys.exit(not u.find_spec("cv2"))' || die "$python has no cv2"
+  mkdir -p "$tools"
+  ln -sfn $python "$tools/python3"
+  ln -sfn "$(browser)" "$tools/chromium" || die "no browser"
+fi
+if [ "$goal" = rig ]; then "$(dirname "$0")/rig/build.sh" >/dev/null; fi
