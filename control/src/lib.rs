@@ -1,8 +1,8 @@
 //! The control plane: one process, one mio loop, everything that is not a video packet.
 //!
-//! Reading order: [`run`] starts and turns the loop; [`net`] owns sockets and decides nothing;
-//! [`http`] is the protocol without a socket; [`rest`] is the table of routes and what they do;
-//! [`desk`] is what they ask. The engine is met in [`lensd_ffi`] alone.
+//! Reading order: [`run()`] starts and turns the loop; `net` owns sockets and decides nothing;
+//! [`http`] is the protocol without a socket; `rest` is the table of routes and what they do;
+//! `desk` is what they ask. The engine is met in [`lensd_ffi`] alone.
 #![forbid(unsafe_code)]
 
 pub mod config;

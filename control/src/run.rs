@@ -21,6 +21,8 @@ const BELL: Token = Token(2);
 /// The server's own tokens begin here.
 const LISTENER: Token = Token(3);
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
 /// How long connections may take to end.
 const GRACE: Nanos = Nanos::from_millis(400);
 /// How often deadlines are looked at while there are any.
@@ -70,6 +72,8 @@ fn start(leash: &Link) -> Result<House, String> {
         };
         format!("cannot listen on http {address}: {why}; choose another one with --http ADDR:PORT")
     })?;
+    // mio asks for a short queue, and a full one costs a client a second (its SYN is sent again).
+    let _ = rustix::net::listen(&listener, BACKLOG);
     desk.port = listener.local_addr().map_err(|e| e.to_string())?.port();
 
     let poll = Poll::new().map_err(|e| e.to_string())?;

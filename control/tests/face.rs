@@ -582,6 +582,26 @@ fn who_is_slow_or_too_many_is_sent_away() {
 }
 
 #[test]
+fn a_flood_leaves_nothing_behind() {
+    let house = House::start("flood", Config { max_connections: 32, ..Config::default() });
+    for round in 0..3 {
+        let mut good = house.connect();
+        let flood: Vec<TcpStream> = (0..300).map(|_| house.connect()).collect();
+        for mut stream in &flood {
+            let _ = stream.write_all(b"POST /api/settings/main-camera HTTP/1.1\r\nContent-Le");
+        }
+        // Who was there first is served meanwhile.
+        good.write_all(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        read_until(&mut good, "degraded");
+        drop(flood);
+        until(&format!("there is room after round {round}"), || {
+            house.get("/health").starts_with("HTTP/1.1 200")
+        });
+    }
+    house.stop();
+}
+
+#[test]
 fn calls_without_a_login_are_limited() {
     let limits = Limits { anonymous_per_minute: 3, ..Limits::default() };
     let house = House::start("limits", Config { limits, ..Config::default() });
