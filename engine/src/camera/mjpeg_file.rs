@@ -30,6 +30,12 @@ pub(super) struct MjpegFile {
     remarks: Vec<String>,
 }
 
+/// A whole picture that lies ahead.
+struct Found {
+    length: usize,
+    size: (usize, usize),
+}
+
 /// Finds the first picture.
 pub(super) fn open(file: File, spec: &FileSpec) -> Result<MjpegFile, String> {
     let mut this = MjpegFile {
@@ -44,7 +50,7 @@ pub(super) fn open(file: File, spec: &FileSpec) -> Result<MjpegFile, String> {
         remarks: Vec::new(),
     };
     match this.find()? {
-        Some((_, size)) => this.size = size,
+        Some(found) => this.size = found.size,
         None => return Err("there is no whole JPEG in it".into()),
     }
     Ok(this)
@@ -52,7 +58,7 @@ pub(super) fn open(file: File, spec: &FileSpec) -> Result<MjpegFile, String> {
 
 impl MjpegFile {
     /// Reads until a whole picture lies ahead: its length and size. `None` at the end.
-    fn find(&mut self) -> Result<Option<(usize, (usize, usize))>, String> {
+    fn find(&mut self) -> Result<Option<Found>, String> {
         // Measured again only when twice as much is there: linear in all.
         let mut wanted = 1;
         loop {
@@ -64,7 +70,7 @@ impl MjpegFile {
             }
             match measure(&self.ahead) {
                 Jpeg::Whole { length, width, height } => {
-                    return Ok(Some((length, (width, height))));
+                    return Ok(Some(Found { length, size: (width, height) }));
                 }
                 Jpeg::Partial if self.ended => {
                     if self.remarks.is_empty() {
@@ -111,7 +117,7 @@ impl Source for MjpegFile {
     }
 
     fn next(&mut self) -> Result<Option<Timed>, String> {
-        let Some((length, (width, height))) = self.find()? else { return Ok(None) };
+        let Some(Found { length, size: (width, height) }) = self.find()? else { return Ok(None) };
         let at = self.pace.deadline(self.count);
         self.count += 1;
         let ahead = &self.ahead[..length];
