@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=PATH");
     println!("cargo:rerun-if-env-changed=NASM");
     println!("cargo:rerun-if-env-changed=OPENH264_NO_ASM");
     println!("cargo:rustc-check-cfg=cfg(openh264_simd)");

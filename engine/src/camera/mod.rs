@@ -1,10 +1,20 @@
 //! Cameras: whatever delivers pictures or coded units, each on a thread of its own.
 
+pub mod annexb;
+mod annexb_file;
+pub mod file;
 pub mod marks;
+pub mod mjpeg;
+mod mjpeg_file;
+pub mod mp4;
+mod mp4_file;
 pub mod pattern;
 pub mod publisher;
 pub mod run;
+mod pool;
 pub mod spec;
+pub mod y4m;
+mod y4m_file;
 
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;

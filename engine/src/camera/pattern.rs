@@ -5,31 +5,22 @@
 //! `height / 10` rows in which `bars` moves a box and `clock` counts the frames in digits.
 
 use super::marks::{self, GRID_COLUMNS, GRID_ROWS, Marks, cell_side};
+use super::pool::Pool;
 use super::spec::{Pattern, TestSpec};
 use super::{Camera, CameraError, CameraInfo, Shot};
-use crate::frame::{Frame, Memory, PixelFormat, Plane, packed_planes};
+use crate::frame::{Frame, PixelFormat, Plane, packed_planes};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, UtcMap, now};
-use std::sync::Arc;
 
 pub use super::marks::read_marks;
 
 /// Pictures that consumers can hold at the same time before frames are lost.
 const BUFFERS: usize = 8;
 
-/// A picture's bytes, lent through an `Arc` and free again when the camera's is the only handle.
-struct Buffer(Vec<u8>);
-
-impl Memory for Buffer {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// The test camera.
 pub struct TestCamera {
     painter: Painter,
-    buffers: Vec<Arc<Buffer>>,
+    pool: Pool,
     clock: Pace,
     utc: UtcMap,
     utc_measured: Nanos,
@@ -45,11 +36,11 @@ pub fn open(spec: &TestSpec) -> Result<TestCamera, CameraError> {
     let text = super::spec::CameraSpec::Test(spec.clone()).to_string();
     text.parse::<super::spec::CameraSpec>().map_err(|e| CameraError::lasting(e.0))?;
     let painter = Painter::new(spec);
-    let buffers = (0..BUFFERS).map(|_| Arc::new(Buffer(painter.background()))).collect();
+    let pool = Pool::new((0..BUFFERS).map(|_| painter.background()));
     let at = now();
     Ok(TestCamera {
         painter,
-        buffers,
+        pool,
         clock: Pace::new(spec.fps, at),
         utc: UtcMap::measure(),
         utc_measured: at,
@@ -76,15 +67,13 @@ impl Camera for TestCamera {
             return Ok(Shot::Woken);
         }
         let (number, capture) = self.clock.take(now());
-        let Some(index) = self.buffers.iter_mut().position(|b| Arc::get_mut(b).is_some()) else {
+        let painter = &self.painter;
+        let Some((buffer, crc)) = self.pool.lend(|bytes| painter.paint(bytes, number, capture))
+        else {
             // Every buffer is still in use: the frame cannot be drawn, as in a real driver.
             self.lost += 1;
             return Ok(Shot::Woken);
         };
-        // The oldest free buffer comes first, so that all are used in turn.
-        let mut buffer = self.buffers.remove(index);
-        let crc = Arc::get_mut(&mut buffer).map(|b| self.painter.paint(&mut b.0, number, capture));
-        self.buffers.push(Arc::clone(&buffer));
         if capture.since(self.utc_measured) >= Nanos::from_secs(1) {
             self.utc = UtcMap::measure();
             self.utc_measured = capture;
@@ -98,7 +87,7 @@ impl Camera for TestCamera {
             memory: buffer,
             capture: self.utc.stamp(capture),
             number,
-            crc,
+            crc: Some(crc),
         }))
     }
 
@@ -125,6 +114,12 @@ impl Pace {
         Self { start, millihertz, next: 0, missed: 0 }
     }
 
+    /// Pictures per second.
+    pub(super) fn fps(&self) -> f64 {
+        self.millihertz as f64 / 1000.0
+    }
+
+    /// When frame `number` is due.
     pub(super) fn deadline(&self, number: u64) -> Nanos {
         let span = u128::from(number) * 1_000_000_000_000 / u128::from(self.millihertz);
         self.start.plus(Nanos(u64::try_from(span).unwrap_or(u64::MAX)))

@@ -3,6 +3,7 @@
 pub mod jpeg;
 pub mod openh264;
 pub mod sei;
+pub mod sps;
 
 use crate::camera::CodedUnit;
 use crate::frame::Frame;

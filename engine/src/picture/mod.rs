@@ -100,6 +100,9 @@ impl Picture {
     /// Takes over a picture's pixels.
     pub fn copy_from(&mut self, view: &View<'_>) {
         self.resize(view.width, view.height);
+        if view.width == 0 || view.height == 0 {
+            return;
+        }
         for (p, plane) in self.planes_mut().into_iter().enumerate() {
             for (y, row) in plane.chunks_exact_mut(view.row(p, 0).len()).enumerate() {
                 row.copy_from_slice(view.row(p, y));

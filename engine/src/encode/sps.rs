@@ -1,0 +1,279 @@
+//! Sequence parameter sets of H.264 (7.3.2.1.1, E.1.1): what SDP, file cameras and the splitter of
+//! access units need of them.
+
+/// What a sequence parameter set says. Field names are those of H.264 7.4.2.1.1 where they have
+/// one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sps {
+    /// `profile_idc`.
+    pub profile_idc: u8,
+    /// `constraint_set0_flag` (bit 7) to `constraint_set5_flag` (bit 2).
+    pub constraints: u8,
+    /// `level_idc`.
+    pub level_idc: u8,
+    /// `seq_parameter_set_id`, 0 to 31.
+    pub id: u8,
+    /// Width in pixels, cropped.
+    pub width: usize,
+    /// Height in pixels, cropped.
+    pub height: usize,
+    /// Pictures per second from the VUI's timing, if it is there and sensible.
+    pub fps: Option<f64>,
+    pub(crate) separate_colour_plane: bool,
+    pub(crate) log2_max_frame_num: u32,
+    pub(crate) frame_mbs_only: bool,
+}
+
+impl Sps {
+    /// `profile-level-id` of RFC 6184 8.1: three bytes, to be written as six hex digits.
+    pub fn profile_level_id(&self) -> u32 {
+        u32::from(self.profile_idc) << 16
+            | u32::from(self.constraints) << 8
+            | u32::from(self.level_idc)
+    }
+}
+
+/// Reads a sequence parameter set from its NAL unit (header included, start code not). `None` if
+/// it is another NAL unit, is cut short, or says something that the standard forbids.
+pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
+    if nal.first()? & 31 != 7 {
+        return None;
+    }
+    let mut bits = Bits::new(&nal[1..]);
+    let profile_idc = bits.u(8)? as u8;
+    let constraints = bits.u(8)? as u8;
+    let level_idc = bits.u(8)? as u8;
+    let id = u8::try_from(bits.ue()?).ok().filter(|&id| id < 32)?;
+    let (mut chroma_format_idc, mut separate_colour_plane) = (1, false);
+    if matches!(
+        profile_idc,
+        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+    ) {
+        chroma_format_idc = bits.ue().filter(|&c| c <= 3)?;
+        separate_colour_plane = chroma_format_idc == 3 && bits.flag()?;
+        bits.ue()?; // bit_depth_luma_minus8
+        bits.ue()?; // bit_depth_chroma_minus8
+        bits.flag()?; // qpprime_y_zero_transform_bypass_flag
+        if bits.flag()? {
+            skip_scaling_matrix(&mut bits, chroma_format_idc)?;
+        }
+    }
+    let log2_max_frame_num = bits.ue().filter(|&n| n <= 12)? + 4;
+    match bits.ue()? {
+        0 => drop(bits.ue().filter(|&n| n <= 12)?),
+        1 => {
+            bits.flag()?; // delta_pic_order_always_zero_flag
+            bits.se()?;
+            bits.se()?;
+            for _ in 0..bits.ue().filter(|&n| n <= 255)? {
+                bits.se()?;
+            }
+        }
+        2 => {}
+        _ => return None,
+    }
+    bits.ue()?; // max_num_ref_frames
+    bits.flag()?; // gaps_in_frame_num_value_allowed_flag
+    let width_mbs = bits.ue().filter(|&n| n < 1024)? as usize + 1;
+    let map_units = bits.ue().filter(|&n| n < 1024)? as usize + 1;
+    let frame_mbs_only = bits.flag()?;
+    if !frame_mbs_only {
+        bits.flag()?; // mb_adaptive_frame_field_flag
+    }
+    bits.flag()?; // direct_8x8_inference_flag
+    let (mut width, mut height) =
+        (width_mbs * 16, map_units * 16 * if frame_mbs_only { 1 } else { 2 });
+    if bits.flag()? {
+        // Table 6-1, equations 7-19 to 7-22.
+        let grey = chroma_format_idc == 0 || separate_colour_plane;
+        let unit_x = if !grey && chroma_format_idc < 3 { 2 } else { 1 };
+        let unit_y = if !grey && chroma_format_idc == 1 { 2 } else { 1 };
+        let unit_y = unit_y * if frame_mbs_only { 1 } else { 2 };
+        let mut crop = || bits.ue().map(|n| n as usize);
+        let (left, right, top, bottom) = (crop()?, crop()?, crop()?, crop()?);
+        width = width.checked_sub((left + right) * unit_x).filter(|&w| w > 0)?;
+        height = height.checked_sub((top + bottom) * unit_y).filter(|&h| h > 0)?;
+    }
+    // A VUI that is cut short costs the frame rate, not the size.
+    let fps = if bits.flag().unwrap_or(false) { parse_vui_fps(&mut bits) } else { None };
+    Some(Sps {
+        profile_idc,
+        constraints,
+        level_idc,
+        id,
+        width,
+        height,
+        fps,
+        separate_colour_plane,
+        log2_max_frame_num,
+        frame_mbs_only,
+    })
+}
+
+fn skip_scaling_matrix(bits: &mut Bits<'_>, chroma_format_idc: u32) -> Option<()> {
+    for list in 0..if chroma_format_idc == 3 { 12 } else { 8 } {
+        if bits.flag()? {
+            // 7.3.2.1.1.1
+            let (mut last, mut next) = (8i64, 8i64);
+            for _ in 0..if list < 6 { 16 } else { 64 } {
+                if next != 0 {
+                    next = (last + i64::from(bits.se()?)).rem_euclid(256);
+                }
+                last = if next == 0 { last } else { next };
+            }
+        }
+    }
+    Some(())
+}
+
+/// The frame rate of a VUI (E.1.1): half of `time_scale / num_units_in_tick`, which count fields.
+fn parse_vui_fps(bits: &mut Bits<'_>) -> Option<f64> {
+    if bits.flag()? && bits.u(8)? == 255 {
+        bits.u(32)?; // sar_width, sar_height
+    }
+    if bits.flag()? {
+        bits.flag()?; // overscan_appropriate_flag
+    }
+    if bits.flag()? {
+        bits.u(4)?; // video_format, video_full_range_flag
+        if bits.flag()? {
+            bits.u(24)?; // colour_primaries, transfer_characteristics, matrix_coefficients
+        }
+    }
+    if bits.flag()? {
+        bits.ue()?; // chroma_sample_loc_type_top_field
+        bits.ue()?;
+    }
+    if !bits.flag()? {
+        return None;
+    }
+    let (units_in_tick, time_scale) = (bits.u(32)?, bits.u(32)?);
+    let fps = f64::from(time_scale) / (2.0 * f64::from(units_in_tick));
+    (0.1..=1000.0).contains(&fps).then_some(fps)
+}
+
+/// The bits of a NAL unit's payload, without `emulation_prevention_three_byte`s.
+pub(crate) struct Bits<'a> {
+    bytes: &'a [u8],
+    zeros: u8,
+    current: u8,
+    left: u8,
+}
+
+impl<'a> Bits<'a> {
+    /// Bits of what follows the NAL unit's header.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, zeros: 0, current: 0, left: 0 }
+    }
+
+    /// `u(1)` as a truth.
+    pub(crate) fn flag(&mut self) -> Option<bool> {
+        if self.left == 0 {
+            let (&first, rest) = self.bytes.split_first()?;
+            self.bytes = rest;
+            if self.zeros >= 2 && first == 3 {
+                self.zeros = 0;
+                return self.flag();
+            }
+            self.zeros = if first == 0 { self.zeros.saturating_add(1) } else { 0 };
+            (self.current, self.left) = (first, 8);
+        }
+        self.left -= 1;
+        Some(self.current >> self.left & 1 == 1)
+    }
+
+    /// `u(n)`, n up to 32.
+    pub(crate) fn u(&mut self, n: u32) -> Option<u32> {
+        (0..n).try_fold(0, |value, _| Some(value << 1 | u32::from(self.flag()?)))
+    }
+
+    /// `ue(v)` (9.1).
+    pub(crate) fn ue(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while !self.flag()? {
+            zeros += 1;
+            if zeros == 32 {
+                return None;
+            }
+        }
+        Some((1 << zeros) - 1 + self.u(zeros)?)
+    }
+
+    /// `se(v)` (9.1.1).
+    pub(crate) fn se(&mut self) -> Option<i32> {
+        let code = i64::from(self.ue()?);
+        i32::try_from(if code % 2 == 1 { code / 2 + 1 } else { -code / 2 }).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::CodedUnit;
+    use crate::encode::openh264::{OpenH264, Tuning};
+    use crate::encode::{Encoder, Rate};
+    use crate::frame::{Frame, PixelFormat, packed_planes};
+    use std::sync::Arc;
+
+    #[test]
+    fn sets_of_encoders_in_the_field() {
+        // libx264, 1920x1080, high, 25 fps.
+        let nal = [
+            0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00,
+            0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xc8, 0x3c, 0x60, 0xc6, 0x58,
+        ];
+        let sps = parse_sps(&nal).unwrap();
+        assert_eq!((sps.width, sps.height, sps.fps), (1920, 1080, Some(25.0)));
+        assert_eq!(sps.profile_level_id(), 0x64_0028);
+        assert!(sps.frame_mbs_only);
+        for cut in 0..nal.len() {
+            let _ = parse_sps(&nal[..cut]);
+        }
+        assert!(parse_sps(&nal[..8]).is_none());
+        assert!(parse_sps(&[0x68, 1, 2]).is_none());
+        assert!(parse_sps(&[]).is_none());
+    }
+
+    #[test]
+    fn sets_of_our_own_encoder() {
+        for (width, height) in [(320, 180), (640, 360), (1920, 1080)] {
+            let (planes, used) = packed_planes(PixelFormat::I420, width, height);
+            let frame = Frame {
+                format: PixelFormat::I420,
+                width,
+                height,
+                planes,
+                used,
+                memory: Arc::new(vec![128; used]),
+                capture: lensd_ffi::time::Stamp::default(),
+                number: 0,
+                crc: None,
+            };
+            let rate = Rate { bitrate: 100_000, fps: 30.0, gop: 30 };
+            let mut unit = CodedUnit::default();
+            OpenH264::new(rate, Tuning::default())
+                .unwrap()
+                .encode(&frame, true, &mut unit)
+                .unwrap();
+            let from = unit.nals[0].offset as usize;
+            let sps = parse_sps(&unit.bytes[from..from + unit.nals[0].len as usize]).unwrap();
+            assert_eq!((sps.width, sps.height, sps.profile_idc), (width, height, 66));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived() {
+        let mut state = 1u32;
+        for _ in 0..20_000 {
+            let bytes: Vec<u8> = (0..40)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8 & if state & 0x100 == 0 { 0xff } else { 0x81 }
+                })
+                .collect();
+            let mut nal = vec![0x67];
+            nal.extend(bytes);
+            let _ = parse_sps(&nal);
+        }
+    }
+}
