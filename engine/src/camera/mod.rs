@@ -1,5 +1,8 @@
 //! Cameras: whatever delivers pictures or coded units, each on a thread of its own.
 
+pub mod controls;
+pub mod devices;
+
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::Stamp;

@@ -1,3 +1,6 @@
 //! The wall to the kernel and to C libraries: every `unsafe` of the engine is in here, one function
 //! per call, named as its manual names it.
 #![allow(unsafe_code)]
+
+pub mod dmabuf;
+pub mod v4l2;
