@@ -119,9 +119,7 @@ pub fn find<'a>(controls: &'a [Control], name: &str) -> Option<&'a Control> {
     let id = name
         .strip_prefix("0x")
         .map_or_else(|| name.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok());
-    controls
-        .iter()
-        .find(|c| c.key == name || c.name.eq_ignore_ascii_case(name) || Some(c.id) == id)
+    controls.iter().find(|c| c.key == name || c.name.eq_ignore_ascii_case(name) || Some(c.id) == id)
 }
 
 /// What `control` is set to now; `None` if it cannot be read.
@@ -156,9 +154,8 @@ pub fn set(device: &Device, control: &Control, value: &Value) -> Result<Value, C
 /// The value as the driver wants it. Numbers out of range are the driver's to clamp; what has no
 /// meaning for the control at all is refused here.
 fn to_raw(control: &Control, value: &Value) -> Result<Raw, ControlError> {
-    let refuse = |wanted: &str| {
-        Err(ControlError(format!("{} takes {wanted}, not {value}", control.name)))
-    };
+    let refuse =
+        |wanted: &str| Err(ControlError(format!("{} takes {wanted}, not {value}", control.name)));
     match (control.kind, value) {
         (Kind::String, Value::Text(text)) => {
             let length = i64::try_from(text.len()).unwrap_or(i64::MAX);

@@ -160,7 +160,7 @@ fn examine(path: &Path) -> Option<Device> {
     device.id = stable_id(path, &cap.bus);
     if let Some(queue) = cap.capture_queue() {
         device.role = Role::Camera;
-        device.formats = formats(&node, queue);
+        device.formats = formats(&node, queue, |_| true);
         device.inputs = (0..64).map_while(|i| node.enuminput(i)).map(|i| i.name).collect();
         device.input = node.g_input().ok().filter(|_| !device.inputs.is_empty());
         if !cap.streams() {
@@ -173,7 +173,7 @@ fn examine(path: &Path) -> Option<Device> {
             return None;
         }
         device.role = Role::Encoder;
-        device.formats = formats(&node, output);
+        device.formats = formats(&node, output, |_| true);
     }
     (device.card, device.driver, device.bus) = (cap.card, cap.driver, cap.bus);
     device.controls = controls::list(&node);
@@ -187,15 +187,20 @@ pub(crate) fn codings(node: &Node, output: QueueType, capture: QueueType) -> Vec
     if takes_raw { coded.map(|f| f.fourcc).collect() } else { Vec::new() }
 }
 
-/// Formats of a queue with their sizes and rates.
-pub(crate) fn formats(node: &Node, queue: QueueType) -> Vec<FormatCaps> {
+/// Formats of a queue, those that are `detailed` with their sizes and rates: asking for all takes
+/// thousands of calls with some drivers.
+pub(crate) fn formats(
+    node: &Node,
+    queue: QueueType,
+    detailed: impl Fn(FourCc) -> bool,
+) -> Vec<FormatCaps> {
     (0..MOST)
         .map_while(|i| node.enum_fmt(queue, i))
         .filter(|format| !format.emulated())
         .map(|format| FormatCaps {
             fourcc: format.fourcc,
             compressed: format.compressed(),
-            sizes: sizes(node, format.fourcc),
+            sizes: if detailed(format.fourcc) { sizes(node, format.fourcc) } else { Vec::new() },
             description: format.description,
         })
         .collect()
@@ -382,8 +387,12 @@ pub fn table(devices: &[Device]) -> String {
         }
         if d.inputs.len() > 1 {
             let chosen = |i: usize| if d.input.is_some_and(|n| n as usize == i) { "*" } else { "" };
-            let inputs: Vec<_> =
-                d.inputs.iter().enumerate().map(|(i, name)| format!("{name}{}", chosen(i))).collect();
+            let inputs: Vec<_> = d
+                .inputs
+                .iter()
+                .enumerate()
+                .map(|(i, name)| format!("{name}{}", chosen(i)))
+                .collect();
             let _ = writeln!(out, "  inputs   {}", inputs.join(", "));
         }
         if !d.codings.is_empty() {

@@ -2,6 +2,7 @@
 
 pub mod controls;
 pub mod devices;
+pub mod v4l2;
 
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;

@@ -1,5 +1,7 @@
 //! Encoders: a raw picture in, an access unit out.
 
+pub mod m2m;
+
 use crate::camera::CodedUnit;
 use crate::frame::Frame;
 use std::fmt;

@@ -112,8 +112,8 @@ impl Device {
     /// # Errors
     /// `EINVAL` for items that the device does not have: menus have gaps.
     pub fn querymenu(&self, id: u32, index: u32, integer: bool) -> Result<MenuItem, Refusal> {
-        let raw: bindings::v4l2_querymenu = vidioc::querymenu(&self.fd, id, index)
-            .map_err(refuse("VIDIOC_QUERYMENU", &[]))?;
+        let raw: bindings::v4l2_querymenu =
+            vidioc::querymenu(&self.fd, id, index).map_err(refuse("VIDIOC_QUERYMENU", &[]))?;
         // The structure is packed: its union is copied out, not borrowed.
         let item = raw.__bindgen_anon_1;
         Ok(if integer {

@@ -2,7 +2,6 @@
 
 use super::{Device, Refusal, bindings, refuse};
 use rustix::io::Errno;
-use std::convert::Infallible;
 use v4l2r::ioctl::{self as vidioc, EncoderCommand, EventType, SubscribeEventFlags};
 
 /// An event, of those that a driver can send. (The type of v4l2r 0.0.6 panics on most of them.)
@@ -18,11 +17,9 @@ pub enum Event {
     Other(u32),
 }
 
-impl TryFrom<bindings::v4l2_event> for Event {
-    type Error = Infallible;
-
-    fn try_from(raw: bindings::v4l2_event) -> Result<Self, Infallible> {
-        Ok(match raw.type_ {
+impl From<bindings::v4l2_event> for Event {
+    fn from(raw: bindings::v4l2_event) -> Self {
+        match raw.type_ {
             bindings::V4L2_EVENT_SOURCE_CHANGE => {
                 // SAFETY: the type says that `src_change` is the union's member; it is a number.
                 Self::SourceChange(unsafe { raw.u.src_change.changes })
@@ -30,7 +27,7 @@ impl TryFrom<bindings::v4l2_event> for Event {
             bindings::V4L2_EVENT_EOS => Self::EndOfStream,
             bindings::V4L2_EVENT_CTRL => Self::Control(raw.id),
             other => Self::Other(other),
-        })
+        }
     }
 }
 
@@ -68,7 +65,7 @@ mod tests {
     #[test]
     fn no_event_is_unexpected() {
         for type_ in [0, 1, 2, 3, 4, 5, 6, bindings::V4L2_EVENT_PRIVATE_START, u32::MAX] {
-            let Ok(_) = Event::try_from(bindings::v4l2_event { type_, ..Default::default() });
+            let _ = Event::from(bindings::v4l2_event { type_, ..Default::default() });
         }
     }
 }

@@ -4,7 +4,6 @@
 use super::{Device, QueueType, Refusal, bindings, refuse, text};
 use rustix::io::Errno;
 use serde::{Serialize, Serializer};
-use std::convert::Infallible;
 use std::fmt;
 use std::os::fd::AsRawFd;
 use v4l2r::ioctl::{self as vidioc};
@@ -201,13 +200,11 @@ pub struct Format {
     pub colour: Colour,
 }
 
-impl TryFrom<bindings::v4l2_format> for Format {
-    type Error = Infallible;
-
-    fn try_from(raw: bindings::v4l2_format) -> Result<Self, Infallible> {
+impl From<bindings::v4l2_format> for Format {
+    fn from(raw: bindings::v4l2_format) -> Self {
         let mplane = raw.type_ == QueueType::VideoCaptureMplane as u32
             || raw.type_ == QueueType::VideoOutputMplane as u32;
-        Ok(if mplane {
+        if mplane {
             // SAFETY: a multi-planar type makes `pix_mp` the union's member; it is plain numbers.
             let pix = unsafe { raw.fmt.pix_mp };
             // SAFETY: both members are one byte.
@@ -247,7 +244,7 @@ impl TryFrom<bindings::v4l2_format> for Format {
                     transfer: pix.xfer_func,
                 },
             }
-        })
+        }
     }
 }
 
@@ -435,7 +432,7 @@ mod tests {
             colour: Colour { space: 3, encoding: 2, quantization: 1, transfer: 4 },
         };
         for queue in [QueueType::VideoCapture, QueueType::VideoOutputMplane] {
-            assert_eq!(Format::try_from(format.to_raw(queue)), Ok(format.clone()));
+            assert_eq!(Format::from(format.to_raw(queue)), format);
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Video for Linux 2, one function per ioctl (kernel documentation "Video for Linux API", part I,
 //! "Function Reference"). Where the `v4l2r` crate wraps a call well, it is used.
 //!
-//! - here: opening, `VIDIOC_QUERYCAP`, inputs, and the error type
-//! - [`format`]: formats, sizes, intervals, `VIDIOC_S_PARM`
-//! - [`queue`]: buffers and who holds them
-//! - [`control`]: controls
-//! - [`event`]: events and encoder commands
+//! Here are opening, `VIDIOC_QUERYCAP`, inputs and the error type; [`mod@format`] has formats, sizes
+//! and rates, [`queue`] buffers and who holds them, [`control`] controls, [`event`] events and
+//! encoder commands.
 
 pub mod control;
 pub mod event;
@@ -131,10 +129,8 @@ impl Device {
     /// # Errors
     /// `ENOTTY` if it is no V4L2 device.
     pub fn querycap(&self) -> Result<Capability, Refusal> {
-        let meanings = &[
-            (Errno::NOTTY, "not a video device"),
-            (Errno::INVAL, "not a video device"),
-        ];
+        let meanings =
+            &[(Errno::NOTTY, "not a video device"), (Errno::INVAL, "not a video device")];
         vidioc::querycap(&self.fd).map_err(refuse("VIDIOC_QUERYCAP", meanings))
     }
 
@@ -265,10 +261,7 @@ mod tests {
     #[test]
     fn what_a_node_is() {
         use bindings as b;
-        assert_eq!(
-            node(b::V4L2_CAP_VIDEO_CAPTURE).capture_queue(),
-            Some(QueueType::VideoCapture)
-        );
+        assert_eq!(node(b::V4L2_CAP_VIDEO_CAPTURE).capture_queue(), Some(QueueType::VideoCapture));
         assert_eq!(
             node(b::V4L2_CAP_VIDEO_CAPTURE_MPLANE).capture_queue(),
             Some(QueueType::VideoCaptureMplane)

@@ -9,7 +9,6 @@ use super::{Device, QueueType, Refusal, bindings, refuse};
 use crate::sys::dmabuf::{self, Access, Mapping};
 use lensd_ffi::time::Nanos;
 use rustix::io::Errno;
-use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -23,22 +22,20 @@ struct Place {
     planes: usize,
 }
 
-impl TryFrom<UncheckedV4l2Buffer> for Place {
-    type Error = Infallible;
-
-    fn try_from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Result<Self, Infallible> {
-        Ok(match planes {
-            // SAFETY: for MMAP buffers the kernel filled in `mem_offset`; it is a plain number.
-            Some(planes) => Self {
-                offset: unsafe { planes[0].m.mem_offset },
-                length: planes[0].length,
-                planes: raw.length as usize,
-            },
-            // SAFETY: as above, `offset`.
-            None => {
-                Self { offset: unsafe { raw.m.offset }, length: raw.length, planes: 1 }
+impl From<UncheckedV4l2Buffer> for Place {
+    fn from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Self {
+        match planes {
+            Some(planes) => {
+                // SAFETY: for MMAP buffers the kernel filled in `mem_offset`; it is a plain number.
+                let offset = unsafe { planes[0].m.mem_offset };
+                Self { offset, length: planes[0].length, planes: raw.length as usize }
             }
-        })
+            None => {
+                // SAFETY: as above, `offset`.
+                let offset = unsafe { raw.m.offset };
+                Self { offset, length: raw.length, planes: 1 }
+            }
+        }
     }
 }
 
@@ -59,22 +56,20 @@ pub struct Filled {
     pub time: Nanos,
 }
 
-impl TryFrom<UncheckedV4l2Buffer> for Filled {
-    type Error = Infallible;
-
-    fn try_from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Result<Self, Infallible> {
+impl From<UncheckedV4l2Buffer> for Filled {
+    fn from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Self {
         let seconds = u64::try_from(raw.timestamp.tv_sec).unwrap_or(0);
         let micros = u64::try_from(raw.timestamp.tv_usec).unwrap_or(0);
         let (used, offset) =
             planes.map_or((raw.bytesused, 0), |p| (p[0].bytesused, p[0].data_offset));
-        Ok(Self {
+        Self {
             index: raw.index,
             used: used as usize,
             offset: offset as usize,
             flags: raw.flags,
             sequence: raw.sequence,
             time: Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(micros * 1_000)),
-        })
+        }
     }
 }
 
@@ -114,8 +109,7 @@ impl Device {
             (Errno::BUSY, "another program is streaming from the device"),
             (Errno::INVAL, "the driver does not support this kind of buffer"),
         ];
-        vidioc::reqbufs(&self.fd, queue, memory, count)
-            .map_err(refuse("VIDIOC_REQBUFS", meanings))
+        vidioc::reqbufs(&self.fd, queue, memory, count).map_err(refuse("VIDIOC_REQBUFS", meanings))
     }
 
     /// `VIDIOC_QUERYBUF`
@@ -139,10 +133,8 @@ impl Device {
 
     /// `VIDIOC_DQBUF`; `None` if no buffer is ready.
     fn dqbuf(&self, queue: QueueType) -> Result<Option<Filled>, Refusal> {
-        let meanings = &[
-            (Errno::INVAL, "the stream was stopped"),
-            (Errno::PIPE, "the stream has ended"),
-        ];
+        let meanings =
+            &[(Errno::INVAL, "the stream was stopped"), (Errno::PIPE, "the stream has ended")];
         match vidioc::dqbuf(&self.fd, queue) {
             Ok(filled) => Ok(Some(filled)),
             Err(e) => match refuse("VIDIOC_DQBUF", meanings)(e) {
@@ -519,14 +511,14 @@ mod tests {
             | bindings::V4L2_BUF_FLAG_ERROR;
         raw.0.timestamp.tv_sec = 2;
         raw.0.timestamp.tv_usec = 5;
-        let Ok(filled) = Filled::try_from(raw);
+        let filled = Filled::from(raw);
         assert_eq!((filled.index, filled.used, filled.time), (3, 100, Nanos(2_000_005_000)));
         assert!(filled.monotonic() && filled.start_of_exposure() && filled.damaged());
 
         let mut raw = UncheckedV4l2Buffer::new_for_querybuf(QueueType::VideoCaptureMplane, None);
         raw.1.as_mut().unwrap()[0].bytesused = 70;
         raw.1.as_mut().unwrap()[0].data_offset = 6;
-        let Ok(filled) = Filled::try_from(raw);
+        let filled = Filled::from(raw);
         assert_eq!((filled.used, filled.offset), (70, 6));
         assert!(!filled.monotonic() && !filled.damaged());
     }
@@ -535,7 +527,7 @@ mod tests {
     fn a_clock_before_its_epoch_is_zero() {
         let mut raw = UncheckedV4l2Buffer::new_for_querybuf(QueueType::VideoCapture, None);
         raw.0.timestamp.tv_sec = -1;
-        let Ok(filled) = Filled::try_from(raw);
+        let filled = Filled::from(raw);
         assert_eq!(filled.time, Nanos(0));
     }
 }
