@@ -325,7 +325,8 @@ impl CameraV4l2 {
         if dequeued.since(self.utc_measured) >= UTC_EVERY {
             (self.utc, self.utc_measured) = (UtcMap::measure(), dequeued);
         }
-        // A time of the future or of long ago is not a capture time, whatever the flag says.
+        // A time of the future (vivid's ends of frames) or of long ago is not a capture time,
+        // whatever the flag says.
         let recent = filled.time <= dequeued && dequeued.since(filled.time) < Nanos::from_secs(10);
         if !filled.monotonic() || !recent {
             self.stamped_at = StampedAt::Dequeued;
