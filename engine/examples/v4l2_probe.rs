@@ -8,6 +8,7 @@
 //! v4l2_probe m2m FOLDER             vivid to vicodec; leaves FOLDER/{raw.nv12,units.fwht}
 //! v4l2_probe compare A B            mean difference of two raw files' bytes, which must be small
 //! v4l2_probe jpeg NODE              a USB camera that gives MJPEG, until it is unplugged
+//! v4l2_probe frozen NODE            one that marks frames as damaged and freezes while plugged in
 //! ```
 //!
 //! `tests/rig/v4l2.sh` runs it in a virtual machine. Each check prints a line; the exit code is 1 if
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ["vivid"] => vivid(),
         ["m2m", folder] => run(&[("vivid to vicodec", &|| to_vicodec(Path::new(folder)))]),
         ["compare", a, b] => run(&[("decoded picture", &|| compare(a, b))]),
+        ["frozen", node] => run(&[("frozen camera", &|| frozen(node))]),
         ["jpeg", node] => run(&[("MJPEG", &|| jpeg(node))]),
         _ => {
             eprintln!("usage: see the head of examples/v4l2_probe.rs");
@@ -516,7 +518,7 @@ fn to_vicodec(folder: &Path) -> Check {
     fs::write(folder.join("units.fwht"), &units).map_err(text)?;
     fs::write(folder.join("raw.nv12"), &raw).map_err(text)?;
     // The same from memory that no device shares, at a size that the encoder pads.
-    for (width, height) in [(640, 480), (322, 242)] {
+    for (width, height) in [(640, 480), (642, 362)] {
         let (planes, used) = packed_planes(PixelFormat::I420, width, height);
         let before = encoder.copied_pixel_bytes();
         for number in 0..5 {
@@ -539,7 +541,21 @@ fn to_vicodec(folder: &Path) -> Check {
         let copied = encoder.copied_pixel_bytes() - before;
         ensure(copied == 5 * used as u64, || format!("{copied} of {} counted", 5 * used))?;
     }
-    // Layouts change from one picture to the next, too.
+    let (planes, used) = packed_planes(PixelFormat::I420, 320, 240);
+    let memory = Arc::new(vec![0; used]);
+    let small = Frame {
+        format: PixelFormat::I420,
+        width: 320,
+        height: 240,
+        planes,
+        used,
+        memory,
+        capture: lensd_ffi::time::Stamp::default(),
+        number: 0,
+        crc: None,
+    };
+    let error = encoder.encode_with(&small, true, |_, _| ()).err().ok_or("too small a picture")?;
+    ensure(error.0.contains("320x240 is too small, 640x3"), || error.0.clone())?;
     let takes: Vec<_> = encoder.takes().iter().map(ToString::to_string).collect();
     Ok(format!(
         "{}: 30 units, {keys} key frames, 0 bytes copied, at most {} us each; takes {}",
@@ -583,4 +599,22 @@ fn jpeg(node: &str) -> Check {
     let info = camera.info();
     let (least, most) = (sizes.iter().min(), sizes.iter().max());
     Ok(format!("{} {least:?}..{most:?} bytes; then {error}; {:?}", info.name, info.remarks))
+}
+
+fn frozen(node: &str) -> Check {
+    let mut camera = CameraV4l2::open(node, &wanted("MJPEG")).map_err(text)?;
+    let bell = Bell::new().map_err(text)?;
+    let (mut frames, mut last) = (0, now());
+    let error = loop {
+        match camera.next(&bell) {
+            Ok(Shot::Frame(_)) => (frames, last) = (frames + 1, now()),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    let took = now().since(last);
+    ensure(error.retry && error.message.contains("no frame for 2."), || text(&error))?;
+    ensure(took < Nanos::from_millis(2_500), || format!("after {} us", took.micros()))?;
+    ensure(frames > 10 && camera.lost() > 0, || format!("{frames} frames, {:?}", camera.counts()))?;
+    Ok(format!("after {frames} frames: {error}, {:?}", camera.counts()))
 }

@@ -442,14 +442,16 @@ fn set_format(node: &Device, queue: QueueType, choice: &choice::Choice) -> Resul
 
 /// The error of a refused call.
 fn failed(path: &Path, refusal: &Refusal) -> CameraError {
-    let mut message = devices::reason(path, refusal);
-    if refusal.call != "open" && refusal.gone() {
-        message = format!("{}: unplugged or broken: {refusal}", path.display());
-    }
+    let message = if refusal.call != "open" && refusal.gone() {
+        format!("{}: unplugged or broken: {refusal}", path.display())
+    } else {
+        devices::reason(path, refusal)
+    };
     let passing = refusal.gone()
         || refusal.busy()
         || matches!(refusal.errno, Errno::ACCESS | Errno::PERM | Errno::NOSPC | Errno::NOMEM)
-        || refusal.call == "VIDIOC_DQBUF";
+        // What was negotiated and is then refused is a matter of the moment.
+        || matches!(refusal.call, "VIDIOC_STREAMON" | "VIDIOC_QBUF" | "VIDIOC_DQBUF");
     CameraError { message, retry: passing }
 }
 

@@ -284,10 +284,7 @@ impl M2m {
             let (w, h) = (raw.width, raw.height);
             return Err(self.error(&format!("{width}x{height} is too large, {w}x{h} the most")));
         }
-        if (raw.width, raw.height) != (width, height) {
-            // It wants padding: the visible part is a selection.
-            let _ = self.device.s_selection_crop(width, height);
-        }
+        self.crop(&raw, width, height)?;
         let _ = self.device.s_parm(self.output, Interval::of_fps(self.rate.fps));
         self.set_controls(width, height);
 
@@ -305,6 +302,23 @@ impl M2m {
         };
         let queue = queue.map_err(refused)?;
         Ok(Running { shape: Shape::of(frame), raw: Queue { queue, planes, used }, coded })
+    }
+
+    /// Where the driver wants more rows or columns than the picture has, tells it which are seen.
+    fn crop(&self, raw: &Format, width: u32, height: u32) -> Result<(), EncodeError> {
+        if (raw.width, raw.height) == (width, height) {
+            return Ok(());
+        }
+        let seen = match self.device.s_selection_crop(width, height) {
+            Ok(seen) => seen == (width, height),
+            // Without the call, a driver that only rounds up to whole macroblocks crops by itself.
+            Err(_) => raw.width - width < 16 && raw.height - height < 16,
+        };
+        if seen {
+            return Ok(());
+        }
+        let (w, h) = (raw.width, raw.height);
+        Err(self.error(&format!("{width}x{height} is too small, {w}x{h} the least")))
     }
 
     /// Gives `frame` to the driver.

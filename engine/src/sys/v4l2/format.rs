@@ -378,11 +378,11 @@ impl Device {
     }
 
     /// `VIDIOC_S_SELECTION` with `V4L2_SEL_TGT_CROP` on an OUTPUT queue: the part of the raw
-    /// picture that is encoded, from its upper left corner.
+    /// picture that is encoded, from its upper left corner. Answers the size that the driver took.
     ///
     /// # Errors
     /// `ENOTTY` or `EINVAL` from drivers that cannot crop.
-    pub fn s_selection_crop(&self, width: u32, height: u32) -> Result<(), Refusal> {
+    pub fn s_selection_crop(&self, width: u32, height: u32) -> Result<(u32, u32), Refusal> {
         let rect = bindings::v4l2_rect { left: 0, top: 0, width, height };
         vidioc::s_selection::<_, bindings::v4l2_rect>(
             &self.fd,
@@ -391,7 +391,7 @@ impl Device {
             rect,
             vidioc::SelectionFlags::empty(),
         )
-        .map(drop)
+        .map(|rect| (rect.width, rect.height))
         .map_err(refuse("VIDIOC_S_SELECTION", &[]))
     }
 }
