@@ -15,6 +15,9 @@ mod pool;
 pub mod spec;
 pub mod y4m;
 mod y4m_file;
+pub mod controls;
+pub mod devices;
+pub mod v4l2;
 
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;

@@ -4,6 +4,7 @@ pub mod jpeg;
 pub mod openh264;
 pub mod sei;
 pub mod sps;
+pub mod m2m;
 
 use crate::camera::CodedUnit;
 use crate::frame::Frame;

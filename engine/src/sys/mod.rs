@@ -6,3 +6,5 @@ pub mod openh264;
 pub mod socket;
 
 pub mod jpeg;
+pub mod dmabuf;
+pub mod v4l2;

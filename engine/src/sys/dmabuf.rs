@@ -1,0 +1,213 @@
+//! Buffers that devices share: mapping them, announcing the processor's looks at them, allocating
+//! them (kernel documentation "Buffer Sharing and Synchronization (dma-buf)").
+
+use dma_heap::{Heap, HeapKind};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::io::Errno;
+use rustix::ioctl::{Setter, ioctl, opcode};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+/// A shared mapping of a descriptor, unmapped when dropped. It outlives the descriptor.
+#[derive(Debug)]
+pub struct Mapping {
+    at: NonNull<u8>,
+    len: usize,
+    writable: bool,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; all access goes through `&self` for
+// reading and `&mut self` for writing.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `&Mapping` only reads.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `mmap(2)` of `len` bytes of `fd` from `offset`, for reading.
+    ///
+    /// # Errors
+    /// Those of `mmap(2)`; `EINVAL` also for a length of zero.
+    pub fn read_only(fd: impl AsFd, offset: u64, len: usize) -> io::Result<Self> {
+        Self::map(fd.as_fd(), offset, len, false)
+    }
+
+    /// `mmap(2)` of `len` bytes of `fd` from `offset`, for reading and writing.
+    ///
+    /// # Errors
+    /// Those of `mmap(2)`; `EINVAL` also for a length of zero.
+    pub fn read_write(fd: impl AsFd, offset: u64, len: usize) -> io::Result<Self> {
+        Self::map(fd.as_fd(), offset, len, true)
+    }
+
+    fn map(fd: BorrowedFd<'_>, offset: u64, len: usize, writable: bool) -> io::Result<Self> {
+        let prot = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let at = unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, fd, offset) }?;
+        let at = NonNull::new(at.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Self { at, len, writable })
+    }
+
+    /// The bytes. Only this module's siblings call it: they see to it that no device writes to the
+    /// buffer while the slice lives.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: `at` is mapped readable for `len` bytes until `self` is dropped, and the callers
+        // in `sys` hold the buffer dequeued, so nobody changes it meanwhile.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+
+    /// The bytes, for writing; empty for a read-only mapping.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = if self.writable { self.len } else { 0 };
+        // SAFETY: as for `bytes`; `&mut self` makes the slice the only one, and a length other
+        // than zero is given only where the mapping is writable.
+        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `mmap` returned, and no slice of it outlives `self`.
+        let _ = unsafe { munmap(self.at.as_ptr().cast(), self.len) };
+    }
+}
+
+/// What the processor is about to do, or has done, with a DMA-buf (`struct dma_buf_sync`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `DMA_BUF_SYNC_READ`
+    Read,
+    /// `DMA_BUF_SYNC_WRITE`
+    Write,
+}
+
+/// `DMA_BUF_IOCTL_SYNC` with `DMA_BUF_SYNC_START`: caches are made to agree with what the device
+/// wrote.
+///
+/// # Errors
+/// `ENOTTY` for a descriptor that is no DMA-buf, which then needs no synchronisation.
+pub fn sync_start(fd: impl AsFd, access: Access) -> io::Result<()> {
+    sync(fd.as_fd(), access, 0)
+}
+
+/// `DMA_BUF_IOCTL_SYNC` with `DMA_BUF_SYNC_END`: the device may have it again.
+///
+/// # Errors
+/// As [`sync_start`].
+pub fn sync_end(fd: impl AsFd, access: Access) -> io::Result<()> {
+    const DMA_BUF_SYNC_END: u64 = 1 << 2;
+    sync(fd.as_fd(), access, DMA_BUF_SYNC_END)
+}
+
+fn sync(fd: BorrowedFd<'_>, access: Access, flags: u64) -> io::Result<()> {
+    const DMA_BUF_IOCTL_SYNC: rustix::ioctl::Opcode = opcode::write::<u64>(b'b', 0);
+    let flags = flags
+        | match access {
+            Access::Read => 1,
+            Access::Write => 2,
+        };
+    loop {
+        // SAFETY: `struct dma_buf_sync` is one __u64 of flags, which the call only reads.
+        match unsafe { ioctl(fd, Setter::<DMA_BUF_IOCTL_SYNC, u64>::new(flags)) } {
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// What a buffer was allocated from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `/dev/dma_heap/system`: devices can import it.
+    DmaHeap,
+    /// `memfd_create(2)`: only processes can share it.
+    Memfd,
+}
+
+/// Shared memory of `len` bytes: from the system's DMA heap, or a memfd where the kernel has none.
+///
+/// # Errors
+/// When neither can be had: out of memory or of descriptors.
+pub fn allocate(len: usize) -> io::Result<(OwnedFd, Origin)> {
+    if let Ok(fd) = Heap::new(HeapKind::System).and_then(|heap| heap.allocate(len)) {
+        return Ok((fd, Origin::DmaHeap));
+    }
+    let fd = memfd_create("lensd-frame", MemfdFlags::CLOEXEC)?;
+    ftruncate(&fd, len as u64)?;
+    Ok((fd, Origin::Memfd))
+}
+
+/// A buffer that only this process fills: allocated, mapped, and readable by others as a descriptor.
+#[derive(Debug)]
+pub struct Owned {
+    fd: OwnedFd,
+    origin: Origin,
+    mapping: Mapping,
+}
+
+impl Owned {
+    /// Allocates `len` bytes (see [`allocate`]).
+    ///
+    /// # Errors
+    /// As [`allocate`], or when it cannot be mapped.
+    pub fn new(len: usize) -> io::Result<Self> {
+        let (fd, origin) = allocate(len)?;
+        let mapping = Mapping::read_write(&fd, 0, len)?;
+        Ok(Self { fd, origin, mapping })
+    }
+
+    /// Lets `fill` write all bytes, between the synchronisation calls that a DMA-buf wants.
+    pub fn fill(&mut self, fill: impl FnOnce(&mut [u8])) {
+        let dma = self.origin == Origin::DmaHeap;
+        if dma {
+            let _ = sync_start(&self.fd, Access::Write);
+        }
+        fill(self.mapping.bytes_mut());
+        if dma {
+            let _ = sync_end(&self.fd, Access::Write);
+        }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.mapping.bytes()
+    }
+
+    /// What it was allocated from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
+impl AsFd for Owned {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owned_buffer_is_the_same_memory_through_its_descriptor() {
+        let mut buffer = Owned::new(8192).unwrap();
+        buffer.fill(|bytes| bytes[4096] = 7);
+        let other = Mapping::read_only(&buffer, 0, 8192).unwrap();
+        assert_eq!((buffer.bytes()[4096], other.bytes()[4096]), (7, 7));
+    }
+
+    #[test]
+    fn a_memfd_is_no_dmabuf_and_says_so() {
+        let fd = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        let error = sync_start(&fd, Access::Read).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::NOTTY.raw_os_error()));
+    }
+
+    #[test]
+    fn nothing_cannot_be_mapped() {
+        let fd = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        assert!(Mapping::read_only(&fd, 0, 0).is_err());
+    }
+}

@@ -1,0 +1,533 @@
+//! Buffers and who holds them: `VIDIOC_REQBUFS`, `VIDIOC_QUERYBUF`, `VIDIOC_EXPBUF`, `VIDIOC_QBUF`,
+//! `VIDIOC_DQBUF`, `VIDIOC_STREAMON`, `VIDIOC_STREAMOFF` ("Streaming I/O").
+//!
+//! The kernel knows two owners of a buffer, the driver and us. [`Lease`] is the second as a type:
+//! its bytes can be read because nobody writes them while it lives, and dropping it queues the
+//! buffer again, from whichever thread that happens on.
+
+use super::{Device, QueueType, Refusal, bindings, refuse};
+use crate::sys::dmabuf::{self, Access, Mapping};
+use lensd_ffi::time::Nanos;
+use rustix::io::Errno;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use v4l2r::ioctl::{self as vidioc, UncheckedV4l2Buffer};
+use v4l2r::memory::MemoryType;
+
+/// Where a buffer's first plane can be mapped, from `VIDIOC_QUERYBUF`.
+struct Place {
+    offset: u32,
+    length: u32,
+    planes: usize,
+}
+
+impl From<UncheckedV4l2Buffer> for Place {
+    fn from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Self {
+        match planes {
+            Some(planes) => {
+                // SAFETY: for MMAP buffers the kernel filled in `mem_offset`; it is a plain number.
+                let offset = unsafe { planes[0].m.mem_offset };
+                Self { offset, length: planes[0].length, planes: raw.length as usize }
+            }
+            None => {
+                // SAFETY: as above, `offset`.
+                let offset = unsafe { raw.m.offset };
+                Self { offset, length: raw.length, planes: 1 }
+            }
+        }
+    }
+}
+
+/// What the driver says of a buffer that it gives back (`struct v4l2_buffer`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Index in its queue.
+    pub index: u32,
+    /// Bytes used, from the buffer's beginning.
+    pub used: usize,
+    /// Where the picture begins.
+    pub offset: usize,
+    /// `V4L2_BUF_FLAG_*`
+    pub flags: u32,
+    /// The driver's frame counter.
+    pub sequence: u32,
+    /// The driver's time stamp, whatever its clock (see `flags`).
+    pub time: Nanos,
+}
+
+impl From<UncheckedV4l2Buffer> for Filled {
+    fn from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Self {
+        let seconds = u64::try_from(raw.timestamp.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(raw.timestamp.tv_usec).unwrap_or(0);
+        let (used, offset) =
+            planes.map_or((raw.bytesused, 0), |p| (p[0].bytesused, p[0].data_offset));
+        Self {
+            index: raw.index,
+            used: used as usize,
+            offset: offset as usize,
+            flags: raw.flags,
+            sequence: raw.sequence,
+            time: Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(micros * 1_000)),
+        }
+    }
+}
+
+impl Filled {
+    /// Whether `V4L2_BUF_FLAG_ERROR` is set: the data may be damaged.
+    pub fn damaged(&self) -> bool {
+        self.flags & bindings::V4L2_BUF_FLAG_ERROR != 0
+    }
+
+    /// Whether the time stamp is of `CLOCK_MONOTONIC`.
+    pub fn monotonic(&self) -> bool {
+        self.flags & bindings::V4L2_BUF_FLAG_TIMESTAMP_MASK
+            == bindings::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC
+    }
+
+    /// Whether the time stamp was taken at the start of exposure, not at the end of the frame.
+    pub fn start_of_exposure(&self) -> bool {
+        self.flags & bindings::V4L2_BUF_FLAG_TSTAMP_SRC_MASK
+            == bindings::V4L2_BUF_FLAG_TSTAMP_SRC_SOE
+    }
+
+    /// Whether an encoder marked it as a key frame.
+    pub fn key(&self) -> bool {
+        self.flags & bindings::V4L2_BUF_FLAG_KEYFRAME != 0
+    }
+
+    /// Whether it is the last one of a drained codec.
+    pub fn last(&self) -> bool {
+        self.flags & bindings::V4L2_BUF_FLAG_LAST != 0
+    }
+}
+
+impl Device {
+    /// `VIDIOC_REQBUFS`; answers how many there are now.
+    fn reqbufs(&self, queue: QueueType, memory: MemoryType, count: u32) -> Result<usize, Refusal> {
+        let meanings = &[
+            (Errno::BUSY, "another program is streaming from the device"),
+            (Errno::INVAL, "the driver does not support this kind of buffer"),
+        ];
+        vidioc::reqbufs(&self.fd, queue, memory, count).map_err(refuse("VIDIOC_REQBUFS", meanings))
+    }
+
+    /// `VIDIOC_QUERYBUF`
+    fn querybuf(&self, queue: QueueType, index: u32) -> Result<Place, Refusal> {
+        vidioc::querybuf(&self.fd, queue, index as usize).map_err(refuse("VIDIOC_QUERYBUF", &[]))
+    }
+
+    /// `VIDIOC_EXPBUF` of the first plane, read-only: who is handed the descriptor cannot write to
+    /// the picture.
+    fn expbuf(&self, queue: QueueType, index: u32) -> Result<OwnedFd, Refusal> {
+        let flags = vidioc::ExpbufFlags::CLOEXEC | vidioc::ExpbufFlags::RDONLY;
+        vidioc::expbuf(&self.fd, queue, index as usize, 0, flags)
+            .map_err(refuse("VIDIOC_EXPBUF", &[]))
+    }
+
+    /// `VIDIOC_QBUF`
+    fn qbuf(&self, queue: QueueType, buffer: &Queued<'_>) -> Result<(), Refusal> {
+        let meanings = &[(Errno::INVAL, "the buffer does not suit the queue")];
+        vidioc::qbuf(&self.fd, buffer.to_raw(queue)).map_err(refuse("VIDIOC_QBUF", meanings))
+    }
+
+    /// `VIDIOC_DQBUF`; `None` if no buffer is ready.
+    fn dqbuf(&self, queue: QueueType) -> Result<Option<Filled>, Refusal> {
+        let meanings =
+            &[(Errno::INVAL, "the stream was stopped"), (Errno::PIPE, "the stream has ended")];
+        match vidioc::dqbuf(&self.fd, queue) {
+            Ok(filled) => Ok(Some(filled)),
+            Err(e) => match refuse("VIDIOC_DQBUF", meanings)(e) {
+                Refusal { errno: Errno::AGAIN, .. } => Ok(None),
+                refusal => Err(refusal),
+            },
+        }
+    }
+
+    /// `VIDIOC_STREAMON`
+    fn streamon(&self, queue: QueueType) -> Result<(), Refusal> {
+        let meanings = &[
+            (Errno::BUSY, "another program is streaming from the device"),
+            (Errno::PIPE, "the pipeline behind the device is not set up"),
+            (Errno::NOLINK, "the pipeline behind the device is not connected"),
+        ];
+        vidioc::streamon(&self.fd, queue).map_err(refuse("VIDIOC_STREAMON", meanings))
+    }
+
+    /// `VIDIOC_STREAMOFF`: all buffers are ours again.
+    fn streamoff(&self, queue: QueueType) -> Result<(), Refusal> {
+        vidioc::streamoff(&self.fd, queue).map_err(refuse("VIDIOC_STREAMOFF", &[]))
+    }
+}
+
+/// A buffer on its way to the driver.
+#[derive(Default)]
+struct Queued<'a> {
+    index: u32,
+    /// The buffer to import; otherwise it is the driver's own.
+    dmabuf: Option<BorrowedFd<'a>>,
+    length: u32,
+    used: u32,
+    time: Nanos,
+}
+
+impl Queued<'_> {
+    fn to_raw(&self, queue: QueueType) -> UncheckedV4l2Buffer {
+        let mut raw = UncheckedV4l2Buffer::new_for_querybuf(queue, Some(self.index));
+        raw.0.memory =
+            if self.dmabuf.is_some() { MemoryType::DmaBuf } else { MemoryType::Mmap } as u32;
+        raw.0.field = bindings::v4l2_field_V4L2_FIELD_NONE;
+        raw.0.timestamp.tv_sec = (self.time.0 / 1_000_000_000) as _;
+        raw.0.timestamp.tv_usec = (self.time.0 / 1_000 % 1_000_000) as _;
+        if let Some(planes) = &mut raw.1 {
+            raw.0.length = 1;
+            planes[0].bytesused = self.used;
+            planes[0].length = self.length;
+            if let Some(fd) = self.dmabuf {
+                planes[0].m.fd = fd.as_raw_fd();
+            }
+        } else {
+            raw.0.bytesused = self.used;
+            raw.0.length = self.length;
+            if let Some(fd) = self.dmabuf {
+                raw.0.m.fd = fd.as_raw_fd();
+            }
+        }
+        raw
+    }
+}
+
+/// A streaming queue; stopped, and its buffers freed, when dropped.
+#[derive(Debug)]
+struct Live {
+    device: Arc<Device>,
+    queue: QueueType,
+    memory: MemoryType,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // A device that is gone refuses both, and has let go of everything itself.
+        let _ = self.device.streamoff(self.queue);
+        let _ = self.device.reqbufs(self.queue, self.memory, 0);
+    }
+}
+
+/// One of the driver's buffers as this process sees it.
+#[derive(Debug)]
+struct Slot {
+    index: u32,
+    length: usize,
+    dmabuf: Option<OwnedFd>,
+    /// Mapped when somebody first looks: the zero-copy path never does.
+    mapping: OnceLock<Option<Mapping>>,
+}
+
+/// A queue that pictures or coded units are taken from.
+#[derive(Debug)]
+pub struct CaptureQueue {
+    live: Arc<Live>,
+    slots: Vec<Arc<Slot>>,
+    with_driver: Arc<AtomicUsize>,
+}
+
+impl CaptureQueue {
+    /// Allocates `count` buffers (the driver may give more or fewer), exports them if the driver
+    /// can, queues all and starts streaming.
+    ///
+    /// # Errors
+    /// The call that failed. `EBUSY`: somebody else streams.
+    pub fn start(device: Arc<Device>, queue: QueueType, count: u32) -> Result<Self, Refusal> {
+        let count = device.reqbufs(queue, MemoryType::Mmap, count)?;
+        let live = Arc::new(Live { device, queue, memory: MemoryType::Mmap });
+        let device = &live.device;
+        let mut slots = Vec::with_capacity(count);
+        for index in 0..u32::try_from(count).unwrap_or(0) {
+            let place = device.querybuf(queue, index)?;
+            if place.planes != 1 {
+                let errno = Errno::INVAL;
+                let why = "planes in separate buffers are not supported";
+                return Err(Refusal::new("VIDIOC_QUERYBUF", errno, &[(errno, why)]));
+            }
+            let length = place.length as usize;
+            let dmabuf = device.expbuf(queue, index).ok();
+            let mapping = OnceLock::new();
+            if dmabuf.is_none() {
+                let mapped = Mapping::read_only(device.as_ref(), u64::from(place.offset), length);
+                let mapped = mapped.map_err(|e| {
+                    Refusal::new("mmap", Errno::from_io_error(&e).unwrap_or(Errno::NOMEM), &[])
+                })?;
+                let _ = mapping.set(Some(mapped));
+            }
+            slots.push(Arc::new(Slot { index, length, dmabuf, mapping }));
+        }
+        for slot in &slots {
+            device.qbuf(queue, &Queued { index: slot.index, ..Queued::default() })?;
+        }
+        let with_driver = Arc::new(AtomicUsize::new(slots.len()));
+        device.streamon(queue)?;
+        Ok(Self { live, slots, with_driver })
+    }
+
+    /// `VIDIOC_DQBUF`: takes the oldest filled buffer; `None` if none is ready.
+    ///
+    /// # Errors
+    /// `ENODEV`, `EIO` when the device is gone or broken.
+    pub fn dequeue(&self) -> Result<Option<Lease>, Refusal> {
+        let Some(filled) = self.live.device.dqbuf(self.live.queue)? else { return Ok(None) };
+        let Some(slot) = self.slots.get(filled.index as usize) else {
+            let errno = Errno::IO;
+            let why = "the driver gave a buffer that it does not have";
+            return Err(Refusal::new("VIDIOC_DQBUF", errno, &[(errno, why)]));
+        };
+        self.with_driver.fetch_sub(1, Ordering::Relaxed);
+        Ok(Some(Lease {
+            filled,
+            slot: Arc::clone(slot),
+            live: Arc::downgrade(&self.live),
+            with_driver: Arc::clone(&self.with_driver),
+            looked: OnceLock::new(),
+        }))
+    }
+
+    /// Buffers that the driver has to fill; with none it loses frames.
+    pub fn with_driver(&self) -> usize {
+        self.with_driver.load(Ordering::Relaxed)
+    }
+
+    /// Buffers in all.
+    pub fn buffers(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether the buffers are exported as DMA-bufs.
+    pub fn exported(&self) -> bool {
+        self.slots.iter().all(|slot| slot.dmabuf.is_some())
+    }
+}
+
+/// A filled buffer that is ours until this is dropped; then the driver gets it back, if the queue
+/// still streams. It may outlive the queue and the device: the memory stays.
+#[derive(Debug)]
+pub struct Lease {
+    /// What the driver said of it.
+    pub filled: Filled,
+    slot: Arc<Slot>,
+    live: Weak<Live>,
+    with_driver: Arc<AtomicUsize>,
+    /// Whether the processor looked at it, so that `DMA_BUF_SYNC_START` wants its end.
+    looked: OnceLock<()>,
+}
+
+impl Lease {
+    /// All bytes of the buffer, mapped now if they were not before. Empty if that fails.
+    pub fn bytes(&self) -> &[u8] {
+        let map = || Mapping::read_only(self.slot.dmabuf.as_ref()?, 0, self.slot.length).ok();
+        let Some(mapping) = self.slot.mapping.get_or_init(map) else { return &[] };
+        self.looked.get_or_init(|| {
+            if let Some(fd) = &self.slot.dmabuf {
+                let _ = dmabuf::sync_start(fd, Access::Read);
+            }
+        });
+        mapping.bytes()
+    }
+
+    /// The bytes that the driver filled.
+    pub fn used_bytes(&self) -> &[u8] {
+        let bytes = self.bytes();
+        bytes.get(self.filled.offset..self.filled.used.min(bytes.len())).unwrap_or(&[])
+    }
+
+    /// The buffer as a DMA-buf, if the driver exports it.
+    pub fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
+        self.slot.dmabuf.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Size of the buffer in bytes, known without mapping it.
+    pub fn length(&self) -> usize {
+        self.slot.length
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let (Some(()), Some(fd)) = (self.looked.get(), &self.slot.dmabuf) {
+            let _ = dmabuf::sync_end(fd, Access::Read);
+        }
+        // The queue that this buffer came from, or none: a later queue of the same device has
+        // another `Live`, so that no index ever goes to the wrong one.
+        let Some(live) = self.live.upgrade() else { return };
+        let buffer = Queued { index: self.slot.index, ..Queued::default() };
+        if live.device.qbuf(live.queue, &buffer).is_ok() {
+            self.with_driver.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How an [`OutputQueue`] gets its pictures.
+#[derive(Debug)]
+enum Source {
+    /// Buffers of the driver that pictures are copied into.
+    Copied(Vec<Mapping>),
+    /// Buffers of others, each known by its file: the kernel keeps an import as long as the same
+    /// buffer comes with the same index.
+    Imported(Vec<Option<(u64, u64)>>),
+}
+
+/// A queue that raw pictures are given to.
+#[derive(Debug)]
+pub struct OutputQueue {
+    live: Live,
+    source: Source,
+    /// Which indices the driver has.
+    queued: Vec<bool>,
+    /// The index that was used longest ago is the next to be taken for a new import.
+    turn: usize,
+}
+
+impl OutputQueue {
+    /// Allocates `count` buffers to copy pictures into, and starts streaming.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn copying(device: Arc<Device>, queue: QueueType, count: u32) -> Result<Self, Refusal> {
+        let count = device.reqbufs(queue, MemoryType::Mmap, count)?;
+        let live = Live { device, queue, memory: MemoryType::Mmap };
+        let mut mappings = Vec::with_capacity(count);
+        for index in 0..u32::try_from(count).unwrap_or(0) {
+            let place = live.device.querybuf(queue, index)?;
+            let (offset, length) = (u64::from(place.offset), place.length as usize);
+            let mapping = Mapping::read_write(live.device.as_ref(), offset, length);
+            mappings.push(mapping.map_err(|e| {
+                Refusal::new("mmap", Errno::from_io_error(&e).unwrap_or(Errno::NOMEM), &[])
+            })?);
+        }
+        live.device.streamon(queue)?;
+        Ok(Self { live, source: Source::Copied(mappings), queued: vec![false; count], turn: 0 })
+    }
+
+    /// Makes room for `count` DMA-bufs of others, and starts streaming.
+    ///
+    /// # Errors
+    /// `EINVAL`: the driver does not import.
+    pub fn importing(device: Arc<Device>, queue: QueueType, count: u32) -> Result<Self, Refusal> {
+        let count = device.reqbufs(queue, MemoryType::DmaBuf, count)?;
+        let live = Live { device, queue, memory: MemoryType::DmaBuf };
+        live.device.streamon(queue)?;
+        let source = Source::Imported(vec![None; count]);
+        Ok(Self { live, source, queued: vec![false; count], turn: 0 })
+    }
+
+    /// Whether it imports; otherwise it copies.
+    pub fn imports(&self) -> bool {
+        matches!(self.source, Source::Imported(_))
+    }
+
+    /// Queues a picture that `fill` writes into one of the driver's buffers, `used` bytes of it.
+    ///
+    /// # Errors
+    /// `EAGAIN` if the driver has all buffers.
+    pub fn queue_copy(
+        &mut self,
+        used: u32,
+        time: Nanos,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), Refusal> {
+        let free = self.queued.iter().position(|queued| !queued);
+        let (Some(index), Source::Copied(mappings)) = (free, &mut self.source) else {
+            return Err(Refusal::new("VIDIOC_QBUF", Errno::AGAIN, FULL));
+        };
+        fill(mappings[index].bytes_mut());
+        let buffer = Queued { index: index as u32, used, time, ..Queued::default() };
+        self.live.device.qbuf(self.live.queue, &buffer)?;
+        self.queued[index] = true;
+        Ok(())
+    }
+
+    /// Queues a picture where it lies. **The caller keeps the buffer unchanged until the driver
+    /// has given it back** ([`OutputQueue::dequeue`]).
+    ///
+    /// # Errors
+    /// `EINVAL` if the buffer is too small or cannot be imported, `EAGAIN` if the driver has all
+    /// buffers.
+    pub fn queue_import(
+        &mut self,
+        dmabuf: BorrowedFd<'_>,
+        length: u32,
+        used: u32,
+        time: Nanos,
+    ) -> Result<(), Refusal> {
+        let Source::Imported(known) = &mut self.source else {
+            return Err(Refusal::new("VIDIOC_QBUF", Errno::INVAL, &[]));
+        };
+        let stat = rustix::fs::fstat(dmabuf).map_err(|e| Refusal::new("fstat", e, &[]))?;
+        let file = Some((stat.st_dev, stat.st_ino));
+        let count = known.len();
+        let index = (0..count)
+            .find(|&i| known[i] == file && !self.queued[i])
+            .or_else(|| (0..count).find(|&i| known[i].is_none() && !self.queued[i]))
+            .or_else(|| (0..count).map(|i| (self.turn + i) % count).find(|&i| !self.queued[i]))
+            .ok_or_else(|| Refusal::new("VIDIOC_QBUF", Errno::AGAIN, FULL))?;
+        self.turn = index + 1;
+        let buffer = Queued { index: index as u32, dmabuf: Some(dmabuf), length, used, time };
+        self.live.device.qbuf(self.live.queue, &buffer)?;
+        known[index] = file;
+        self.queued[index] = true;
+        Ok(())
+    }
+
+    /// `VIDIOC_DQBUF`: takes back what the driver is done with; `None` if nothing is.
+    ///
+    /// # Errors
+    /// `ENODEV`, `EIO` when the device is gone or broken.
+    pub fn dequeue(&mut self) -> Result<Option<Filled>, Refusal> {
+        let filled = self.live.device.dqbuf(self.live.queue)?;
+        if let Some(filled) = filled
+            && let Some(queued) = self.queued.get_mut(filled.index as usize)
+        {
+            *queued = false;
+        }
+        Ok(filled)
+    }
+
+    /// Buffers that the driver has.
+    pub fn with_driver(&self) -> usize {
+        self.queued.iter().filter(|queued| **queued).count()
+    }
+}
+
+const FULL: &[(Errno, &str)] = &[(Errno::AGAIN, "the driver has all buffers")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_driver_says_of_a_buffer_in_both_interfaces() {
+        let mut raw = UncheckedV4l2Buffer::new_for_querybuf(QueueType::VideoCapture, Some(3));
+        raw.0.bytesused = 100;
+        raw.0.flags = bindings::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC
+            | bindings::V4L2_BUF_FLAG_TSTAMP_SRC_SOE
+            | bindings::V4L2_BUF_FLAG_ERROR;
+        raw.0.timestamp.tv_sec = 2;
+        raw.0.timestamp.tv_usec = 5;
+        let filled = Filled::from(raw);
+        assert_eq!((filled.index, filled.used, filled.time), (3, 100, Nanos(2_000_005_000)));
+        assert!(filled.monotonic() && filled.start_of_exposure() && filled.damaged());
+
+        let mut raw = UncheckedV4l2Buffer::new_for_querybuf(QueueType::VideoCaptureMplane, None);
+        raw.1.as_mut().unwrap()[0].bytesused = 70;
+        raw.1.as_mut().unwrap()[0].data_offset = 6;
+        let filled = Filled::from(raw);
+        assert_eq!((filled.used, filled.offset), (70, 6));
+        assert!(!filled.monotonic() && !filled.damaged());
+    }
+
+    #[test]
+    fn a_clock_before_its_epoch_is_zero() {
+        let mut raw = UncheckedV4l2Buffer::new_for_querybuf(QueueType::VideoCapture, None);
+        raw.0.timestamp.tv_sec = -1;
+        let filled = Filled::from(raw);
+        assert_eq!(filled.time, Nanos(0));
+    }
+}
