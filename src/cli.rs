@@ -21,7 +21,7 @@ pub(crate) fn main() -> ExitCode {
         Some("control") => return plane("control", lensd_control::run),
         Some("bench") => {
             let args: Vec<OsString> = std::env::args_os().skip(2).collect();
-            return bench(&args);
+            return lensd_benches::main(&args, &["bench"]);
         }
         _ => {}
     }
@@ -37,7 +37,12 @@ pub(crate) fn main() -> ExitCode {
             println!("{}", version(&matches));
             ExitCode::SUCCESS
         }
+        Some(("check", sub)) if sub.get_flag("keys") => {
+            print!("{}", settings::reference());
+            ExitCode::SUCCESS
+        }
         Some(("check", sub)) => check(sub),
+        Some(("devices", sub)) => devices(sub.get_flag("json")),
         Some(("run", sub)) => run(sub),
         _ => run(&matches),
     }
@@ -52,6 +57,11 @@ fn command() -> Command {
         .subcommand(Command::new("run").about("Starts the server (the default)").args(options()))
         .subcommand(
             Command::new("check").about("Validates the settings; exit code 0 or 1").args(options()),
+        )
+        .subcommand(
+            Command::new("devices")
+                .about("V4L2 cameras and encoders with their formats, sizes, rates and controls")
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("As JSON")),
         )
         .subcommand(Command::new("version").about("Version, variant and features"));
     command = command.subcommand(
@@ -164,10 +174,23 @@ fn plane(name: &'static str, body: fn(Link) -> ExitCode) -> ExitCode {
     }
 }
 
-fn bench(args: &[OsString]) -> ExitCode {
-    let _ = args;
-    eprintln!("lensd: bench is not there yet");
-    ExitCode::from(2)
+/// Lists the devices of this machine.
+fn devices(json: bool) -> ExitCode {
+    let list = lensd_engine::camera::devices::list();
+    if json {
+        match serde_json::to_string_pretty(&list) {
+            Ok(text) => println!("{text}"),
+            Err(e) => {
+                eprintln!("lensd: {e}");
+                return ExitCode::FAILURE;
+            }
+        }
+    } else if list.is_empty() {
+        println!("no V4L2 camera or encoder; `lensd run` shows the built-in test camera");
+    } else {
+        print!("{}", lensd_engine::camera::devices::table(&list));
+    }
+    ExitCode::SUCCESS
 }
 
 fn log(process: &'static str, json: bool) {

@@ -426,6 +426,30 @@ impl Kind {
     }
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("true or false"),
+            Self::Text => f.write_str("text"),
+            Self::Address => f.write_str("IP:PORT or off"),
+            Self::Whole(from, to) => write!(f, "{from} to {to}"),
+            Self::Number(from, to) => write!(f, "{from:.1} to {to:.1}"),
+            Self::Choice(words) => f.write_str(&words.join(", ")),
+            Self::Group => f.write_str("IPv4 group"),
+            Self::Camera => f.write_str("camera SPEC"),
+        }
+    }
+}
+
+/// All keys of the settings file, for people.
+pub(crate) fn reference() -> String {
+    let rows = SETTINGS
+        .iter()
+        .map(|s| (s.key.to_owned(), s.kind, s.help))
+        .chain(CAMERA_SETTINGS.iter().map(|s| (format!("camera.{}", s.key), s.kind, s.help)));
+    rows.map(|(key, kind, help)| format!("{key:<22} {help} ({kind})\n")).collect()
+}
+
 /// `IP:PORT`, `:PORT` and `PORT` for all IPv4 addresses, `localhost:PORT`, or `off`.
 fn address(text: &str) -> Result<String, String> {
     if text == "off" {

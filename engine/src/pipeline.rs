@@ -6,6 +6,7 @@
 use crate::camera::{CameraInfo, CodedUnit};
 use crate::config::CameraConfig;
 use crate::encode::jpeg::Jpeg;
+use crate::encode::m2m::EncoderM2m;
 use crate::encode::openh264::{OpenH264, Tuning};
 use crate::encode::sei::{self, Capture};
 use crate::encode::{EncodeError, Encoder, Rate};
@@ -17,6 +18,7 @@ use crate::picture::scale::Scaler;
 use crate::publish::{Publisher, Stream};
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::{Codec, NalSpan};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Shortest time between two key frames that clients ask for: otherwise a crowd of joining clients
@@ -50,6 +52,8 @@ struct Track {
     unit: CodedUnit,
     last_key: Nanos,
     key_pending: bool,
+    /// Whether a hardware encoder has failed.
+    software: bool,
     /// Bytes that processors copied for encoders that are gone.
     copied_before: u64,
 }
@@ -141,7 +145,17 @@ impl Pipeline {
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
         let stamp = self.stamped.then(|| Capture::of(frame.capture, frame.number, frame.crc));
         let config = &self.config;
-        self.main.encode(frame, stamp.as_ref(), |rate| make_encoder(config, rate));
+        let (software, fresh) = (self.main.software, self.main.encoder.is_none());
+        let format = frame.format;
+        self.main
+            .encode(frame, stamp.as_ref(), |rate| make_encoder(config, rate, format, software));
+        if self.main.encoder.is_none() && config.encoder == "auto" {
+            // Hardware that fails is not asked again until the camera is opened anew.
+            self.main.software = true;
+        }
+        if fresh {
+            self.describe();
+        }
         if self.sub.stream().is_wanted() {
             self.sub_frame(frame, stamp.as_ref());
         } else if self.sub.encoder.is_some() {
@@ -307,6 +321,7 @@ impl Track {
             unit: CodedUnit::default(),
             last_key: Nanos(0),
             key_pending: false,
+            software: false,
             copied_before: 0,
         }
     }
@@ -357,7 +372,16 @@ impl Track {
         };
         self.key_pending |= self.publisher.stream().take_key_wanted();
         let key = self.key_pending && frame.capture.mono.since(self.last_key) >= KEY_EVERY;
-        if !encoder.encode(frame, key, &mut self.unit)? {
+        let encoded = match encoder.encode(frame, key, &mut self.unit) {
+            Ok(encoded) => encoded,
+            Err(e) => {
+                // It begins anew with the next picture.
+                self.rest();
+                self.key_pending = true;
+                return Err(e);
+            }
+        };
+        if !encoded {
             return Ok(());
         }
         if self.unit.key {
@@ -433,10 +457,39 @@ fn sub_size(width: usize, height: usize, wanted: u32) -> (usize, usize) {
     (to, high)
 }
 
-fn make_encoder(config: &CameraConfig, rate: Rate) -> Result<Box<dyn Encoder>, EncodeError> {
+/// The encoder that the configuration names; `auto` is this machine's hardware if it takes the
+/// camera's pictures as they are, else software.
+fn make_encoder(
+    config: &CameraConfig,
+    rate: Rate,
+    format: PixelFormat,
+    software: bool,
+) -> Result<Box<dyn Encoder>, EncodeError> {
     match config.encoder.as_str() {
+        "auto" if !software => {
+            if let Some(Ok(encoder)) = EncoderM2m::first(Codec::H264, rate)
+                && encoder.takes().contains(&format)
+            {
+                return Ok(Box::new(encoder));
+            }
+            Ok(Box::new(OpenH264::new(rate, Tuning::default())?))
+        }
         "auto" | "openh264" => Ok(Box::new(OpenH264::new(rate, Tuning::default())?)),
-        other => Err(EncodeError(format!("there is no encoder {other:?}"))),
+        path if path.starts_with('/') => {
+            let encoder = EncoderM2m::open(Path::new(path), Codec::H264, rate)?;
+            if encoder.takes().contains(&format) {
+                return Ok(Box::new(encoder));
+            }
+            let takes: Vec<String> = encoder.takes().iter().map(ToString::to_string).collect();
+            Err(EncodeError(format!(
+                "the encoder {path} does not take the camera's {format}, but {}; ask the camera \
+                 for one of these with ?format=",
+                takes.join(", ")
+            )))
+        }
+        other => Err(EncodeError(format!(
+            "there is no encoder {other:?}; there are auto, openh264, and nodes such as /dev/video11"
+        ))),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The engine's main thread: it puts everything together, talks to the supervisor and to control,
 //! and publishes the state.
 
-use crate::camera::run as camera;
 use crate::camera::spec::CameraSpec;
+use crate::camera::{devices, run as camera};
 use crate::config::{CameraConfig, Config};
 use crate::ingest::Desk;
 use crate::ops;
@@ -346,10 +346,26 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
         }
         return Ok((out, Vec::new()));
     }
-    let test = CameraConfig { source: "test:".to_owned(), ..CameraConfig::default() };
-    let spec = test.source.parse::<CameraSpec>().map_err(|e| e.0)?;
-    let note = "no camera was found, so this is the built-in test camera".to_owned();
-    Ok((vec![(test, spec)], vec![note]))
+    let with = |source: String| -> Result<Source, String> {
+        let spec = source.parse::<CameraSpec>().map_err(|e| e.0)?;
+        Ok((CameraConfig { source, ..CameraConfig::default() }, spec))
+    };
+    let mut out = Vec::new();
+    let mut notes = Vec::new();
+    for device in devices::list() {
+        if device.role != devices::Role::Camera {
+            continue;
+        }
+        if let Some(problem) = &device.problem {
+            notes.push(format!("{} ({}): {problem}", device.path.display(), device.card));
+        }
+        out.push(with(format!("v4l2:{}", device.path.display()))?);
+    }
+    if out.is_empty() {
+        out.push(with("test:".to_owned())?);
+        notes.push("no camera was found, so this is the built-in test camera".to_owned());
+    }
+    Ok((out, notes))
 }
 
 fn bind(

@@ -2,6 +2,8 @@
 
 pub mod annexb;
 mod annexb_file;
+pub mod controls;
+pub mod devices;
 pub mod file;
 pub mod marks;
 pub mod mjpeg;
@@ -9,15 +11,13 @@ mod mjpeg_file;
 pub mod mp4;
 mod mp4_file;
 pub mod pattern;
+mod pool;
 pub mod publisher;
 pub mod run;
-mod pool;
 pub mod spec;
+pub mod v4l2;
 pub mod y4m;
 mod y4m_file;
-pub mod controls;
-pub mod devices;
-pub mod v4l2;
 
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;

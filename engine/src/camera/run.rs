@@ -2,7 +2,9 @@
 
 use super::publisher::PublishedCamera;
 use super::spec::CameraSpec;
-use super::{Camera, CameraError, Shot, pattern};
+use super::v4l2::CameraV4l2;
+use super::v4l2::choice::Wanted;
+use super::{Camera, CameraError, Shot, file, pattern};
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::ingest::Desk;
@@ -166,7 +168,19 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
             let bell = bell.try_clone().map_err(|e| CameraError::passing(e.to_string()))?;
             Ok(Box::new(PublishedCamera::new(name, desk.open(name, bell))))
         }
-        other => Err(CameraError::lasting(format!("{other}: this kind of camera is not built in"))),
+        CameraSpec::File(file) => Ok(Box::new(file::open(file)?)),
+        CameraSpec::V4l2(v4l2) => {
+            let wanted = Wanted {
+                format: v4l2.format.as_deref().and_then(|f| f.parse().ok()),
+                size: v4l2.size.map(|s| (s.width as u32, s.height as u32)),
+                fps: v4l2.fps,
+            };
+            Ok(Box::new(CameraV4l2::open(&v4l2.device, &wanted)?))
+        }
+        CameraSpec::Rtsp { url } => Err(CameraError::lasting(format!(
+            "{url}: pulling another server's stream is not built in; let that side publish to \
+             publish:NAME"
+        ))),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Encoders: a raw picture in, an access unit out.
 
 pub mod jpeg;
+pub mod m2m;
 pub mod openh264;
 pub mod sei;
 pub mod sps;
-pub mod m2m;
 
 use crate::camera::CodedUnit;
 use crate::frame::Frame;

@@ -5,6 +5,6 @@
 pub mod openh264;
 pub mod socket;
 
-pub mod jpeg;
 pub mod dmabuf;
+pub mod jpeg;
 pub mod v4l2;
