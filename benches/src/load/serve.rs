@@ -87,7 +87,9 @@ impl<'a> Load<'a> {
             tally: Tally::new(),
             clients: Vec::with_capacity(config.clients),
             unmade: Vec::new(),
-            next_port: FIRST_PORT,
+            // Another start in every process: a server that has not yet noticed the end of the last
+            // run would otherwise send its packets into this one.
+            next_port: FIRST_PORT + (std::process::id() % 256) as u16 * 64,
             next_tick: Nanos(0),
         })
     }
