@@ -20,10 +20,9 @@ use std::sync::Arc;
 pub(crate) use crate::engine::ConnKey;
 
 /// Makes the response to a request whose question has ended.
-pub(crate) type Finish = fn(&mut Desk, &Ask, &Outcome, At) -> Response;
+pub(crate) type Finish = Box<dyn FnOnce(&mut Desk, &Ask, &Outcome, At) -> Response>;
 
 /// The desk.
-#[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) door: Door,
@@ -131,11 +130,11 @@ impl Desk {
         ask: Ask,
         patience: Nanos,
         key: ConnKey,
-        finish: Finish,
+        finish: impl FnOnce(&mut Self, &Ask, &Outcome, At) -> Response + 'static,
         at: At,
     ) -> Result<(), Fault> {
         self.engine.ask(ask, key, patience, at.mono)?;
-        self.waiting.insert(key, finish);
+        self.waiting.insert(key, Box::new(finish));
         Ok(())
     }
 

@@ -182,8 +182,13 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 Answer::Unit { stream: "cam1/mjpeg".into(), seq }
             }
             Ask::Clients { .. } => {
-                let client = ClientState { id: "abc".into(), ..Default::default() };
-                Answer::Clients { clients: vec![client] }
+                let client = |id: &str, path: &str| ClientState {
+                    id: id.into(),
+                    path: path.into(),
+                    ..Default::default()
+                };
+                let clients = vec![client("abc", "cam1/mjpeg"), client("def", "stream1")];
+                Answer::Clients { clients }
             }
             Ask::SelectCamera { camera: 2 } => {
                 Answer::Fault { code: "CAMERA_NOT_CONNECTED".into(), message: "no answer".into() }
@@ -387,6 +392,11 @@ fn live_jpegs_skip_for_who_is_slow_and_outlive_the_engine() {
     let clients = clients["data"]["clients"].as_array().unwrap();
     assert_eq!((clients.len(), &clients[0]["id"]), (2, &Value::from("abc")));
     assert!(clients[1]["skipped"].as_u64().unwrap() > 10, "{}", clients[1]);
+
+    let clients = house.curl("/api/streams/cam1%2Fmain/clients?token=tok", &[]).1;
+    let clients: Value = serde_json::from_str(&clients).unwrap();
+    let clients = clients["data"]["clients"].as_array().unwrap();
+    assert_eq!((clients.len(), &clients[0]["id"]), (1, &Value::from("def")));
 
     // Another engine: the same viewer goes on.
     engine.kill();

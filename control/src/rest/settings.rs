@@ -76,7 +76,7 @@ pub(super) fn failed(outcome: &Outcome, at: At) -> Response {
 }
 
 /// The engine's answer fits no question: versions of the planes that do not match.
-pub(super) fn strange(at: At) -> Response {
+fn strange(at: At) -> Response {
     Fault::new(500, "INTERNAL", "Internal error", "the engine gave an answer to something else")
         .response(at)
 }

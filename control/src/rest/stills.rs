@@ -9,8 +9,8 @@ use lensd_ffi::link::Ask;
 use lensd_ffi::time::Nanos;
 use std::sync::Arc;
 
-/// How long a picture may take: a restart of the engine fits in.
-const PATIENCE: Nanos = Nanos::from_secs(4);
+/// How long a picture may take: a restart of the engine fits in, and its own reason comes first.
+const PATIENCE: Nanos = Nanos::from_secs(5);
 
 pub(super) fn still(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let quality = match call.request.query("quality") {

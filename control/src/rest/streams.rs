@@ -72,21 +72,28 @@ fn unknown(call: &mut Call<'_>, name: &str) -> Fault {
 pub(super) fn clients(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let name = asked(call);
     let Some(stream) = find(call.desk, &name) else { return Err(unknown(call, &name)) };
-    let ask = Ask::Clients { stream: stream.name };
-    call.desk.ask(ask, PATIENCE, call.key, show_clients, call.at)?;
+    // All are asked for: a client of `stream1` receives a stream whose own name it did not say.
+    let ask = Ask::Clients { stream: String::new() };
+    call.desk.ask(
+        ask,
+        PATIENCE,
+        call.key,
+        move |desk: &mut Desk, _: &Ask, outcome: &Outcome, at| {
+            show_clients(desk, &stream.name, outcome, at)
+        },
+        call.at,
+    )?;
     Ok(Reply::Later)
 }
 
-fn show_clients(desk: &mut Desk, ask: &Ask, outcome: &Outcome, at: At) -> Response {
-    let Ask::Clients { stream } = ask else { return super::settings::strange(at) };
-    match outcome {
-        Outcome::Answer(Answer::Clients { clients }) => {
-            let mut clients: Vec<ClientState> = clients.clone();
-            clients.extend(desk.watching(stream));
-            Response::success(json!({ "stream": stream, "clients": clients }), at)
-        }
-        outcome => super::settings::failed(outcome, at),
-    }
+fn show_clients(desk: &mut Desk, stream: &str, outcome: &Outcome, at: At) -> Response {
+    let Outcome::Answer(Answer::Clients { clients }) = outcome else {
+        return super::settings::failed(outcome, at);
+    };
+    let mut clients = clients.clone();
+    clients.retain(|c| find(desk, c.path.trim_matches('/')).is_some_and(|s| s.name == stream));
+    clients.extend(desk.watching(stream));
+    Response::success(json!({ "stream": stream, "clients": clients }), at)
 }
 
 /// Any name of a camera or of one of its streams means its JPEG stream.
