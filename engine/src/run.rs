@@ -387,6 +387,9 @@ fn bind(
         };
         format!("{name} cannot listen on {parsed}: {e} ({hint}); choose another with --{name} ADDR")
     })?;
+    // The usual queue of 128 overflows when hundreds of clients come at once, and each that is left
+    // out tries again only a second later.
+    rustix::net::listen(&listener, 4096).map_err(|e| format!("{name}: listen: {e}"))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     ports.insert(name.to_owned(), port);
     Ok(Some(listener))
