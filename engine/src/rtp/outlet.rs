@@ -303,7 +303,14 @@ impl Outlet {
             Framing::Datagrams => {
                 let packets =
                     made.packets.iter().map(|p| made.pieces[p.pieces.clone()].iter().map(part));
-                Gather::datagrams(made.headers.clone(), body, entry.view.len, PREFIX, packets)
+                Gather::datagrams(
+                    made.headers.clone(),
+                    body,
+                    entry.view.len,
+                    PREFIX,
+                    self.shape.burst,
+                    packets,
+                )
             }
         };
         Some(Packed {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 /// Most segments that the kernel makes of one datagram (`UDP_MAX_SEGMENTS` before Linux 6.9).
-const MAX_SEGMENTS: usize = 64;
+pub const MAX_SEGMENTS: usize = 64;
 /// Most bytes of a datagram before it is cut.
 const MAX_DATAGRAM: usize = 65_000;
 /// Most pieces in one call (`IOV_MAX`).
@@ -78,12 +78,13 @@ impl Gather {
     }
 
     /// Makes datagrams of `packets`, each a list of parts of which the first `skip` bytes are left
-    /// out. Neighbours of equal length go into one call's segments.
+    /// out. Neighbours of equal length go into one datagram, at most `burst` of them.
     pub fn datagrams<'a, P: Iterator<Item = Part<'a>>>(
         headers: Vec<u8>,
         body: Body,
         unit_len: usize,
         skip: usize,
+        burst: usize,
         packets: impl Iterator<Item = P>,
     ) -> Option<Self> {
         let mut out = Self::new(headers, body, unit_len)?;
@@ -100,7 +101,7 @@ impl Gather {
             match (&mut group, out.datagrams.last_mut()) {
                 (Some((segment, count)), Some(datagram))
                     if len <= *segment
-                        && *count < MAX_SEGMENTS
+                        && *count < burst.min(MAX_SEGMENTS)
                         && *segment * (*count + 1) <= MAX_DATAGRAM
                         && to - datagram.iov.start <= MAX_IOV =>
                 {
@@ -196,7 +197,7 @@ impl Gather {
         Ok(sent)
     }
 
-    /// Sends the datagrams from `first` on to an address. Returns how many datagrams were sent
+    /// Sends a range of the datagrams to an address. Returns how many datagrams were sent
     /// before the socket was full.
     ///
     /// `segment_ok` is cleared, and the packets are sent one by one, when the kernel or the network
@@ -208,13 +209,13 @@ impl Gather {
         &self,
         socket: impl AsFd,
         to: &Address,
-        first: usize,
+        range: Range<usize>,
         segment_ok: &mut bool,
     ) -> io::Result<usize> {
         let fd = socket.as_fd().as_raw_fd();
         let mut done = 0;
-        while first + done < self.datagrams.len() {
-            let rest = &self.datagrams[first + done..];
+        while range.start + done < range.end.min(self.datagrams.len()) {
+            let rest = &self.datagrams[range.start + done..range.end.min(self.datagrams.len())];
             let batch = &rest[..rest.len().min(MAX_BATCH)];
             match if *segment_ok {
                 self.send_segmented(fd, to, batch)
@@ -401,12 +402,13 @@ mod tests {
             Body::Copy(UNIT.to_vec()),
             UNIT.len(),
             4,
+            MAX_SEGMENTS,
             ranges.iter().map(|[h, u]| [Part::Header(h), Part::Unit(u)].into_iter()),
         )
         .unwrap();
         let mut segment_ok = segment;
         let to = Address::from(receiver.local_addr().unwrap());
-        let sent = gather.send_datagrams(&socket, &to, 0, &mut segment_ok).unwrap();
+        let sent = gather.send_datagrams(&socket, &to, 0..usize::MAX, &mut segment_ok).unwrap();
         assert_eq!(sent, gather.datagram_count());
         lens.iter()
             .map(|_| {
