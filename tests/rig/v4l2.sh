@@ -48,7 +48,7 @@ code=0
 for planes in single mplane; do
   n=1; [ $planes = single ] || n=2
   "${LENSD_RIG:-$here}/run.sh" --timeout 180 --share "$target/debug/examples" \
-    --modprobe "vivid n_devs=2 multiplanar=$n,2" --modprobe "vicodec multiplanar=$n" \
+    --modprobe "vivid n_devs=2 multiplanar=$n,2" --modprobe "vicodec multiplanar=$((n - 1))" \
     -- sh -c "$guest" guest "$target/debug/examples/v4l2_probe" $planes || code=1
 done
 exit $code
