@@ -192,13 +192,13 @@ impl CameraV4l2 {
         // Webcams have no such event.
         let events = node.subscribe_source_change().is_ok();
         let frames = CaptureQueue::start(Arc::clone(&node), queue, BUFFERS).map_err(refused)?;
-        if !frames.exported() {
-            remarks.push("the driver does not export its buffers: pictures will be copied".into());
-        }
         let coded = match choice.delivers {
             Delivers::Coded(codec) => Some(codec),
             Delivers::Pixels(_) => None,
         };
+        if coded.is_none() && !frames.exported() {
+            remarks.push("the driver does not export its buffers: pictures will be copied".into());
+        }
         Ok(Self {
             queue: frames,
             info: CameraInfo {
