@@ -377,6 +377,7 @@ impl Server {
         let mut over = Vec::new();
         self.world.way.resume = None;
         for post in self.world.posts.values_mut() {
+            post.outlet.crowd = post.members.len();
             post.outlet.advance();
             for &token in &post.members {
                 let Some(client) = self.clients.get_mut(token) else { continue };
