@@ -230,6 +230,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         apply: |s, v| s.engine.rtsp_options.packet_size = v.whole(),
     },
     Setting {
+        key: "rtsp.pacing-ms",
+        option: None,
+        kind: Kind::Whole(0, 100),
+        help: "Over how many ms a large unit is spread for UDP clients; 0: at once",
+        apply: |s, v| s.engine.rtsp_options.pacing_ms = v.whole(),
+    },
+    Setting {
         key: "rtsp.udp-port",
         option: None,
         kind: Kind::Whole(0, 65_534),

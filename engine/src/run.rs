@@ -9,6 +9,7 @@ use crate::ops;
 use crate::pipeline::Publishers;
 use crate::publish::{Kind, Stream, geometry_for};
 use crate::requests::Requests;
+use crate::rtsp::client::Way;
 use crate::rtsp::serve::{Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
@@ -145,7 +146,11 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         switchboard: Arc::clone(&switchboard),
         posts: HashMap::new(),
         udp,
-        segment_ok: true,
+        way: Way {
+            segment_ok: true,
+            pacing: Nanos::from_millis(config.rtsp_options.pacing_ms),
+            resume: None,
+        },
         addresses: HashMap::new(),
         guard: users.guard(random_key()),
         users: Arc::clone(&users),

@@ -17,8 +17,9 @@ impl Bell {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
-    /// A bell that another process made and sent.
+    /// A bell that another process made and sent. Whatever it made, ringing will not block.
     pub fn from_fd(fd: OwnedFd) -> Self {
+        let _ = rustix::io::ioctl_fionbio(&fd, true);
         Self(fd)
     }
 
@@ -51,5 +52,18 @@ impl AsFd for Bell {
 impl From<Bell> for OwnedFd {
     fn from(bell: Bell) -> Self {
         bell.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_that_would_block_its_ringer_does_not() {
+        let bell = Bell::from_fd(eventfd(0, EventfdFlags::empty()).unwrap());
+        rustix::io::write(&bell, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        bell.ring();
+        assert!(bell.take() && !bell.take());
     }
 }

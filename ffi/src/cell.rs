@@ -4,8 +4,9 @@
 //! streams. Two halves are written in turn, so that a reader of the published half is overtaken
 //! only by two further writes, and then it knows.
 
+use crate::order;
 use crate::ring::Words;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// Words before the two halves: the version, and one per half for its length.
@@ -52,9 +53,11 @@ impl<M: Words> CellWriter<M> {
     /// A writer in fresh memory, whose words are all zero.
     ///
     /// # Panics
-    /// When the place is not inside the memory: a mistake of the program.
+    /// When the place is not inside the memory, or that is another process's: a mistake of the
+    /// program.
     pub fn create(memory: Arc<M>, place: CellPlace) -> Self {
         assert!(place.words(&*memory).is_some(), "{place:?}");
+        assert!(memory.is_writable(), "this memory is another process's");
         Self { memory, place, version: 0 }
     }
 
@@ -68,9 +71,10 @@ impl<M: Words> CellWriter<M> {
         }
         let Some(words) = self.place.words(&*self.memory) else { return Err(0) };
         let version = self.version + 1;
-        // SYNC POINT with `CellReader::read`: who sees a word of this version in a half will see,
-        // after its own fence, that the version before is published, which is not its own.
-        fence(Ordering::Release);
+        // Who sees a word of this version in a half will see, after its own fence, that the version
+        // before is published: that is the announcement, for a reader of this half stands at the
+        // version before that.
+        order::before_overwrite();
         let half = self.place.half(version);
         words[1 + usize::from(version % 2 == 1)].store(value.len() as u64, Ordering::Relaxed);
         let (chunks, tail) = value.as_chunks::<8>();
@@ -82,8 +86,7 @@ impl<M: Words> CellWriter<M> {
             last[..tail.len()].copy_from_slice(tail);
             words[half + chunks.len()].store(u64::from_le_bytes(last), Ordering::Relaxed);
         }
-        // SYNC POINT with the load in `CellReader::read`: the version makes the value visible.
-        words[0].store(version, Ordering::Release);
+        order::publish(&words[0], version);
         self.version = version;
         Ok(())
     }
@@ -105,7 +108,7 @@ impl<M: Words> CellReader<M> {
 
     /// The version of the published value: 0 if there is none yet, else one more at each change.
     pub fn version(&self) -> u64 {
-        self.place.words(&*self.memory).map_or(0, |w| w[0].load(Ordering::Acquire))
+        self.place.words(&*self.memory).map_or(0, |w| order::observe(&w[0]))
     }
 
     /// The newest value and its version; `None` if there is none, or if the writer was faster
@@ -113,7 +116,7 @@ impl<M: Words> CellReader<M> {
     pub fn read(&self) -> Option<(u64, Vec<u8>)> {
         let words = self.place.words(&*self.memory)?;
         for _ in 0..8 {
-            let version = words[0].load(Ordering::Acquire);
+            let version = order::observe(&words[0]);
             if version == 0 {
                 return None;
             }
@@ -127,7 +130,7 @@ impl<M: Words> CellReader<M> {
                 value.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
             }
             value.truncate(len);
-            fence(Ordering::Acquire);
+            order::after_read();
             if words[0].load(Ordering::Relaxed) == version {
                 return Some((version, value));
             }

@@ -10,6 +10,10 @@ pub mod bell;
 pub mod cell;
 pub mod link;
 #[cfg(not(loom))]
+mod order;
+#[cfg(loom)]
+pub mod order;
+#[cfg(not(loom))]
 pub mod region;
 pub mod ring;
 pub mod state;

@@ -7,8 +7,9 @@
 //! this way, so they are JSON, which a person can read in a trace.
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -63,13 +64,18 @@ impl Link {
     /// Sends one message.
     ///
     /// # Errors
-    /// `InvalidInput` if it is longer than [`MAX_PACKET`]; `WouldBlock`; `BrokenPipe`.
+    /// `InvalidInput` if it is longer than [`MAX_PACKET`] or has more than [`MAX_FDS`] descriptors;
+    /// `WouldBlock`; `BrokenPipe`.
     pub fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MAX_PACKET || fds.len() > MAX_FDS {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("a message of {} bytes is over {MAX_PACKET}", bytes.len()),
+                format!(
+                    "a message of {} bytes and {} descriptors is over {MAX_PACKET} and {MAX_FDS}",
+                    bytes.len(),
+                    fds.len()
+                ),
             ));
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
@@ -95,8 +101,8 @@ impl Link {
             &mut control,
             RecvFlags::CMSG_CLOEXEC,
         );
-        let len = match got {
-            Ok(message) => message.bytes,
+        let (len, flags) = match got {
+            Ok(message) => (message.bytes, message.flags),
             Err(rustix::io::Errno::AGAIN) => return Ok(Received::Empty),
             Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
             Err(e) => return Err(e.into()),
@@ -107,6 +113,14 @@ impl Link {
                 fds.extend(received);
             }
         }
+        // The buffer may have room for one descriptor more, by its alignment.
+        let cut = flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
+        if cut || fds.len() > MAX_FDS {
+            let why =
+                "a packet is too long, has too many descriptors, or we have none left for them";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        // Ours are never empty, so this is the end of file.
         if len == 0 {
             return Ok(Received::Closed);
         }
@@ -280,6 +294,27 @@ mod tests {
         a.send(&Order::Stop, &[]).unwrap();
         assert!(b.receive::<Order>().is_err());
         assert!(matches!(b.receive::<Order>(), Ok(Received::Message(Order::Stop, _))));
+    }
+
+    #[test]
+    fn a_packet_that_was_cut_is_an_error() {
+        let (a, b) = Link::pair().unwrap();
+        let bell = Bell::new().unwrap();
+        let peer = br#"{"order":"peer"}"#;
+        for more in [1, 3] {
+            let many = [bell.as_fd(); MAX_FDS + 3];
+            let many = &many[..MAX_FDS + more];
+            assert!(a.send(&Order::Peer, many).is_err());
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS + 3))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            control.push(SendAncillaryMessage::ScmRights(many));
+            sendmsg(&a, &[IoSlice::new(peer)], &mut control, SendFlags::NOSIGNAL).unwrap();
+            assert_eq!(b.receive::<Order>().unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+        let mut long = peer.to_vec();
+        long.resize(MAX_PACKET + 1, b' ');
+        rustix::io::write(&a, &long).unwrap();
+        assert_eq!(b.receive::<Order>().unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

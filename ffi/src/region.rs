@@ -57,6 +57,7 @@ pub struct Region {
     fd: OwnedFd,
     start: NonNull<AtomicU64>,
     words: usize,
+    writable: bool,
 }
 
 // SAFETY: the mapping lives as long as the value, and its words are only used as atomics.
@@ -82,6 +83,10 @@ impl Region {
         let bytes = size_of(&fd)?;
         let region = Self::map(fd, bytes, ProtFlags::READ | ProtFlags::WRITE)?;
         fcntl_add_seals(&region.fd, SEALS)?;
+        // Until now another holder of the descriptor could have cut it under the mapping.
+        if size_of(&region.fd)? != bytes {
+            return Err(invalid("the shared memory changed its size while it was taken over"));
+        }
         Ok(region)
     }
 
@@ -102,7 +107,8 @@ impl Region {
         // SAFETY: a fresh shared mapping, placed by the kernel where nothing is.
         let start = unsafe { mmap(std::ptr::null_mut(), bytes, prot, MapFlags::SHARED, &fd, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { fd, start, words: bytes / 8 })
+        let writable = prot.contains(ProtFlags::WRITE);
+        Ok(Self { fd, start, words: bytes / 8, writable })
     }
 
     /// Another descriptor of the memfd, to be sent to a reader.
@@ -124,9 +130,14 @@ impl Words for Region {
     fn words(&self) -> &[AtomicU64] {
         // SAFETY: `map` made a mapping of this many words, page-aligned, that lives as long as
         // `self`; its size is sealed, so every page stays there; other processes change the words,
-        // which atomics allow. The words of a read-only mapping are never stored to, since writers
-        // are made from the regions of `create` alone.
+        // which atomics allow. A read-only mapping is only read, with relaxed loads of a size for
+        // which Rust allows that (see `order::observe`): writers ask `is_writable` first, and
+        // whoever stores to a word besides is stopped by the kernel.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.words) }
+    }
+
+    fn is_writable(&self) -> bool {
+        self.writable
     }
 }
 
@@ -158,6 +169,15 @@ mod tests {
         let mut out = Vec::new();
         reader.copy(&reader.view(0).unwrap(), 0, 6, &mut out).unwrap();
         assert_eq!(out, b"across");
+    }
+
+    #[test]
+    #[should_panic(expected = "another process's")]
+    fn a_writer_in_a_readers_mapping_is_a_panic_and_no_sigsegv() {
+        let geometry = Geometry { slots: 8, bytes: 4096 };
+        let region = Region::create("test", geometry.words()).unwrap();
+        let other = Region::open(region.share().unwrap()).unwrap();
+        let _ = RingWriter::create(Arc::new(other), geometry);
     }
 
     #[test]

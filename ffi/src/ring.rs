@@ -16,6 +16,7 @@
 //! A reader trusts nothing: a region of another process may hold anything, so all numbers are
 //! checked after they are copied and before they are used.
 
+use crate::order;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Nanos, Stamp, UtcNanos};
 use crate::unit::{Codec, MAX_NALS, NalSpan, UnitMeta};
@@ -25,6 +26,11 @@ use std::sync::Arc;
 pub trait Words: Send + Sync {
     /// All words, the same ones at each call.
     fn words(&self) -> &[AtomicU64];
+
+    /// Whether this process may store to the words.
+    fn is_writable(&self) -> bool {
+        true
+    }
 }
 
 impl Words for Vec<AtomicU64> {
@@ -45,7 +51,6 @@ const W_BYTES: usize = 3;
 const W_HEAD: usize = 8;
 const W_TAIL: usize = 16;
 const W_WRITE_POS: usize = 17;
-const W_KEY: usize = 18;
 const W_CLOSED: usize = 24;
 /// Words of the header.
 pub const HEADER_WORDS: usize = 32;
@@ -61,7 +66,9 @@ const D_UTC: usize = 5;
 const D_ERROR: usize = 6;
 const D_ENCODED: usize = 7;
 const D_FRAME: usize = 8;
-const D_USED: usize = 9;
+/// One past the newest key frame up to and with this unit; 0: there was none.
+const D_KEY: usize = 9;
+const D_USED: usize = 10;
 
 /// The size of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,57 +104,6 @@ impl Geometry {
     }
 }
 
-/// The orderings of the protocol, each named by its partner. In a loom build a test may weaken one.
-mod order {
-    use crate::sync::{Ordering, fence};
-
-    #[cfg(loom)]
-    pub(super) static WEAKENED: std::sync::atomic::AtomicUsize =
-        std::sync::atomic::AtomicUsize::new(0);
-
-    #[cfg(loom)]
-    fn weak(which: usize) -> bool {
-        WEAKENED.load(std::sync::atomic::Ordering::SeqCst) == which
-    }
-    #[cfg(not(loom))]
-    const fn weak(_which: usize) -> bool {
-        false
-    }
-
-    /// The writer's store of `HEAD`. SYNC POINT with [`observe`]: who sees the new head sees the
-    /// whole unit.
-    pub(super) fn publish() -> Ordering {
-        if weak(1) { Ordering::Relaxed } else { Ordering::Release }
-    }
-
-    /// A reader's load of `HEAD`. SYNC POINT with [`publish`].
-    pub(super) fn observe() -> Ordering {
-        if weak(2) { Ordering::Relaxed } else { Ordering::Acquire }
-    }
-
-    /// The writer, between its store of `TAIL` and its first overwriting store. SYNC POINT with
-    /// [`after_read`]: who sees an overwritten word will see the tail that announced it.
-    pub(super) fn before_overwrite() {
-        if !weak(3) {
-            fence(Ordering::Release);
-        }
-    }
-
-    /// A reader, between its last load of a unit's words and its load of `TAIL`. SYNC POINT with
-    /// [`before_overwrite`].
-    pub(super) fn after_read() {
-        if !weak(4) {
-            fence(Ordering::Acquire);
-        }
-    }
-}
-
-/// Weakens one ordering of the protocol (1 to 4; 0: none), to show that a model notices.
-#[cfg(loom)]
-pub fn weaken(which: usize) {
-    order::WEAKENED.store(which, std::sync::atomic::Ordering::SeqCst);
-}
-
 /// Why the writer refused a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -160,7 +116,7 @@ pub enum Refused {
     },
     /// More NAL units than [`MAX_NALS`].
     TooManyNals(usize),
-    /// A NAL span that is not inside the unit.
+    /// A NAL span that is empty or not inside the unit.
     BadSpan,
 }
 
@@ -171,7 +127,7 @@ impl std::fmt::Display for Refused {
                 write!(f, "a unit of {needs} bytes is over the ring's limit of {limit}")
             }
             Self::TooManyNals(n) => write!(f, "a unit of {n} NAL units is over {MAX_NALS}"),
-            Self::BadSpan => write!(f, "a NAL unit lies outside its access unit"),
+            Self::BadSpan => write!(f, "a NAL unit is empty or lies outside its access unit"),
         }
     }
 }
@@ -189,21 +145,25 @@ pub struct RingWriter<M: Words> {
     tail: u64,
     /// Absolute position of the next byte; its place is the remainder by `geometry.bytes`.
     pos: u64,
+    /// One past the newest key frame; 0: there was none.
+    key: u64,
 }
 
 impl<M: Words> RingWriter<M> {
     /// Makes an empty ring in fresh memory, whose words are all zero.
     ///
     /// # Panics
-    /// When the geometry is not sound or the memory is too small: a mistake of the program.
+    /// When the geometry is not sound, or the memory is too small or another process's: a mistake of
+    /// the program.
     pub fn create(memory: Arc<M>, geometry: Geometry) -> Self {
         assert!(geometry.is_sound() && memory.words().len() >= geometry.words(), "{geometry:?}");
+        assert!(memory.is_writable(), "this memory is another process's");
         let words = memory.words();
         words[W_VERSION].store(VERSION, Ordering::Relaxed);
         words[W_SLOTS].store(geometry.slots as u64, Ordering::Relaxed);
         words[W_BYTES].store(geometry.bytes as u64, Ordering::Relaxed);
-        words[W_MAGIC].store(MAGIC, Ordering::Release);
-        Self { memory, geometry, next: 0, tail: 0, pos: 0 }
+        order::publish(&words[W_MAGIC], MAGIC);
+        Self { memory, geometry, next: 0, tail: 0, pos: 0, key: 0 }
     }
 
     /// The ring's size.
@@ -240,7 +200,7 @@ impl<M: Words> RingWriter<M> {
         if record > self.geometry.max_unit() {
             return Err(Refused::TooLarge { needs: record, limit: self.geometry.max_unit() });
         }
-        if nals.iter().any(|n| n.offset as usize + n.len as usize > len) {
+        if nals.iter().any(|n| n.len == 0 || n.offset as usize + n.len as usize > len) {
             return Err(Refused::BadSpan);
         }
         let start = self.place(record);
@@ -263,6 +223,10 @@ impl<M: Words> RingWriter<M> {
         words[slot + D_ERROR].store(u64::from(meta.capture.error_ns), Ordering::Relaxed);
         words[slot + D_ENCODED].store(meta.encoded.0, Ordering::Relaxed);
         words[slot + D_FRAME].store(meta.frame, Ordering::Relaxed);
+        if meta.key {
+            self.key = seq + 1;
+        }
+        words[slot + D_KEY].store(self.key, Ordering::Relaxed);
 
         let from = self.geometry.area() + self.index_of(start);
         let record_words = &words[from..from + record / 8];
@@ -272,10 +236,7 @@ impl<M: Words> RingWriter<M> {
         }
         store_bytes(area, parts);
 
-        if meta.key {
-            words[W_KEY].store(seq + 1, Ordering::Relaxed);
-        }
-        words[W_HEAD].store(seq + 1, order::publish());
+        order::publish(&words[W_HEAD], seq + 1);
         self.next = seq + 1;
         self.pos = end;
         Ok(seq)
@@ -283,7 +244,7 @@ impl<M: Words> RingWriter<M> {
 
     /// Tells readers that no unit will follow.
     pub fn close(&mut self) {
-        self.memory.words()[W_CLOSED].store(1, Ordering::Release);
+        order::publish(&self.memory.words()[W_CLOSED], 1);
     }
 
     /// The absolute position where a record of this many bytes fits in one piece.
@@ -388,6 +349,8 @@ pub struct UnitView {
     pub len: usize,
     start: u64,
     nals: usize,
+    /// As [`D_KEY`].
+    key: u64,
 }
 
 /// Reads a ring. Cheap to clone; every clone may be on its own thread.
@@ -412,7 +375,7 @@ impl<M: Words> RingReader<M> {
     pub fn attach(memory: Arc<M>) -> Result<Self, Missed> {
         let words = memory.words();
         if words.len() < HEADER_WORDS
-            || words[W_MAGIC].load(Ordering::Acquire) != MAGIC
+            || order::observe(&words[W_MAGIC]) != MAGIC
             || words[W_VERSION].load(Ordering::Relaxed) != VERSION
         {
             return Err(Missed::Corrupt);
@@ -430,7 +393,7 @@ impl<M: Words> RingReader<M> {
 
     /// One past the newest complete unit.
     pub fn head(&self) -> u64 {
-        self.memory.words()[W_HEAD].load(order::observe())
+        order::observe(&self.memory.words()[W_HEAD])
     }
 
     /// The oldest unit that is not yet given up.
@@ -438,16 +401,32 @@ impl<M: Words> RingReader<M> {
         self.memory.words()[W_TAIL].load(Ordering::Relaxed)
     }
 
-    /// Whether the writer has closed the ring.
+    /// Whether the writer has closed the ring: the head that is read after this is its last.
     pub fn is_closed(&self) -> bool {
-        self.memory.words()[W_CLOSED].load(Ordering::Acquire) != 0
+        order::observe(&self.memory.words()[W_CLOSED]) != 0
     }
 
     /// The newest unit from which decoding can begin, if it is still there.
+    ///
+    /// The newest unit says where it is, so that both become visible at once: a word of its own
+    /// would for a moment, or for ever if the writer dies, name a unit that is not published.
     pub fn newest_key(&self) -> Option<UnitView> {
-        let _ = self.head();
-        let seq = self.memory.words()[W_KEY].load(Ordering::Relaxed).checked_sub(1)?;
-        self.view(seq).ok().filter(|u| u.meta.key)
+        // Again only if the writer published while we looked.
+        for _ in 0..8 {
+            let head = self.head();
+            let newest = self.view(head.checked_sub(1)?);
+            if let Ok(unit) = newest {
+                let key = unit.key.checked_sub(1)?;
+                let found = if key == unit.seq { newest } else { self.view(key) };
+                if let Ok(found) = found {
+                    return Some(found).filter(|u| u.meta.key);
+                }
+            }
+            if self.head() == head {
+                return None;
+            }
+        }
+        None
     }
 
     /// Looks at unit `seq`.
@@ -498,6 +477,7 @@ impl<M: Words> RingReader<M> {
             len,
             start,
             nals,
+            key: d[D_KEY],
         })
     }
 
@@ -615,7 +595,9 @@ impl Cursor {
 
     /// Stands at the newest key frame, or at the head if there is none.
     pub fn at_key<M: Words>(ring: &RingReader<M>) -> Self {
-        Self { next: ring.newest_key().map_or_else(|| ring.head(), |u| u.seq) }
+        // The head first: a key frame that is published after the search is then not stepped over.
+        let head = ring.head();
+        Self { next: ring.newest_key().map_or(head, |u| u.seq) }
     }
 
     /// Stands at unit `seq`.
@@ -701,6 +683,34 @@ mod tests {
         assert_eq!(bytes_of(&reader, &unit), [18; 40]);
     }
 
+    /// The writer was killed, or is just now, before it published a key frame.
+    #[test]
+    fn an_unpublished_key_frame_does_not_hide_the_one_before() {
+        let mut writer = ring(SMALL);
+        let reader = writer.reader();
+        let key = UnitMeta { key: true, ..Default::default() };
+        assert_eq!(reader.newest_key(), None);
+        writer.publish(&key, &[], &[b"one"]).unwrap();
+        writer.publish(&UnitMeta::default(), &[], &[b"two"]).unwrap();
+        writer.publish(&key, &[], &[b"three"]).unwrap();
+        assert_eq!(reader.newest_key().map(|u| u.seq), Some(2));
+        writer.memory.words()[W_HEAD].store(2, Ordering::Relaxed);
+        assert_eq!(reader.newest_key().map(|u| u.seq), Some(0));
+        assert_eq!(Cursor::at_key(&reader).seq(), 0);
+    }
+
+    #[test]
+    fn a_key_frame_that_is_gone_is_not_named() {
+        let mut writer = ring(SMALL);
+        let reader = writer.reader();
+        writer.publish(&UnitMeta { key: true, ..Default::default() }, &[], &[b"k"]).unwrap();
+        for _ in 0..4 {
+            writer.publish(&UnitMeta::default(), &[], &[b"d"]).unwrap();
+        }
+        assert_eq!(reader.newest_key(), None);
+        assert_eq!(Cursor::at_key(&reader).seq(), 5);
+    }
+
     #[test]
     fn what_does_not_fit_is_refused_and_changes_nothing() {
         let mut writer = ring(SMALL);
@@ -711,6 +721,9 @@ mod tests {
         );
         let outside = [NalSpan { offset: 3, len: 6 }];
         assert_eq!(writer.publish(&meta, &outside, &[&[0; 8]]), Err(Refused::BadSpan));
+        // Every reader would call a unit with an empty NAL unit corrupt.
+        let empty = [NalSpan { offset: 3, len: 0 }];
+        assert_eq!(writer.publish(&meta, &empty, &[&[0; 8]]), Err(Refused::BadSpan));
         assert_eq!(writer.reader().head(), 0);
     }
 

@@ -229,10 +229,11 @@ impl Guard {
 
 /// Whether a digest's URI means the request's. Clients differ in a trailing slash and in whether
 /// they give the whole URL or the path (VLC, FFmpeg, NVRs with `/trackID` of their own), so the
-/// paths are compared, and a control URL below the presentation counts as it.
+/// paths are compared, and a control URL below the presentation counts as it. The root is no
+/// presentation: everything is below it.
 fn same_resource(digest_uri: &str, request_uri: &str) -> bool {
     let (a, b) = (path_of(digest_uri), path_of(request_uri));
-    a == b || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('/'))
+    a == b || !a.is_empty() && b.strip_prefix(a).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn path_of(uri: &str) -> &str {
@@ -312,6 +313,15 @@ mod tests {
                 ask(&guard, &Credentials::Digest(Box::new(r)), MEDIA),
                 Verdict::Login { failed: true, .. }
             ));
+        }
+    }
+
+    #[test]
+    fn a_digest_is_good_for_its_resource_and_its_tracks() {
+        assert!(same_resource("rtsp://h/s/", "/s") && same_resource("/s", "rtsp://h/s/trackID=0"));
+        assert!(same_resource("/", "rtsp://h"));
+        for (digest, request) in [("/", "/s"), ("", "/s"), ("rtsp://h", "/s"), ("/s", "/st")] {
+            assert!(!same_resource(digest, request), "{digest} {request}");
         }
     }
 

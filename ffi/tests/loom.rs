@@ -1,0 +1,269 @@
+//! The ring and the cell in every interleaving and with every stale value that the memory model
+//! allows (loom), and the proof that the models would notice: each of the four orderings is
+//! weakened in turn, and the models must fail.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p lensd-ffi --release --test loom --target-dir target/loom`
+//!
+//! The geometries are the smallest in which words are overwritten: with one slot each unit takes
+//! the descriptor of the one before, with four records the fifth takes the bytes of the first.
+#![cfg(loom)]
+
+use lensd_ffi::cell::{CellPlace, CellReader, CellWriter, cell_words};
+use lensd_ffi::order::weaken;
+use lensd_ffi::ring::{Cursor, Geometry, Missed, Next, RingReader, RingWriter};
+use lensd_ffi::sync::AtomicU64;
+use lensd_ffi::unit::{NalSpan, UnitMeta};
+use std::process::Command;
+use std::sync::Arc;
+
+type Memory = Vec<AtomicU64>;
+
+const ONE_SLOT: Geometry = Geometry { slots: 1, bytes: 64 };
+const FOUR_RECORDS: Geometry = Geometry { slots: 8, bytes: 32 };
+
+/// What a model says when it has found what must never be.
+const TORN: &str = "a torn unit was believed";
+
+fn memory(words: usize) -> Arc<Memory> {
+    Arc::new((0..words).map(|_| AtomicU64::new(0)).collect())
+}
+
+fn ring(geometry: Geometry) -> RingWriter<Memory> {
+    RingWriter::create(memory(geometry.words()), geometry)
+}
+
+/// Everything about a unit follows from its number.
+fn publish(writer: &mut RingWriter<Memory>) {
+    let seq = writer.next_seq();
+    let meta = UnitMeta { frame: seq, key: true, ..UnitMeta::default() };
+    writer.publish(&meta, &[], &[&content(seq)]).unwrap();
+}
+
+fn content(seq: u64) -> [u8; 8] {
+    (seq + 1).wrapping_mul(0x0101_0101_0101_0101).to_le_bytes()
+}
+
+/// Reads a unit as every reader does, and panics if it believes what was never published.
+fn read(reader: &RingReader<Memory>, seq: u64) -> Result<(), Missed> {
+    let unit = match reader.view(seq) {
+        Ok(unit) => unit,
+        // The writer of these models is sound: only a torn descriptor looks otherwise.
+        Err(Missed::Corrupt) => panic!("{TORN}: descriptor"),
+        Err(missed) => return Err(missed),
+    };
+    assert!(unit.meta.frame == seq && unit.len == 8, "{TORN}: {unit:?}");
+    let mut bytes = Vec::new();
+    reader.copy(&unit, 0, unit.len, &mut bytes)?;
+    assert!(bytes == content(seq), "{TORN}: {bytes:?} of {seq}");
+    Ok(())
+}
+
+/// Runs a model; `preemptions` bounds how often a thread is interrupted where it need not wait
+/// (`LOOM_MAX_PREEMPTIONS` overrides it).
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    if let Ok(which) = std::env::var("LENSD_WEAKEN") {
+        weaken(which.parse().unwrap());
+    }
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(model);
+}
+
+/// `first` units are there, `more` are published while a reader reads unit `seq`.
+fn overwrite_model(geometry: Geometry, first: usize, more: usize, seq: u64) {
+    check(3, move || {
+        let mut writer = ring(geometry);
+        for _ in 0..first {
+            publish(&mut writer);
+        }
+        let reader = writer.reader();
+        let thread = loom::thread::spawn(move || {
+            for _ in 0..more {
+                publish(&mut writer);
+            }
+            // Its drop closes the ring, which is another model's business.
+            std::mem::forget(writer);
+        });
+        let _ = read(&reader, seq);
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_unit_is_seen_whole_or_not_yet() {
+    overwrite_model(FOUR_RECORDS, 0, 1, 0);
+}
+
+#[test]
+fn an_overwritten_descriptor_is_never_believed() {
+    overwrite_model(ONE_SLOT, 1, 1, 0);
+}
+
+#[test]
+fn overwritten_bytes_are_never_believed() {
+    overwrite_model(FOUR_RECORDS, 4, 1, 0);
+}
+
+#[test]
+fn overwritten_nal_tables_are_never_believed() {
+    check(3, || {
+        // A record is two words, one of the table and one of bytes; four fit.
+        let mut writer = ring(Geometry { slots: 8, bytes: 64 });
+        let reader = writer.reader();
+        let mut publish = move || {
+            let seq = writer.next_seq();
+            let span = NalSpan { offset: u32::try_from(seq).unwrap() + 1, len: 1 };
+            writer.publish(&UnitMeta::default(), &[span], &[&content(seq)]).unwrap();
+        };
+        for _ in 0..4 {
+            publish();
+        }
+        let thread = loom::thread::spawn(move || {
+            publish();
+            std::mem::forget(publish);
+        });
+        if let Ok(unit) = reader.view(0) {
+            let mut spans = Vec::new();
+            match reader.nals(&unit, &mut spans) {
+                Ok(()) => assert!(spans == [NalSpan { offset: 1, len: 1 }], "{TORN}: {spans:?}"),
+                Err(missed) => assert!(missed == Missed::Overwritten, "{TORN}: NAL table"),
+            }
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cursor_goes_forwards_over_whole_units() {
+    check(1, || {
+        let mut writer = ring(ONE_SLOT);
+        publish(&mut writer);
+        let reader = writer.reader();
+        let thread = loom::thread::spawn(move || {
+            publish(&mut writer);
+            std::mem::forget(writer);
+        });
+        let mut cursor = Cursor::at(0);
+        for _ in 0..2 {
+            let before = cursor.seq();
+            match cursor.next(&reader) {
+                Next::Unit(unit) => {
+                    assert!(unit.seq == before && unit.meta.frame == before, "{TORN}: {unit:?}");
+                    assert_eq!(cursor.seq(), before + 1);
+                }
+                Next::Lapped(n) => assert_eq!((n, cursor.seq()), (1, before + 1)),
+                Next::Empty => assert!(before > 0, "unit 0 was there"),
+                Next::Corrupt => panic!("{TORN}: corrupt"),
+            }
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn the_newest_key_frame_is_never_missed() {
+    check(2, || {
+        let mut writer = ring(Geometry { slots: 4, bytes: 64 });
+        publish(&mut writer);
+        let reader = writer.reader();
+        let thread = loom::thread::spawn(move || {
+            publish(&mut writer);
+            std::mem::forget(writer);
+        });
+        let key = reader.newest_key().expect("unit 0 is a key frame and stays");
+        assert!(key.meta.frame == key.seq && key.seq <= 1, "{TORN}: {key:?}");
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_closed_ring_is_complete() {
+    check(3, || {
+        let mut writer = ring(FOUR_RECORDS);
+        let reader = writer.reader();
+        let thread = loom::thread::spawn(move || {
+            publish(&mut writer);
+            writer.close();
+            std::mem::forget(writer);
+        });
+        if reader.is_closed() {
+            assert!(reader.head() == 1, "{TORN}: closed before its last unit");
+            read(&reader, 0).unwrap();
+        }
+        thread.join().unwrap();
+    });
+}
+
+/// `first` values are there, `more` are set while a reader reads.
+fn cell_model(first: u64, more: u64) {
+    check(3, move || {
+        let place = CellPlace { at: 0, bytes: 16 };
+        let memory = memory(cell_words(16));
+        let reader = CellReader::attach(Arc::clone(&memory), place).unwrap();
+        let mut writer = CellWriter::create(memory, place);
+        // One word or two, so that the length can tear as well.
+        let value = |version: u64| content(version).repeat(1 + usize::from(version % 4 > 1));
+        for version in 1..=first {
+            writer.set(&value(version)).unwrap();
+        }
+        let thread = loom::thread::spawn(move || {
+            for version in first + 1..=first + more {
+                writer.set(&value(version)).unwrap();
+            }
+        });
+        if let Some((version, bytes)) = reader.read() {
+            assert!(version >= first && bytes == value(version), "{TORN}: {version} {bytes:?}");
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cell_is_seen_whole() {
+    cell_model(0, 1);
+    cell_model(1, 2);
+}
+
+/// Runs models of this file in a process of their own each: a model that fails in the midst of a
+/// destructor takes its process along.
+fn fail_when_weakened(which: usize, models: &[&str]) {
+    for model in models {
+        let run = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", model, "--nocapture"])
+            .env("LENSD_WEAKEN", which.to_string())
+            .env("RUST_BACKTRACE", "0")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(!run.status.success(), "{model} does not notice that ordering {which} is weak");
+        assert!(said.contains(TORN), "{model} failed for another reason:\n{said}");
+    }
+}
+
+const WHOLE: &str = "a_unit_is_seen_whole_or_not_yet";
+const CLOSED: &str = "a_closed_ring_is_complete";
+const DESCRIPTOR: &str = "an_overwritten_descriptor_is_never_believed";
+const BYTES: &str = "overwritten_bytes_are_never_believed";
+const TABLES: &str = "overwritten_nal_tables_are_never_believed";
+const CELL: &str = "a_cell_is_seen_whole";
+
+#[test]
+fn publish_must_release() {
+    fail_when_weakened(1, &[WHOLE, CLOSED, CELL]);
+}
+
+#[test]
+fn observe_must_acquire() {
+    fail_when_weakened(2, &[WHOLE, CLOSED, CELL]);
+}
+
+#[test]
+fn the_announcement_must_come_before_the_overwriting() {
+    fail_when_weakened(3, &[DESCRIPTOR, BYTES, TABLES, CELL]);
+}
+
+#[test]
+fn the_second_look_must_come_after_the_reading() {
+    fail_when_weakened(4, &[DESCRIPTOR, BYTES, TABLES, CELL]);
+}
