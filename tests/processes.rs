@@ -1,0 +1,257 @@
+//! Three processes, each of which may die at any time.
+#![allow(missing_docs)]
+
+mod play;
+
+use play::proof::{check_marks, let_frames_pass, marks_of};
+use play::talk::Assembler;
+use play::{CAMERA, Folder, LENSD, Play, Running, Server, is_alive, run, signal, until};
+use rustix::process::Signal;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+fn player(server: &Server, frames: u32) -> Running {
+    Running::start(
+        Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "warning", "-rtsp_transport", "tcp"])
+            .args(["-i", &server.rtsp("stream1"), "-frames:v", &frames.to_string()])
+            .args(["-fps_mode", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"]),
+    )
+}
+
+fn check_player(server: &Server, player: Running, frames: usize) {
+    let done = player.succeed();
+    check_marks(server, &marks_of(&done.out, 320, 180, 320 * 180), frames);
+}
+
+fn playing(server: &Server) {
+    until("the player", || server.clients().iter().any(|c| c["state"] == "playing").then_some(()));
+}
+
+#[test]
+fn no_frame_is_lost_when_control_dies() {
+    let mut server = Play::open().start();
+    let player = player(&server, 250);
+    playing(&server);
+    let web = server.address("http");
+    for _ in 0..2 {
+        server.kill_plane("control");
+        // It comes back on its own port.
+        until("the web page", || TcpStream::connect(web).ok());
+        let_frames_pass(&server, 20);
+    }
+    assert!(play::http(&server, "GET /api/health", "").1.contains("running"));
+    check_player(&server, player, 250);
+}
+
+#[test]
+fn the_engine_comes_back_with_its_ports_and_settings() {
+    let mut server = Play::open().users().camera(CAMERA).camera("test:?size=640x360&fps=50").start();
+    let addresses = [server.address("rtsp"), server.address("rtsps")];
+    for _ in 0..2 {
+        let mut talk = server.connect();
+        talk.play("stream1");
+        server.kill_plane("engine");
+        assert!(talk.is_closed());
+        for address in addresses {
+            until("the port", || TcpStream::connect(address).ok());
+        }
+        let again = player(&server, 50);
+        check_player(&server, again, 50);
+        // Control has found the new one.
+        until("health", || {
+            let (_, body) = play::http(&server, "GET /api/health", "");
+            (body.contains("running") && body.contains("\"ok\"")).then_some(())
+        });
+        let (status, picture) = {
+            let done = run(Command::new("curl").args(["-sS", "-o", "/dev/null", "-w"]).args([
+                "%{http_code} %{size_download}",
+                &server.http("api/snapshot"),
+            ]));
+            let text = String::from_utf8(done.out).unwrap();
+            let (status, size) = text.split_once(' ').unwrap();
+            (status.to_owned(), size.parse::<u64>().unwrap())
+        };
+        assert!(status == "200" && picture > 1000, "{status} {picture}");
+    }
+}
+
+#[test]
+fn players_are_told_goodbye() {
+    for by in [Signal::TERM, Signal::INT] {
+        let mut server = Play::open().start();
+        let mut talk = server.connect();
+        talk.play("stream1");
+        let mut assembler = Assembler::default();
+        for _ in 0..20 {
+            let (channel, packet) = talk.packet().unwrap();
+            if channel == 0 {
+                assembler.push(&packet);
+            }
+        }
+        let status = server.end(by);
+        assert!(status.success(), "{status}");
+        server.check_gone();
+        assert!(!server.folder.file("data/run/ports.json").exists());
+        // All that was sent comes first, then the goodbye, then the end.
+        let mut goodbye = false;
+        while let Ok((channel, packet)) = talk.packet() {
+            assert!(!goodbye, "something follows the goodbye");
+            match channel {
+                0 => {
+                    assembler.push(&packet);
+                }
+                // A compound packet: a report first, BYE (203) in it.
+                _ => goodbye = packet_types(&packet).contains(&203),
+            }
+        }
+        assert!(goodbye, "no BYE after {by:?}");
+        assert_eq!(assembler.gaps, 0);
+    }
+}
+
+/// Types of the packets of a compound RTCP packet (RFC 3550 6.1).
+fn packet_types(mut compound: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let Some(head) = compound.first_chunk::<4>() {
+        types.push(head[1]);
+        let words = usize::from(u16::from_be_bytes([head[2], head[3]])) + 1;
+        compound = compound.get(words * 4..).unwrap_or_default();
+    }
+    types
+}
+
+#[test]
+fn reports_come_with_the_first_packet() {
+    let server = Play::open().start();
+    let mut talk = server.connect();
+    talk.play("stream1");
+    let (channel, packet) = talk.packet().unwrap();
+    assert_eq!((channel, packet[1]), (1, 200), "a sender report before the first picture");
+}
+
+#[test]
+fn the_planes_end_with_their_supervisor() {
+    let mut server = Play::open().start();
+    let planes = [server.plane("engine"), server.plane("control")];
+    let address = server.address("rtsp");
+    let status = server.end(Signal::KILL);
+    assert!(!status.success());
+    server.check_gone();
+    assert!(planes.iter().all(|p| !is_alive(*p)));
+    assert!(TcpStream::connect(address).is_err());
+    // The folder is free for the next one.
+    let (command, folder) = Play::open().arg("--data").arg("/nowhere").command();
+    drop((command, folder));
+    let mut command = Command::new(LENSD);
+    command.args(["--open", "--camera", CAMERA, "--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0"]);
+    command.args(["--rtsps", "off", "--data"]).arg(server.folder.file("data"));
+    let next = std::mem::replace(&mut server.folder, Folder::new());
+    let next = Server::start(command, next);
+    assert!(next.ports["rtsps"].is_null());
+}
+
+/// One line that says what is wrong, and exit code 1.
+fn refused(command: &mut Command, wants: &[&str]) {
+    let done = Running::start(command).finish();
+    assert_eq!(done.status.code(), Some(1), "{}", done.err);
+    let lines: Vec<&str> = done.err.lines().collect();
+    let reasons: Vec<&&str> = lines.iter().filter(|l| l.starts_with("lensd: ")).collect();
+    assert_eq!(reasons.len(), 1, "{}", done.err);
+    for want in wants {
+        assert!(reasons[0].contains(want), "{want:?} is not in {:?}", reasons[0]);
+    }
+    assert!(done.out.is_empty(), "{}", String::from_utf8_lossy(&done.out));
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    for option in ["--http", "--rtsp", "--rtsps"] {
+        let folder = Folder::new();
+        let mut command = Command::new(LENSD);
+        for own in ["--http", "--rtsp", "--rtsps"] {
+            command.args([own, if own == option { address.as_str() } else { "127.0.0.1:0" }]);
+        }
+        command.arg("--data").arg(folder.file("data")).args(["--camera", CAMERA]);
+        refused(&mut command, &[&address, "in use", option]);
+        assert!(!folder.file("data/run/ports.json").exists());
+    }
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used() {
+    let mut command = Command::new(LENSD);
+    refused(command.args(["--data", "/proc/lensd"]), &["/proc/lensd", "--data"]);
+    let folder = Folder::new();
+    fs::write(folder.file("file"), "").unwrap();
+    let inside = folder.file("file/data");
+    let mut command = Command::new(LENSD);
+    refused(command.arg("--data").arg(&inside), &[inside.to_str().unwrap(), "--data"]);
+}
+
+#[test]
+fn a_second_server_on_the_same_data() {
+    let server = Play::open().start();
+    let data = server.folder.file("data");
+    let mut command = Command::new(LENSD);
+    command.args(["--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0", "--rtsps", "off"]);
+    let command = command.arg("--data").arg(&data).args(["--camera", CAMERA]);
+    refused(command, &["another lensd", data.to_str().unwrap()]);
+    // The first one is not disturbed, and programs still find it.
+    assert!(data.join("run/ports.json").exists());
+    assert_eq!(server.connect().ask("OPTIONS", "stream1", "").status, 200);
+}
+
+#[test]
+fn a_bad_configuration() {
+    let folder = Folder::new();
+    let file = folder.file("bad.toml");
+    fs::write(&file, "[rtsp]\n\njoni = \"gop\"\n").unwrap();
+    let place = format!("{}:3: rtsp.joni: ", file.display());
+    let run = |args: &[&str]| {
+        let mut command = Command::new(LENSD);
+        command.args(args).arg("--config").arg(&file).arg("--data").arg(folder.file("data"));
+        command
+    };
+    refused(&mut run(&[]), &[&place, "rtsp.join"]);
+    refused(&mut run(&["run"]), &[&place]);
+    refused(&mut run(&["check"]), &[&place]);
+    assert!(!folder.file("data").exists(), "nothing is made before the settings are good");
+    fs::write(&file, "[rtsp]\njoin = \"gop\"\n[[camera]]\nsource = \"test:?fps=5\"\n").unwrap();
+    let good = play::run(&mut run(&["check"]));
+    assert!(String::from_utf8_lossy(&good.out).contains("test:?fps=5"));
+    let mut missing = Command::new(LENSD);
+    refused(missing.args(["check", "--config", "/nowhere.toml"]), &["/nowhere.toml"]);
+    let mut camera = Command::new(LENSD);
+    refused(camera.args(["check", "--camera", "tset:"]), &["tset:"]);
+    let mut variable = Command::new(LENSD);
+    refused(variable.arg("check").env("LENSD_RTSP", "x"), &["LENSD_RTSP"]);
+}
+
+#[test]
+fn version_and_the_planes_by_hand() {
+    let done = run(Command::new(LENSD).arg("version"));
+    let text = String::from_utf8(done.out).unwrap();
+    let first = format!("lensd {}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text.lines().next(), Some(first.as_str()));
+    assert!(text.contains("variant: ") && text.contains("features: "), "{text}");
+    for plane in ["engine", "control"] {
+        let done = Running::start(Command::new(LENSD).arg(plane)).finish();
+        assert_eq!(done.status.code(), Some(2));
+        assert!(done.err.contains("lensd run"), "{}", done.err);
+    }
+}
+
+#[test]
+fn a_plane_that_is_stopped_does_not_stop_the_others() {
+    let server = Play::open().start();
+    let control = server.plane("control");
+    signal(control, Signal::STOP);
+    let player = player(&server, 150);
+    check_player(&server, player, 150);
+    signal(control, Signal::CONT);
+    assert!(play::http(&server, "GET /api/health", "").0 == 200);
+}
