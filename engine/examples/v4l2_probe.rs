@@ -8,6 +8,7 @@
 //! v4l2_probe m2m FOLDER             vivid to vicodec; leaves FOLDER/{raw.nv12,units.fwht}
 //! v4l2_probe compare A B            mean difference of two raw files' bytes, which must be small
 //! v4l2_probe jpeg NODE              a USB camera that gives MJPEG, until it is unplugged
+//! v4l2_probe loopback NODE          an H.264 camera made of v4l2loopback, set to H264 beforehand
 //! v4l2_probe frozen NODE            one that marks frames as damaged and freezes while plugged in
 //! ```
 //!
@@ -20,7 +21,7 @@ use lensd_engine::camera::{Camera, CameraError, Shot, devices};
 use lensd_engine::encode::Rate;
 use lensd_engine::encode::m2m::{self, Coding, M2m};
 use lensd_engine::frame::{Frame, PixelFormat, packed_planes};
-use lensd_engine::sys::v4l2::Device;
+use lensd_engine::sys::v4l2::{Device, QueueType};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, now};
 use std::fs;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ["vivid"] => vivid(),
         ["m2m", folder] => run(&[("vivid to vicodec", &|| to_vicodec(Path::new(folder)))]),
         ["compare", a, b] => run(&[("decoded picture", &|| compare(a, b))]),
+        ["loopback", node] => run(&[("H.264 camera", &|| loopback(node))]),
         ["frozen", node] => run(&[("frozen camera", &|| frozen(node))]),
         ["jpeg", node] => run(&[("MJPEG", &|| jpeg(node))]),
         _ => {
@@ -494,6 +496,16 @@ fn to_vicodec(folder: &Path) -> Check {
     let mut encoder = M2m::open(&path, Coding::Fwht, rate).map_err(text)?;
     let mut camera = open(0, "NV12")?;
     let bell = Bell::new().map_err(text)?;
+    // Nothing maps a buffer of the camera as long as nobody looks into it.
+    for _ in 0..10 {
+        let frame = frame(&mut camera, &bell).map_err(text)?;
+        encoder.encode_with(&frame, false, |_, _| ()).map_err(text)?;
+        let file = rustix::fs::fstat(frame.memory.dmabuf().ok_or("not exported")?);
+        let inode = format!(" {} ", file.map_err(text)?.st_ino);
+        let maps = fs::read_to_string("/proc/self/maps").map_err(text)?;
+        let mapped = maps.lines().find(|line| line.contains("dmabuf") && line.contains(&inode));
+        ensure(mapped.is_none(), || format!("mapped: {mapped:?}"))?;
+    }
     // The file format of v4l2-ctl --stream-from-hdr: "Vhdr", backwards, and a size before each unit.
     let (mut units, mut raw) = (Vec::new(), Vec::new());
     let (mut keys, mut longest) = (0, Nanos(0));
@@ -617,4 +629,64 @@ fn frozen(node: &str) -> Check {
     ensure(took < Nanos::from_millis(2_500), || format!("after {} us", took.micros()))?;
     ensure(frames > 10 && camera.lost() > 0, || format!("{frames} frames, {:?}", camera.counts()))?;
     Ok(format!("after {frames} frames: {error}, {:?}", camera.counts()))
+}
+
+/// Unit `n` of the made-up stream: parameter sets only before the first picture, an IDR each tenth.
+fn access_unit(n: u32) -> Vec<u8> {
+    let mut unit = Vec::new();
+    if n == 0 {
+        unit.extend_from_slice(&[0, 0, 0, 1, 0x67, 0x42, 1, 0, 0, 0, 1, 0x68, 0x0c]);
+    }
+    unit.extend_from_slice(&[0, 0, 0, 1, if n.is_multiple_of(10) { 0x65 } else { 0x41 }]);
+    unit.extend_from_slice(format!("unit {n:06}").as_bytes());
+    unit
+}
+
+fn loopback(node: &str) -> Check {
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (stopped, path) = (Arc::clone(&stop), node.to_owned());
+    // Its write() does not say how much of a buffer is used: write all of it.
+    let format = Device::open(Path::new(node)).and_then(|d| d.g_fmt(QueueType::VideoOutput));
+    let size = format.map_err(text)?.planes[0].size as usize;
+    let write = move || -> std::io::Result<u32> {
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        let mut n = 0;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            let mut unit = access_unit(n);
+            unit.resize(size, 0);
+            std::io::Write::write_all(&mut file, &unit)?;
+            n += 1;
+            std::thread::sleep(std::time::Duration::from_millis(40));
+        }
+        Ok(n)
+    };
+    let writer = std::thread::Builder::new().name("writer".into()).spawn(write).map_err(text)?;
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let result = loopback_units(node);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let written = writer.join().map_err(|_| "the writer panicked")?.map_err(text);
+    Ok(format!("{}, {} written", result?, written?))
+}
+
+fn loopback_units(node: &str) -> Check {
+    let mut camera = CameraV4l2::open(node, &wanted("H264")).map_err(text)?;
+    let bell = Bell::new().map_err(text)?;
+    let (mut keys, mut units) = (0, 0);
+    while units < 40 {
+        let Shot::Unit(unit) = camera.next(&bell).map_err(text)? else { continue };
+        units += 1;
+        let types: Vec<u8> =
+            unit.nals.iter().map(|nal| unit.bytes[nal.offset as usize] & 0x1f).collect();
+        let expected: &[u8] = if unit.key { &[7, 8, 5] } else { &[1] };
+        ensure(types == expected, || format!("key {}, NAL units {types:?}", unit.key))?;
+        ensure(unit.bytes.len() < 60, || format!("{} bytes", unit.bytes.len()))?;
+        keys += usize::from(unit.key);
+    }
+    let info = camera.info();
+    ensure(info.coded.is_some() && info.format == "H264", || format!("{info:?}"))?;
+    Ok(format!(
+        "{units} units, {keys} key frames, {:?}, {}",
+        camera.counts(),
+        info.remarks.join("; ")
+    ))
 }

@@ -9,6 +9,7 @@ use crate::ops;
 use crate::pipeline::Publishers;
 use crate::publish::{Kind, Stream, geometry_for};
 use crate::requests::Requests;
+use crate::rtsp::client::Way;
 use crate::rtsp::serve::{Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
@@ -145,7 +146,11 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         switchboard: Arc::clone(&switchboard),
         posts: HashMap::new(),
         udp,
-        segment_ok: true,
+        way: Way {
+            segment_ok: true,
+            pacing: Nanos::from_millis(config.rtsp_options.pacing_ms),
+            resume: None,
+        },
         addresses: HashMap::new(),
         guard: users.guard(random_key()),
         users: Arc::clone(&users),
@@ -387,6 +392,9 @@ fn bind(
         };
         format!("{name} cannot listen on {parsed}: {e} ({hint}); choose another with --{name} ADDR")
     })?;
+    // The usual queue of 128 overflows when hundreds of clients come at once, and each that is left
+    // out tries again only a second later.
+    rustix::net::listen(&listener, 4096).map_err(|e| format!("{name}: listen: {e}"))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     ports.insert(name.to_owned(), port);
     Ok(Some(listener))

@@ -42,13 +42,17 @@ uvccam -s CAM2 -e 5 -z 40 >/dev/null 2>&1 & camera=$!
 plugged
 $probe frozen "$(node "lensd rig camera")" || fails=1
 kill $camera
+
+modprobe v4l2loopback video_nr=40
+v4l2-ctl -d /dev/video40 -c keep_format=1 --set-fmt-video-out=width=640,height=480,pixelformat=H264
+$probe loopback /dev/video40 || fails=1
 exit $fails
 '
 code=0
 for planes in single mplane; do
   n=1; [ $planes = single ] || n=2
   "${LENSD_RIG:-$here}/run.sh" --timeout 180 --share "$target/debug/examples" \
-    --modprobe "vivid n_devs=2 multiplanar=$n,2" --modprobe "vicodec multiplanar=$n" \
+    --modprobe "vivid n_devs=2 multiplanar=$n,2" --modprobe "vicodec multiplanar=$((n - 1))" \
     -- sh -c "$guest" guest "$target/debug/examples/v4l2_probe" $planes || code=1
 done
 exit $code

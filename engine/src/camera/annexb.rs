@@ -30,6 +30,8 @@ pub struct Boundaries {
     /// Sequence parameter set of each picture parameter set.
     pps: Vec<(u32, u8)>,
     slice: Option<Slice>,
+    /// Whether both fields of the picture have been seen.
+    paired: bool,
 }
 
 impl Boundaries {
@@ -69,21 +71,28 @@ impl Boundaries {
             // Cut or foreign: with the picture before, if there is one.
             return false;
         };
-        let Some(before) = self.slice.replace(slice) else { return false };
+        let Some(before) = self.slice.replace(slice) else {
+            self.paired = false;
+            return false;
+        };
         let second_field = match (before.order, slice.order) {
+            // Consecutive pictures that nobody refers to have the same frame_num.
             (Some((number, true, bottom)), Some((same, true, other))) => {
-                number == same && bottom != other
+                !self.paired && number == same && bottom != other
             }
             _ => false,
         };
         if second_field {
+            self.paired = true;
             return false;
         }
-        first_mb == 0
+        let begins = first_mb == 0
             || before.idr != slice.idr
             || before.pps != slice.pps
             || before.reference != slice.reference
-            || before.order != slice.order
+            || before.order != slice.order;
+        self.paired &= !begins;
+        begins
     }
 
     /// `first_mb_in_slice`, and the rest of interest of a slice header (7.3.3).
@@ -404,5 +413,56 @@ mod tests {
         ]
         .concat();
         assert_eq!(check(&stream), 4);
+    }
+
+    /// Bits as text, `ue(v)` as numbers in brackets: `"1 [0] 01"`.
+    fn nal(header: u8, text: &str) -> Vec<u8> {
+        let mut bits = String::new();
+        for word in text.split_ascii_whitespace() {
+            match word.strip_prefix('[').and_then(|w| w.strip_suffix(']')) {
+                Some(number) => {
+                    let code = format!("{:b}", number.parse::<u32>().unwrap() + 1);
+                    bits += &"0".repeat(code.len() - 1);
+                    bits += &code;
+                }
+                None => bits += word,
+            }
+        }
+        bits += "1";
+        while !bits.len().is_multiple_of(8) {
+            bits += "0";
+        }
+        let bytes = bits.as_bytes().chunks(8);
+        let bytes = bytes.map(|b| u8::from_str_radix(std::str::from_utf8(b).unwrap(), 2).unwrap());
+        [0, 0, 0, 1, header].into_iter().chain(bytes).collect()
+    }
+
+    #[test]
+    fn the_fields_of_a_frame_stay_together() {
+        // Main profile, frame_num of 4 bits, 320x480, fields.
+        let sps = "01001101 00000000 00011110 [0] [0] [2] [1] 0 [19] [14] 0 0 1 0 0";
+        let sets = [nal(0x67, sps), nal(0x68, "[0] [0]")].concat();
+        let field = |header, frame_num: &str, bottom: &str| {
+            let slice = |first| nal(header, &format!("{first} [7] [0] {frame_num} 1 {bottom}"));
+            [slice("[0]"), slice("[40]")].concat()
+        };
+        let stream = [
+            sets,
+            // An IDR picture whose second field refers to the first.
+            field(0x65, "0000", "0"),
+            field(0x41, "0000", "1"),
+            // Two pictures that nobody refers to, with the same frame_num.
+            field(0x01, "0001", "0"),
+            field(0x01, "0001", "1"),
+            field(0x01, "0001", "0"),
+            field(0x01, "0001", "1"),
+            field(0x41, "0001", "1"),
+            field(0x41, "0001", "0"),
+        ];
+        let lengths: Vec<usize> =
+            split_units(&stream.concat()).iter().map(ExactSizeIterator::len).collect();
+        let l = stream.each_ref().map(Vec::len);
+        assert_eq!(lengths, [l[0] + l[1] + l[2], l[3] + l[4], l[5] + l[6], l[7] + l[8]]);
+        check(&stream.concat());
     }
 }

@@ -78,7 +78,15 @@ impl Source for AnnexBFile {
             // Delimiters, parameter sets or an end of sequence alone are no picture; the sets are
             // kept for the next key frame.
             let picture = found.nals.iter().any(|nal| matches!(kind(nal), 1 | 2 | 5));
-            let key = found.nals.iter().any(|nal| kind(nal) == 5);
+            // An IDR picture, or the intra picture of an open group.
+            let key = found.nals.iter().any(|nal| match kind(nal) {
+                5 => true,
+                6 => {
+                    let end = (nal.offset + nal.len) as usize;
+                    sei::is_recovery_point(&found.bytes[nal.offset as usize..end])
+                }
+                _ => false,
+            });
             let has_sets = found.nals.iter().any(|nal| kind(nal) == 7);
             if has_sets {
                 self.sets.clear();

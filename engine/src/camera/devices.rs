@@ -493,6 +493,15 @@ mod tests {
     }
 
     #[test]
+    fn reasons_say_what_to_do() {
+        let refusal = |errno| Refusal { call: "open", errno, why: "" };
+        let path = Path::new("/dev/video4711");
+        assert!(reason(path, &refusal(Errno::ACCESS)).contains("group video"));
+        assert!(reason(path, &refusal(Errno::BUSY)).contains("another program is using it"));
+        assert!(reason(path, &refusal(Errno::NOENT)).contains("does not exist"));
+    }
+
+    #[test]
     fn a_machine_without_cameras() {
         assert_eq!(table(&[]), "No V4L2 camera or encoder.\n");
     }

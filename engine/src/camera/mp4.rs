@@ -1,5 +1,5 @@
 //! MP4 files (ISO/IEC 14496-12, -15): where the samples of the video track are, and samples as
-//! Annex B. Pure functions on bytes; [`super::mp4_file`] does the reading.
+//! Annex B. Pure functions on bytes; `mp4_file` does the reading.
 
 use super::CodedUnit;
 use super::annexb_file::append_nal;

@@ -113,7 +113,12 @@ pub fn run(task: Task, stop: &Stop) {
             }
         };
         if let Some(error) = error {
-            tracing::warn!(camera = id, "{error}");
+            // The same refusal at every attempt is said once.
+            if state.lock().error == error.message {
+                tracing::debug!(camera = id, "{error}");
+            } else {
+                tracing::warn!(camera = id, "{error}");
+            }
             for publisher in [&own.main, &own.sub, &own.mjpeg] {
                 publisher.stream().set_error(&error.message);
                 publisher.stream().ring_bells();

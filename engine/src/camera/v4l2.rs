@@ -81,6 +81,8 @@ pub struct CameraV4l2 {
     numbers: Numbers,
     counts: Counts,
     starving: bool,
+    /// Whether the driver's events are waited for.
+    events: bool,
     stamped_at: StampedAt,
     utc: UtcMap,
     utc_measured: Nanos,
@@ -188,15 +190,15 @@ impl CameraV4l2 {
             remarks.push("the pictures are interlaced".into());
         }
         // Webcams have no such event.
-        let _ = node.subscribe_source_change();
+        let events = node.subscribe_source_change().is_ok();
         let frames = CaptureQueue::start(Arc::clone(&node), queue, BUFFERS).map_err(refused)?;
-        if !frames.exported() {
-            remarks.push("the driver does not export its buffers: pictures will be copied".into());
-        }
         let coded = match choice.delivers {
             Delivers::Coded(codec) => Some(codec),
             Delivers::Pixels(_) => None,
         };
+        if coded.is_none() && !frames.exported() {
+            remarks.push("the driver does not export its buffers: pictures will be copied".into());
+        }
         Ok(Self {
             queue: frames,
             info: CameraInfo {
@@ -216,6 +218,7 @@ impl CameraV4l2 {
             numbers: Numbers::default(),
             counts: Counts::default(),
             starving: false,
+            events,
             stamped_at: StampedAt::EndOfFrame,
             utc: UtcMap::measure(),
             utc_measured: now(),
@@ -252,8 +255,9 @@ impl CameraV4l2 {
             tv_nsec: (wait.0 % 1_000_000_000).cast_signed(),
         };
         let device = self.device.as_fd();
+        let events = if self.events { PollFlags::PRI } else { PollFlags::empty() };
         let mut fds = [
-            PollFd::from_borrowed_fd(device, PollFlags::IN | PollFlags::PRI),
+            PollFd::from_borrowed_fd(device, PollFlags::IN | events),
             PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN),
         ];
         match poll(&mut fds, Some(&timeout)) {
@@ -341,8 +345,11 @@ impl CameraV4l2 {
     }
 
     /// Looks at events; one that ends the stream is an error.
-    fn events(&self) -> Result<(), CameraError> {
+    fn events(&mut self) -> Result<(), CameraError> {
+        // A driver that announces events and has none would have us poll without a pause.
+        self.events = false;
         while let Some(event) = self.device.dqevent() {
+            self.events = true;
             match event {
                 Event::SourceChange(_) => {
                     return Err(self.error("its input has another size or rate now"));

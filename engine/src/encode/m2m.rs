@@ -209,14 +209,18 @@ impl M2m {
             self.restart(frame)?;
             self.queue(frame).map_err(|refusal| self.error(&refusal))?;
         }
-        match self.coded() {
-            Ok(lease) => Ok(take(lease.used_bytes(), lease.filled.key())),
-            Err(error) => {
-                // Stopping gives every buffer back, the frame's too.
-                self.running = None;
-                Err(error)
-            }
+        let lease = self.coded()?;
+        Ok(take(lease.used_bytes(), lease.filled.key()))
+    }
+
+    /// The next coded buffer. An error stops both queues, which gives every buffer back, the
+    /// frame's too.
+    fn coded(&mut self) -> Result<Lease, EncodeError> {
+        let coded = self.wait_for_coded();
+        if coded.is_err() {
+            self.running = None;
         }
+        coded
     }
 
     /// Changes the rate, while running if the driver can.
@@ -339,7 +343,7 @@ impl M2m {
     }
 
     /// Waits until the driver has given the coded picture, and the raw one back.
-    fn coded(&mut self) -> Result<Lease, EncodeError> {
+    fn wait_for_coded(&mut self) -> Result<Lease, EncodeError> {
         let name = self.name();
         let error = |what: &dyn std::fmt::Display| EncodeError(format!("{name}: {what}"));
         let Some(Running { raw, coded, .. }) = &mut self.running else {

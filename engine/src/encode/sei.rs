@@ -134,9 +134,38 @@ pub fn stamp_unit(unit: &mut CodedUnit, capture: &Capture) {
 /// Reads a capture SEI from a NAL unit without its start code; `None` if it is another NAL unit or
 /// has no such message. Messages of other kinds beside it are skipped.
 pub fn parse(codec: Codec, nal: &[u8]) -> Option<Capture> {
+    find_message(codec, nal, |kind, size, rbsp| {
+        if kind != 5 || (size as usize) < PAYLOAD {
+            return None;
+        }
+        let mut payload = [0; PAYLOAD];
+        for byte in &mut payload {
+            *byte = rbsp.byte()?;
+        }
+        if payload[..16] == UUID { read_digits(&payload[16..]) } else { None }
+    })
+}
+
+/// Whether a H.264 SEI NAL unit says that decoding can begin with its access unit and give right
+/// pictures at once (D.1.8, `recovery_point` with `recovery_frame_cnt` 0): open groups of pictures.
+pub fn is_recovery_point(nal: &[u8]) -> bool {
+    // recovery_frame_cnt is ue(v): 0 is a first bit of 1.
+    let at_once = |kind, size, rbsp: &mut Rbsp<'_>| {
+        (kind == 6 && size > 0 && rbsp.byte()? & 0x80 != 0).then_some(())
+    };
+    find_message(Codec::H264, nal, at_once).is_some()
+}
+
+/// Goes through the messages of a SEI NAL unit until `read` has found what it looks for. It is
+/// given type, size and a reader of its own of the payload.
+fn find_message<T>(
+    codec: Codec,
+    nal: &[u8],
+    read: impl Fn(u32, u32, &mut Rbsp<'_>) -> Option<T>,
+) -> Option<T> {
     let header = match (codec, *nal.first()?) {
         (Codec::H264, first) if first & 31 == 6 => 1,
-        (Codec::H265, first) if matches!(first >> 1 & 63, 39 | 40) => 2,
+        (Codec::H265, first) if matches!((first >> 1) & 63, 39 | 40) => 2,
         _ => return None,
     };
     let mut rbsp = Rbsp { nal: nal.get(header..)?, zeros: 0 };
@@ -144,18 +173,10 @@ pub fn parse(codec: Codec, nal: &[u8]) -> Option<Capture> {
         // H.264 7.3.2.3.1: each 0xff adds 255 to the type and to the size.
         let kind = rbsp.varying()?;
         let size = rbsp.varying()?;
-        if kind == 5 && size as usize >= PAYLOAD {
-            let mut payload = [0; PAYLOAD];
-            for byte in &mut payload {
-                *byte = rbsp.byte()?;
-            }
-            if payload[..16] == UUID {
-                return read_digits(&payload[16..]);
-            }
-            rbsp.skip(size - PAYLOAD as u32)?;
-        } else {
-            rbsp.skip(size)?;
+        if let Some(found) = read(kind, size, &mut rbsp.clone()) {
+            return Some(found);
         }
+        rbsp.skip(size)?;
     }
 }
 
@@ -182,6 +203,7 @@ fn read_digits(digits: &[u8]) -> Option<Capture> {
 }
 
 /// The bytes of a NAL unit without `emulation_prevention_three_byte`s (H.264 7.3.1).
+#[derive(Clone)]
 struct Rbsp<'a> {
     nal: &'a [u8],
     zeros: u8,
@@ -297,6 +319,12 @@ mod tests {
         let mut nal = vec![6, 1, 3, 0, 0, 3, 0, 5, 64];
         nal.extend([7; 64]);
         nal.extend(&sei.bytes()[5..]);
+        assert_eq!(parse(Codec::H264, &nal), Some(CAPTURE));
+        assert!(!is_recovery_point(&nal));
+        nal.splice(1..1, [6, 1, 0xc4]);
+        assert!(is_recovery_point(&nal));
+        nal[3] = 0x44;
+        assert!(!is_recovery_point(&nal), "it takes a picture to recover");
         assert_eq!(parse(Codec::H264, &nal), Some(CAPTURE));
         assert_eq!(parse(Codec::H264, &[6, 0xff, 0xff]), None);
         assert_eq!(parse(Codec::H264, &[0x65, 5, 64]), None);

@@ -5,6 +5,7 @@ use super::scale::{PlaneScaler, PlaneView};
 use super::{Picture, View, range};
 use crate::sys::jpeg::{Decompressor, Subsampling};
 use crate::sys::openh264::Decoder;
+use lensd_ffi::time::Nanos;
 
 /// Decodes JPEGs into a buffer of its own, whatever their chroma.
 #[derive(Default)]
@@ -109,6 +110,8 @@ pub struct H264Decoder {
     /// The decoder gave up and is to be replaced.
     broken: bool,
     started: bool,
+    /// Capture time of the picture given last.
+    captured: Nanos,
     damaged: u64,
 }
 
@@ -117,13 +120,27 @@ pub struct H264Decoder {
 const BROKEN: i32 = 0x1000 | 0x2000 | 0x4000;
 
 impl H264Decoder {
-    /// Decodes one access unit (Annex B); `key` says whether decoding can begin with it. Gives the
-    /// picture that is due: none before the first key frame, and a few late if there are B
-    /// pictures.
+    /// [`H264Decoder::decode_at`] for those who do not ask when the picture was captured.
     ///
     /// # Errors
     /// When the decoder gave up. The next key frame begins anew.
     pub fn decode(&mut self, unit: &[u8], key: bool) -> Result<Option<View<'_>>, String> {
+        self.decode_at(unit, key, Nanos(0))
+    }
+
+    /// Decodes one access unit (Annex B) captured at `capture`; `key` says whether decoding can
+    /// begin with it. Gives its picture at once, and [`H264Decoder::captured`] the picture's time:
+    /// in streams with B pictures, pictures come in decode order. Where B pictures refer to each
+    /// other, openh264 gives up within a group of pictures and begins anew at the next key frame.
+    ///
+    /// # Errors
+    /// When the decoder gave up. The next key frame begins anew.
+    pub fn decode_at(
+        &mut self,
+        unit: &[u8],
+        key: bool,
+        capture: Nanos,
+    ) -> Result<Option<View<'_>>, String> {
         if !self.started && !key {
             return Ok(None);
         }
@@ -135,7 +152,7 @@ impl H264Decoder {
             slot => slot.insert(Decoder::new()?),
         };
         self.started = true;
-        let (picture, state) = decoder.decode(unit)?;
+        let (picture, state) = decoder.decode(unit, capture.0)?;
         if state != 0 {
             self.damaged += 1;
         }
@@ -145,6 +162,7 @@ impl H264Decoder {
             return Err(format!("openh264 gave up decoding (state {state:#x})"));
         }
         let Some(picture) = picture else { return Ok(None) };
+        self.captured = Nanos(picture.time);
         Ok(View::new(picture.width, picture.height, picture.planes, picture.strides))
     }
 
@@ -152,6 +170,11 @@ impl H264Decoder {
     pub fn restart(&mut self) {
         self.decoder = None;
         self.started = false;
+    }
+
+    /// Capture time of the picture given last.
+    pub fn captured(&self) -> Nanos {
+        self.captured
     }
 
     /// Units that were damaged so far.

@@ -129,6 +129,8 @@ pub struct Shape {
     pub time_offset: u32,
     /// Header extension.
     pub extension: Extension,
+    /// Most packets that go to the kernel as one datagram.
+    pub burst: usize,
 }
 
 /// A unit's facts for packetizing.
@@ -287,7 +289,7 @@ pub(crate) mod tests {
     use rtp_rs::RtpReader;
 
     pub(crate) const SHAPE: Shape =
-        Shape { packet_size: 100, ssrc: 7, time_offset: 0, extension: Extension::None };
+        Shape { packet_size: 100, ssrc: 7, time_offset: 0, extension: Extension::None, burst: 64 };
 
     /// Packs `bytes` and returns the packets as they would be on the wire.
     pub(crate) fn wire(

@@ -75,6 +75,8 @@ pub struct Receiver {
     waits_for_key: bool,
     /// Datagrams of the next unit that are sent already.
     partly: usize,
+    /// When the rest of them may go, if the stream is paced.
+    resume: Nanos,
     next_report: Nanos,
 }
 
@@ -98,6 +100,7 @@ impl Receiver {
             next: 0,
             waits_for_key: false,
             partly: 0,
+            resume: Nanos(0),
             next_report: Nanos(0),
         }
     }
@@ -138,7 +141,7 @@ impl Receiver {
         conn: Option<&mut Conn>,
         socket: &UdpSocket,
         reports: &UdpSocket,
-        segment_ok: &mut bool,
+        way: &mut Way,
         now: Stamp,
     ) -> Result<(), Over> {
         if !self.playing {
@@ -180,9 +183,21 @@ impl Receiver {
                     Found::NotYet => return Ok(()),
                     Found::Gone => None,
                     Found::Unit(unit) => {
-                        match send_datagrams(&unit, socket, rtp, &mut self.partly, segment_ok) {
+                        if now.mono < self.resume {
+                            return Ok(());
+                        }
+                        match send_datagrams(&unit, socket, rtp, &mut self.partly, way) {
                             Datagrams::Sent => Some(unit),
                             Datagrams::Full => return Ok(()),
+                            Datagrams::Later => {
+                                let slots = unit.gather.datagram_count() as u64;
+                                self.resume = now.mono.plus(Nanos(way.pacing.0 / slots.max(1)));
+                                way.resume = Some(match way.resume {
+                                    Some(other) => other.min(self.resume),
+                                    None => self.resume,
+                                });
+                                return Ok(());
+                            }
                             Datagrams::Failed => None,
                         }
                     }
@@ -308,10 +323,23 @@ impl Receiver {
     }
 }
 
+/// How datagrams are sent, and when the loop must come back for more.
+#[derive(Debug, Default)]
+pub struct Way {
+    /// Whether the kernel cuts datagrams.
+    pub segment_ok: bool,
+    /// Over how long a unit is spread.
+    pub pacing: Nanos,
+    /// The next moment at which somebody's rest may go.
+    pub resume: Option<Nanos>,
+}
+
 enum Datagrams {
     Sent,
-    /// The socket is full; the rest goes later.
+    /// The socket is full; the rest goes when it is not.
     Full,
+    /// The stream is paced; the rest goes after a while.
+    Later,
     /// The unit cannot be sent to this client.
     Failed,
 }
@@ -321,13 +349,18 @@ fn send_datagrams(
     socket: &UdpSocket,
     to: &Address,
     partly: &mut usize,
-    segment_ok: &mut bool,
+    way: &mut Way,
 ) -> Datagrams {
-    while *partly < unit.gather.datagram_count() {
-        match unit.gather.send_datagrams(socket, to, *partly, segment_ok) {
+    let all = unit.gather.datagram_count();
+    while *partly < all {
+        let end = if way.pacing.0 > 0 { *partly + 1 } else { all };
+        match unit.gather.send_datagrams(socket, to, *partly..end, &mut way.segment_ok) {
             Ok(n) => *partly += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Datagrams::Full,
             Err(_) => return Datagrams::Failed,
+        }
+        if way.pacing.0 > 0 && *partly < all {
+            return Datagrams::Later;
         }
     }
     // What went out torn is a broken picture at the client, which its decoder will not believe

@@ -1,6 +1,6 @@
 //! The one loop that does the RTSP server's I/O.
 
-use super::client::Over;
+use super::client::{Over, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
 use super::world::{Call, Holding, World, timeout};
@@ -140,13 +140,18 @@ impl Server {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.view.stop.load(Ordering::Acquire) {
-            let wait = (!self.clients.is_empty()).then(|| Duration::from_nanos(TICK.0));
+            let mut wait = (!self.clients.is_empty()).then(|| Duration::from_nanos(TICK.0));
+            if let Some(resume) = self.world.way.resume {
+                let until = resume.since(now()).duration();
+                wait = Some(wait.map_or(until, |w| w.min(until)));
+            }
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,
             }
             // Pictures first: a bell among many requests must not wait for them.
-            if self.bell.take() {
+            let paced = self.world.way.resume.is_some_and(|at| now() >= at);
+            if self.bell.take() || paced {
                 self.deliver();
             }
             for event in &events {
@@ -370,17 +375,14 @@ impl Server {
     fn deliver(&mut self) {
         let stamp = self.stamp();
         let mut over = Vec::new();
+        self.world.way.resume = None;
         for post in self.world.posts.values_mut() {
+            post.outlet.crowd = post.members.len();
             post.outlet.advance();
             for &token in &post.members {
                 let Some(client) = self.clients.get_mut(token) else { continue };
-                let sent = pump_one(
-                    client,
-                    &mut post.outlet,
-                    &self.world.udp,
-                    &mut self.world.segment_ok,
-                    stamp,
-                );
+                let sent =
+                    pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.way, stamp);
                 if sent.is_err() {
                     over.push(token);
                 }
@@ -392,7 +394,7 @@ impl Server {
                     None,
                     &group.socket,
                     &group.socket,
-                    &mut self.world.segment_ok,
+                    &mut self.world.way,
                     stamp,
                 );
             }
@@ -407,8 +409,7 @@ impl Server {
         let Some(client) = self.clients.get_mut(token) else { return };
         let Some(key) = &client.holding.key else { return };
         let Some(post) = self.world.posts.get_mut(key) else { return };
-        let sent =
-            pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.segment_ok, stamp);
+        let sent = pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.way, stamp);
         if sent.is_err() {
             self.close(token);
         }
@@ -561,12 +562,12 @@ fn pump_one(
     client: &mut Client,
     outlet: &mut Outlet,
     udp: &super::udp::Pair,
-    segment_ok: &mut bool,
+    way: &mut Way,
     stamp: Stamp,
 ) -> Result<(), Over> {
     let Some(receiver) = &mut client.holding.receiver else { return Ok(()) };
     let before = receiver.counts.units;
-    receiver.pump(outlet, Some(&mut client.conn), &udp.rtp, &udp.rtcp, segment_ok, stamp)?;
+    receiver.pump(outlet, Some(&mut client.conn), &udp.rtp, &udp.rtcp, way, stamp)?;
     // A socket that takes what we send belongs to a client that lives.
     if receiver.counts.units > before
         && matches!(receiver.delivery, super::client::Delivery::Stream { .. })

@@ -1,7 +1,7 @@
 //! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
 //! one connection's session.
 
-use super::client::{Counts, Delivery, Receiver};
+use super::client::{Counts, Delivery, Receiver, Way};
 use super::path::{Join, Path};
 use super::session::{Described, House, Start};
 use super::transport::{Chosen, Lower, Offer};
@@ -13,7 +13,7 @@ use crate::rtp::outlet::Outlet;
 use crate::rtp::packet::{Extension, Shape};
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
-use crate::sys::socket::Address;
+use crate::sys::socket::{Address, MAX_SEGMENTS};
 use crate::users::UserTable;
 use lensd_ffi::auth::{Guard, Verdict};
 use lensd_ffi::bell::Bell;
@@ -36,6 +36,9 @@ pub struct Options {
     pub timeout_secs: u64,
     /// Most bytes of an RTP packet with its header.
     pub packet_size: usize,
+    /// Over how many milliseconds the packets of a large unit are spread for UDP clients, so that a
+    /// key frame does not overflow a small switch's buffer; 0: they go at once.
+    pub pacing_ms: u64,
     /// UDP port for RTP, the next one is RTCP's; 0: any.
     pub udp_port: u16,
     /// First multicast group; each stream takes the next.
@@ -54,6 +57,7 @@ impl Default for Options {
             timeout_secs: 60,
             // With UDP and IPv6 headers 1488 bytes, which every Ethernet carries.
             packet_size: 1440,
+            pacing_ms: 0,
             udp_port: 0,
             multicast_group: Ipv4Addr::new(239, 255, 42, 1),
             multicast_port: 5004,
@@ -61,6 +65,9 @@ impl Default for Options {
         }
     }
 }
+
+/// Packets that are sent at once while pacing.
+const PACED_BURST: usize = 8;
 
 /// Names an outlet: the path, since `/stream1` and `/cam1/main` may part ways, and the extension.
 pub type OutletKey = (String, Extension);
@@ -96,8 +103,8 @@ pub struct World {
     pub posts: HashMap<OutletKey, Post>,
     /// UDP.
     pub udp: Pair,
-    /// Whether the kernel cuts datagrams.
-    pub segment_ok: bool,
+    /// How datagrams are sent.
+    pub way: Way,
     /// Which client an address belongs to: RTCP, and RTP of publishers.
     pub addresses: HashMap<SocketAddr, usize>,
     /// Users.
@@ -190,6 +197,7 @@ impl World {
                 ssrc: word(0),
                 time_offset: word(4),
                 extension: path.extension,
+                burst: if self.options.pacing_ms > 0 { PACED_BURST } else { MAX_SEGMENTS },
             };
             let first_seq = u16::from_be_bytes([random[1], random[6]]);
             let outlet = Outlet::new(&stream, bell, shape, first_seq);

@@ -326,6 +326,8 @@ pub struct Decoded<'a> {
     pub planes: [&'a [u8]; 3],
     /// Bytes from one row to the next, of each plane.
     pub strides: [usize; 3],
+    /// The time that was given with the unit that it was in.
+    pub time: u64,
 }
 
 /// A decoder.
@@ -367,28 +369,30 @@ impl Decoder {
         }
     }
 
-    /// `DecodeFrameNoDelay`: decodes one access unit with start codes. Gives the picture that is
-    /// due, if any (streams with B pictures are late), and what the library says of damage: 0 or
-    /// bits of `DECODING_STATE`.
+    /// `DecodeFrameNoDelay`, `FlushFrame`: decodes one access unit with start codes; `time` comes
+    /// back with its picture. Gives a picture, if one is due, and what the library says of damage:
+    /// 0 or bits of `DECODING_STATE`.
+    ///
+    /// Beyond the baseline profile the library holds each picture back until it has seen that none
+    /// goes before it. It is taken out at once: its own ordering gives pictures in a wrong order,
+    /// or runs out of buffers, where B pictures refer to each other.
     ///
     /// # Errors
     /// When the unit is empty or above 2 GiB.
-    pub fn decode(&mut self, unit: &[u8]) -> Result<(Option<Decoded<'_>>, i32), String> {
+    pub fn decode(&mut self, unit: &[u8], time: u64) -> Result<(Option<Decoded<'_>>, i32), String> {
         let length = c_int::try_from(unit.len()).map_err(|e| e.to_string())?;
         if length == 0 {
             return Err("an empty access unit".into());
         }
         let mut planes = [null_mut::<u8>(); 3];
-        let mut info = h264::SBufferInfo::default();
+        let mut info = h264::SBufferInfo { uiInBsTimeStamp: time, ..Default::default() };
         // `unit` has `length` bytes and is copied; `planes` and `info` are written during the call.
-        let state = call!(
-            self,
-            DecodeFrameNoDelay,
-            unit.as_ptr(),
-            length,
-            planes.as_mut_ptr(),
-            &raw mut info
-        );
+        let (from, to, about) = (unit.as_ptr(), planes.as_mut_ptr(), &raw mut info);
+        let state = call!(self, DecodeFrameNoDelay, from, length, to, about);
+        if info.iBufferStatus != 1 {
+            // `planes` and `info` are written during the call.
+            call!(self, FlushFrame, planes.as_mut_ptr(), &raw mut info);
+        }
         if info.iBufferStatus != 1 {
             return Ok((None, state));
         }
@@ -409,7 +413,8 @@ impl Decoder {
             // this pointer on, and keeps them until its next call, which needs `&mut self`.
             *slice = unsafe { std::slice::from_raw_parts(planes[i], length) };
         }
-        Ok((Some(Decoded { width, height, planes: slices, strides }), state))
+        let time = info.uiOutYuvTimeStamp;
+        Ok((Some(Decoded { width, height, planes: slices, strides, time }), state))
     }
 }
 

@@ -11,13 +11,13 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 /// Most segments that the kernel makes of one datagram (`UDP_MAX_SEGMENTS` before Linux 6.9).
-const MAX_SEGMENTS: usize = 64;
+pub const MAX_SEGMENTS: usize = 64;
 /// Most bytes of a datagram before it is cut.
 const MAX_DATAGRAM: usize = 65_000;
 /// Most pieces in one call (`IOV_MAX`).
 const MAX_IOV: usize = 1024;
 /// Most datagrams in one call.
-const MAX_BATCH: usize = 64;
+const MAX_BATCH: usize = 8;
 
 /// Where the bytes of a unit are.
 pub enum Body {
@@ -71,19 +71,20 @@ impl Gather {
     ) -> Option<Self> {
         let mut out = Self::new(headers, body, unit_len)?;
         for part in parts {
-            out.push(part, 0, unit_len)?;
+            out.push(part, 0, unit_len, 0)?;
         }
         out.len = out.iov.iter().map(|v| v.iov_len).sum();
         Some(out)
     }
 
     /// Makes datagrams of `packets`, each a list of parts of which the first `skip` bytes are left
-    /// out. Neighbours of equal length go into one call's segments.
+    /// out. Neighbours of equal length go into one datagram, at most `burst` of them.
     pub fn datagrams<'a, P: Iterator<Item = Part<'a>>>(
         headers: Vec<u8>,
         body: Body,
         unit_len: usize,
         skip: usize,
+        burst: usize,
         packets: impl Iterator<Item = P>,
     ) -> Option<Self> {
         let mut out = Self::new(headers, body, unit_len)?;
@@ -91,23 +92,28 @@ impl Gather {
         let mut group: Option<(usize, usize)> = None;
         for packet in packets {
             let from = out.iov.len();
+            let mut len = 0;
             for (i, part) in packet.enumerate() {
-                out.push(part, if i == 0 { skip } else { 0 }, unit_len)?;
+                len += out.push(part, if i == 0 { skip } else { 0 }, unit_len, from)?;
             }
-            let len: usize = out.iov[from..].iter().map(|v| v.iov_len).sum();
             out.len += len;
             let to = out.iov.len();
-            match (&mut group, out.datagrams.last_mut()) {
-                (Some((segment, count)), Some(datagram))
+            let first = out.datagrams.last().map_or(0, |d| d.iov.start);
+            match &mut group {
+                Some((segment, count))
                     if len <= *segment
-                        && *count < MAX_SEGMENTS
+                        && *count < burst.min(MAX_SEGMENTS)
                         && *segment * (*count + 1) <= MAX_DATAGRAM
-                        && to - datagram.iov.start <= MAX_IOV =>
+                        && to - first <= MAX_IOV =>
                 {
-                    datagram.iov.end = to;
-                    datagram.segment = u16::try_from(*segment).ok()?;
+                    let segment = *segment;
                     *count += 1;
-                    if len < *segment {
+                    let end = out.join(from, to);
+                    if let Some(datagram) = out.datagrams.last_mut() {
+                        datagram.iov.end = end;
+                        datagram.segment = u16::try_from(segment).ok()?;
+                    }
+                    if len < segment {
                         group = None;
                     }
                 }
@@ -118,6 +124,14 @@ impl Gather {
             }
         }
         Some(out)
+    }
+
+    /// The whole message, if it is one copy of everything.
+    pub fn image(&self) -> Option<&[u8]> {
+        match &self._body {
+            Body::Copy(bytes) if self._headers.is_empty() => Some(bytes),
+            _ => None,
+        }
     }
 
     fn new(headers: Vec<u8>, body: Body, unit_len: usize) -> Option<Self> {
@@ -139,7 +153,15 @@ impl Gather {
         })
     }
 
-    fn push(&mut self, part: Part<'_>, skip: usize, unit_len: usize) -> Option<()> {
+    /// Appends a part and returns its length. Parts that lie end to end, from piece `first` on, are
+    /// one piece for the kernel.
+    fn push(
+        &mut self,
+        part: Part<'_>,
+        skip: usize,
+        unit_len: usize,
+        first: usize,
+    ) -> Option<usize> {
         let (base, limit, range) = match part {
             Part::Header(range) => (self._headers.as_ptr(), self._headers.len(), range),
             Part::Unit(range) => match &self._body {
@@ -151,8 +173,24 @@ impl Gather {
             return None;
         }
         let iov_base = base.wrapping_add(range.start + skip).cast_mut().cast();
-        self.iov.push(libc::iovec { iov_base, iov_len: range.len() - skip });
-        Some(())
+        let iov_len = range.len() - skip;
+        self.iov.push(libc::iovec { iov_base, iov_len });
+        let to = self.iov.len();
+        self.join(first.max(to.saturating_sub(2)) + 1, to);
+        Some(iov_len)
+    }
+
+    /// Joins piece `at`, the last but `to - at` one, with the one before it if they lie end to end;
+    /// returns how many pieces there are then.
+    fn join(&mut self, at: usize, to: usize) -> usize {
+        if at > 0 && at < to {
+            let (before, this) = (self.iov[at - 1], self.iov[at]);
+            if before.iov_base.addr() + before.iov_len == this.iov_base.addr() {
+                self.iov[at - 1].iov_len += this.iov_len;
+                self.iov.remove(at);
+            }
+        }
+        self.iov.len()
     }
 
     /// Bytes in all.
@@ -196,7 +234,7 @@ impl Gather {
         Ok(sent)
     }
 
-    /// Sends the datagrams from `first` on to an address. Returns how many datagrams were sent
+    /// Sends a range of the datagrams to an address. Returns how many datagrams were sent
     /// before the socket was full.
     ///
     /// `segment_ok` is cleared, and the packets are sent one by one, when the kernel or the network
@@ -208,13 +246,13 @@ impl Gather {
         &self,
         socket: impl AsFd,
         to: &Address,
-        first: usize,
+        range: Range<usize>,
         segment_ok: &mut bool,
     ) -> io::Result<usize> {
         let fd = socket.as_fd().as_raw_fd();
         let mut done = 0;
-        while first + done < self.datagrams.len() {
-            let rest = &self.datagrams[first + done..];
+        while range.start + done < range.end.min(self.datagrams.len()) {
+            let rest = &self.datagrams[range.start + done..range.end.min(self.datagrams.len())];
             let batch = &rest[..rest.len().min(MAX_BATCH)];
             match if *segment_ok {
                 self.send_segmented(fd, to, batch)
@@ -263,30 +301,37 @@ impl Gather {
 
     /// Sends the packets of a datagram one by one.
     fn send_single(&self, fd: i32, to: &Address, datagram: &Datagram) -> io::Result<()> {
-        let mut at = datagram.iov.start;
-        while at < datagram.iov.end {
-            // A packet's pieces are those that add up to the segment, or all that remain.
-            let mut end = at;
-            let mut len = 0;
-            while end < datagram.iov.end
-                && (datagram.segment == 0 || len < usize::from(datagram.segment))
-            {
-                len += self.iov[end].iov_len;
-                end += 1;
+        let mut rest = self.iov[datagram.iov.clone()].to_vec();
+        let all: usize = rest.iter().map(|v| v.iov_len).sum();
+        let segment = if datagram.segment == 0 { all } else { datagram.segment.into() };
+        let mut sent = 0;
+        while sent < all {
+            let mut pieces = Vec::new();
+            let mut room = segment;
+            while room > 0 && !rest.is_empty() {
+                let first = &mut rest[0];
+                let take = first.iov_len.min(room);
+                pieces.push(libc::iovec { iov_base: first.iov_base, iov_len: take });
+                first.iov_base = first.iov_base.wrapping_byte_add(take);
+                first.iov_len -= take;
+                room -= take;
+                if first.iov_len == 0 {
+                    rest.remove(0);
+                }
             }
             // SAFETY: an all-zero msghdr is a valid empty one.
             let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
             message.msg_name = to.as_ptr().cast_mut().cast();
             message.msg_namelen = to.len;
-            message.msg_iov = self.iov[at..end].as_ptr().cast_mut();
-            message.msg_iovlen = end - at;
+            message.msg_iov = pieces.as_mut_ptr();
+            message.msg_iovlen = pieces.len();
             let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-            // SAFETY: as in `send_stream`.
+            // SAFETY: as in `send_stream`; the pieces are parts of those that `push` checked.
             let n = unsafe { libc::sendmsg(fd, &raw const message, flags) };
             if n < 0 {
                 return Err(io::Error::last_os_error());
             }
-            at = end;
+            sent += segment - room;
         }
         Ok(())
     }
@@ -401,12 +446,13 @@ mod tests {
             Body::Copy(UNIT.to_vec()),
             UNIT.len(),
             4,
+            MAX_SEGMENTS,
             ranges.iter().map(|[h, u]| [Part::Header(h), Part::Unit(u)].into_iter()),
         )
         .unwrap();
         let mut segment_ok = segment;
         let to = Address::from(receiver.local_addr().unwrap());
-        let sent = gather.send_datagrams(&socket, &to, 0, &mut segment_ok).unwrap();
+        let sent = gather.send_datagrams(&socket, &to, 0..usize::MAX, &mut segment_ok).unwrap();
         assert_eq!(sent, gather.datagram_count());
         lens.iter()
             .map(|_| {
@@ -433,6 +479,29 @@ mod tests {
     fn more_packets_than_a_datagram_has_segments() {
         let lens = [20; 150];
         assert!(datagrams(&lens, true).iter().all(|p| p.len() == 20));
+    }
+
+    #[test]
+    fn a_copy_of_everything_is_one_piece_for_the_kernel() {
+        let packets = [0..10, 10..20, 20..30, 30..36];
+        let parts = |r| std::iter::once(Part::Unit(r));
+        let body = Body::Copy(UNIT.to_vec());
+        let gather =
+            Gather::datagrams(Vec::new(), body, UNIT.len(), 0, 64, packets.iter().map(parts))
+                .unwrap();
+        assert_eq!((gather.iov.len(), gather.datagrams.len(), gather.len()), (1, 1, 36));
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = Address::from(receiver.local_addr().unwrap());
+        for mut segment_ok in [true, false] {
+            gather.send_datagrams(&socket, &to, 0..usize::MAX, &mut segment_ok).unwrap();
+            for packet in &packets {
+                let mut buffer = [0; 100];
+                let n = receiver.recv(&mut buffer).unwrap();
+                assert_eq!(&buffer[..n], &UNIT[packet.clone()]);
+            }
+        }
     }
 
     #[test]

@@ -31,6 +31,9 @@ impl Assembler {
         out.bytes.clear();
         out.nals.clear();
         split_annex_b(bytes, &mut out.nals);
+        // Some drivers give whole buffers: the zeros after the last NAL unit are no part of it.
+        let end = out.nals.last().map_or(0, |nal| (nal.offset + nal.len) as usize);
+        let bytes = &bytes[..end];
         let types: Vec<u8> = out.nals.iter().map(|n| self.kind(bytes[n.offset as usize])).collect();
         for (nal, kind) in out.nals.iter().zip(&types) {
             if self.is_set(*kind) {
@@ -130,6 +133,15 @@ mod tests {
         assert!(assembler.assemble(&annex_b(&[&[0x65, 4]]), &mut out));
         assert!(out.key);
         assert_eq!(types(Codec::H264, &out), [7, 8, 5]);
+    }
+
+    #[test]
+    fn zeros_after_the_unit_are_left_out() {
+        let mut out = CodedUnit::default();
+        let unit = annex_b(&[&[0x41, 9]]);
+        let padded = [&unit[..], &[0; 1000]].concat();
+        assert!(Assembler::new(Codec::H264).assemble(&padded, &mut out));
+        assert_eq!(out.bytes, unit);
     }
 
     #[test]

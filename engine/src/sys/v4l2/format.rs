@@ -116,9 +116,10 @@ impl Interval {
 
     /// The interval of a rate, to a thousandth of a frame per second.
     pub fn of_fps(fps: f64) -> Self {
+        let fps = fps.clamp(0.001, 1_000_000.0);
         // NTSC rates are exact multiples of 1000/1001 (ITU-R BT.1700).
         let ntsc = (fps * 1.001).round();
-        if fps.fract() != 0.0 && (fps - ntsc / 1.001).abs() < 0.005 {
+        if fps.fract() != 0.0 && ntsc >= 1.0 && (fps - ntsc / 1.001).abs() < 0.005 {
             return Self { numerator: 1001, denominator: ntsc as u32 * 1000 };
         }
         if fps.fract() == 0.0 {
@@ -418,6 +419,7 @@ mod tests {
         assert_eq!(of(29.97), (1001, 30000));
         assert_eq!(of(59.94), (1001, 60000));
         assert_eq!(of(12.5), (1000, 12500));
+        assert_eq!(of(0.0), (1000, 1));
         assert_eq!(Interval { numerator: 0, denominator: 5 }.fps(), 0.0);
     }
 

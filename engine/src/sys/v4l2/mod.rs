@@ -190,6 +190,11 @@ impl Capability {
     /// The OUTPUT and CAPTURE queues of a memory-to-memory device.
     pub fn m2m_queues(&self) -> Option<(QueueType, QueueType)> {
         use bindings as b;
+        // v4l2loopback says everything of itself unless it is loaded with exclusive_caps=1, but is
+        // a camera to whoever reads.
+        if self.driver == "v4l2 loopback" {
+            return None;
+        }
         // Old drivers set both directions instead of the M2M capability.
         let has = |caps| self.caps & caps == caps;
         if has(b::V4L2_CAP_VIDEO_M2M_MPLANE)
@@ -271,6 +276,8 @@ mod tests {
         let old_m2m = node(b::V4L2_CAP_VIDEO_CAPTURE | b::V4L2_CAP_VIDEO_OUTPUT);
         assert_eq!(old_m2m.capture_queue(), None);
         assert!(old_m2m.m2m_queues().is_some());
+        let loopback = Capability { driver: "v4l2 loopback".into(), ..old_m2m };
+        assert_eq!(loopback.capture_queue(), Some(QueueType::VideoCapture));
     }
 
     #[test]

@@ -1,0 +1,60 @@
+#!/bin/bash
+# From a real V4L2 driver to decoded pictures: lensd, ffmpeg and curl in the virtual machine, with
+# vivid as the cameras, one of them by its default format, one as asked for. Exits with 1 if a
+# check failed.
+#   stream.sh [LENSD]    the binary (default: target/debug/lensd, built)
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+lensd=${1:-}
+if [ -z "$lensd" ]; then
+  cargo build -q
+  target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+  lensd=$target/debug/lensd
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp "$lensd" "$work/lensd"
+cat >"$work/guest.sh" <<'GUEST'
+cd "$1"
+fails=0
+check() { # NAME COMMAND…: says how it went
+  name=$1; shift
+  if "$@" >"out.$$" 2>&1; then echo "ok   $name"; else echo "FAIL $name"; tail -5 "out.$$"; fails=1; fi
+}
+frames() { # URL TRANSPORT N: decodes N frames and counts them
+  n=$(ffmpeg -v error -rtsp_transport "$2" -i "$1" -frames:v "$3" -f framecrc - | grep -vc '^#')
+  [ "$n" = "$3" ] || { echo "$n frames"; return 1; }
+}
+./lensd devices >devices.txt
+check "devices lists both cameras" sh -c 'grep -q /dev/video0 devices.txt && grep -q /dev/video1 devices.txt'
+./lensd run --data data --open --http 0.0.0.0:8080 --rtsp 0.0.0.0:8554 --rtsps off \
+  --camera 'v4l2:/dev/video0?size=640x480' \
+  --camera 'v4l2:/dev/video1?format=YUYV&size=320x180' \
+  --camera 'v4l2:/dev/video77' >lensd.log 2>&1 &
+server=$!
+n=0; until [ -f data/run/ports.json ] || [ $n -gt 200 ]; do n=$((n + 1)); sleep 0.05; done
+check "main over TCP" frames rtsp://127.0.0.1:8554/stream1 tcp 20
+check "main over UDP" frames rtsp://127.0.0.1:8554/cam1/main udp 20
+check "sub" frames rtsp://127.0.0.1:8554/stream2 tcp 10
+check "MJPEG" frames rtsp://127.0.0.1:8554/cam1/mjpeg tcp 10
+check "YUYV as asked for" frames rtsp://127.0.0.1:8554/cam2/main tcp 10
+check "the format is told" grep -q 'format="YUYV" size="320x180"' lensd.log
+check "a missing device is told with what exists" grep -q '/dev/video77.*/dev/video0' lensd.log
+check "a refusal is logged once, not at each try" [ "$(grep -c 'WARN /dev/video77' lensd.log)" = 1 ]
+check "a missing camera is 503" sh -c 'ffprobe -v error rtsp://127.0.0.1:8554/cam3/main 2>&1 | grep -q 503'
+check "a still picture" sh -c 'curl -sf http://127.0.0.1:8080/api/snapshot -o still.jpg && ffprobe -v error -show_entries stream=width -of csv=p=0 still.jpg | grep -qx 640'
+# The driver goes away under a running client, and comes back.
+echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind
+sleep 1
+check "the loss is told" grep -q 'WARN.*/dev/video0' lensd.log
+echo vivid.0 >/sys/bus/platform/drivers/vivid/bind
+n=0; until [ "$(grep -c 'camera opened camera=1' lensd.log)" -ge 2 ] || [ $n -gt 400 ]; do n=$((n + 1)); sleep 0.05; done
+check "the camera comes back" frames rtsp://127.0.0.1:8554/stream1 tcp 10
+kill -INT $server
+wait $server; check "the end is clean" [ $? = 0 ]
+[ $fails = 0 ] || { echo "-- lensd's log"; tail -40 lensd.log; }
+exit $fails
+GUEST
+"$here/run.sh" --timeout 240 --host-root --share "$work" \
+  --modprobe "vivid n_devs=2 node_types=0x1,0x1" -- sh "$work/guest.sh" "$work"
