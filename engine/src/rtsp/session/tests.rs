@@ -257,3 +257,21 @@ fn a_tunnel_begins_with_its_cookie() {
     let want = Output::Tunnel { cookie: "abc".into(), get: false, rest: b"T1BU".to_vec() };
     assert_eq!(s.poll_output(), Some(want));
 }
+
+#[test]
+fn nothing_follows_a_close() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let two = b"OPTIONS * RTSP/2.0\r\nCSeq: 1\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 2\r\n\r\n";
+    s.handle_input(two, T0, &mut house);
+    let Some(Output::Bytes(answer)) = s.poll_output() else { panic!() };
+    assert_eq!(status(&String::from_utf8(answer).unwrap()), 505);
+    assert_eq!((s.poll_output(), s.poll_output()), (Some(Output::Close), None));
+    // Nor does the answer to a request that waited for its camera.
+    let (mut s, mut house) = (Session::new(T0), Doll { ready: false, ..doll() });
+    assert!(ask(&mut s, &mut house, "DESCRIBE rtsp://h/s", "").starts_with('?'));
+    s.handle_input(b"\x01", T0, &mut house);
+    while s.poll_output().is_some_and(|o| o != Output::Close) {}
+    house.ready = true;
+    s.handle_timeout(T0, &mut house);
+    assert_eq!(s.poll_output(), None);
+}
