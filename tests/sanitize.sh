@@ -16,12 +16,12 @@ case $(uname -m) in x86_64) ;; aarch64) target=aarch64-unknown-linux-gnu;; *) ec
 run() { # sanitizer, further flags
   local kind=$1; shift
   echo "-- $kind"
-  # -O: ten times as fast. Only --lib and threads: processes that are killed have nothing to report.
+  # Processes that are killed (the stress test) have nothing to report, so --lib and threads.
   RUSTFLAGS="-Zsanitizer=$kind -Copt-level=1 -Cunsafe-allow-abi-mismatch=sanitizer $*" \
     cargo test -p lensd-ffi --locked --lib --test threads --target $target --target-dir target/sanitize-"$kind" --quiet
 }
 
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1
-export TSAN_OPTIONS=halt_on_error=1:suppressions=$PWD/tests/tsan.supp
+export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/tsan.supp"
 run address
 run thread

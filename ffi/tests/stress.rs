@@ -114,12 +114,12 @@ fn write_for_ever(link: &Link) {
         // In pieces, as an encoder gives them.
         let (a, b) = bytes.split_at(small(mix(seq ^ 3), bytes.len() as u64));
         writer.publish(&meta, &nals, &[a, b]).expect("the unit fits");
-        if seq % 256 == 0 {
+        if seq.is_multiple_of(256) {
             // A full link loses the news, not the writer's time.
             let _ = link.send(&Told { units: seq + 1, ..Told::default() }, &[]);
         }
         // At times a breath, so that readers see it at rest too, and may be killed then.
-        if mix(seq ^ 4) % 64 == 0 {
+        if mix(seq ^ 4).is_multiple_of(64) {
             std::thread::sleep(Duration::from_micros(mix(seq ^ 5) % 2000));
         }
     }
