@@ -173,7 +173,7 @@ impl Camera for FileCamera {
                 (unit.capture, unit.number) = (capture, number);
                 if self.stamp {
                     // The moment it enters, whatever its place in the presentation.
-                    stamp_unit(&mut unit, &Capture::of(self.utc.stamp(due), number, None));
+                    stamp_unit(&mut unit, &Capture::of(self.utc.stamp(now()), number, None));
                 }
                 Shot::Unit(unit)
             }

@@ -16,6 +16,7 @@ use lensd_ffi::state::CameraState;
 use lensd_ffi::time::Nanos;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Waits between attempts to open: doubling from the first to the last.
@@ -55,6 +56,8 @@ pub struct Task {
 /// Runs until told to stop.
 pub fn run(task: Task, stop: &Stop) {
     let Task { id, config, spec, publishers, bell, state, orders, desk } = task;
+    // The kernel may round a sleep up by 50 us to save wake-ups, which would be latency here.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut publishers = Some(publishers);
     let mut wait = FIRST_WAIT;
     while !stop.is_set() {
