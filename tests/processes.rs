@@ -47,7 +47,8 @@ fn no_frame_is_lost_when_control_dies() {
 
 #[test]
 fn the_engine_comes_back_with_its_ports_and_settings() {
-    let mut server = Play::open().users().camera(CAMERA).camera("test:?size=640x360&fps=50").start();
+    let mut server =
+        Play::open().users().camera(CAMERA).camera("test:?size=640x360&fps=50").start();
     let addresses = [server.address("rtsp"), server.address("rtsps")];
     for _ in 0..2 {
         let mut talk = server.connect();
@@ -65,10 +66,9 @@ fn the_engine_comes_back_with_its_ports_and_settings() {
             (body.contains("running") && body.contains("\"ok\"")).then_some(())
         });
         let (status, picture) = {
-            let done = run(Command::new("curl").args(["-sS", "-o", "/dev/null", "-w"]).args([
-                "%{http_code} %{size_download}",
-                &server.http("api/snapshot"),
-            ]));
+            let done = run(Command::new("curl")
+                .args(["-sS", "-o", "/dev/null", "-w"])
+                .args(["%{http_code} %{size_download}", &server.http("api/snapshot")]));
             let text = String::from_utf8(done.out).unwrap();
             let (status, size) = text.split_once(' ').unwrap();
             (status.to_owned(), size.parse::<u64>().unwrap())

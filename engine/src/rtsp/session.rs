@@ -228,6 +228,9 @@ impl Session {
                     }
                     self.waiting.push_back(request);
                     self.handle_timeout(now, house);
+                    if self.closed {
+                        return;
+                    }
                 }
                 Err(error) => {
                     self.refuse(&error);
@@ -274,8 +277,14 @@ impl Session {
             .with("Connection", "close")
             .with("Warning", format!("199 lensd \"{}\"", error.what));
         self.outputs.push_back(Output::Bytes(response.to_bytes()));
+        self.close();
+    }
+
+    /// Nothing follows: requests that wait get no answer.
+    fn close(&mut self) {
         self.outputs.push_back(Output::Close);
         self.closed = true;
+        self.waiting.clear();
     }
 
     fn begin_tunnel(&mut self, request: &Request) -> bool {
@@ -294,8 +303,7 @@ impl Session {
                 let text = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n\
                             This is an RTSP port. Open rtsp:// URLs with a player.\r\n";
                 self.outputs.push_back(Output::Bytes(text.as_bytes().to_vec()));
-                self.outputs.push_back(Output::Close);
-                self.closed = true;
+                self.close();
             }
         }
         true
@@ -308,8 +316,7 @@ impl Session {
         response.headers.push(("Server", concat!("lensd/", env!("CARGO_PKG_VERSION")).to_owned()));
         self.outputs.push_back(Output::Bytes(response.to_bytes()));
         if !request.version_ok {
-            self.outputs.push_back(Output::Close);
-            self.closed = true;
+            self.close();
         }
     }
 

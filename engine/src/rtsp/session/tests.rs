@@ -48,11 +48,9 @@ impl House for Doll {
             Offer { lower: Lower::Tcp, interleaved, .. } => {
                 Chosen::Tcp { channels: interleaved.unwrap_or((0, 1)) }
             }
-            Offer { multicast: true, .. } => Chosen::Multicast {
-                group: [239, 255, 42, 1].into(),
-                ports: (5004, 5005),
-                ttl: 1,
-            },
+            Offer { multicast: true, .. } => {
+                Chosen::Multicast { group: [239, 255, 42, 1].into(), ports: (5004, 5005), ttl: 1 }
+            }
             Offer { client_port, .. } => Chosen::Udp {
                 client: client_port.ok_or(Status::UNSUPPORTED_TRANSPORT)?,
                 server: (8000, 8001),
@@ -297,4 +295,22 @@ fn recorded_players_are_served_however_their_bytes_are_cut() {
             assert_eq!(statuses(bytes, size), (whole.clone(), calls.clone()), "{name} by {size}");
         }
     }
+}
+
+#[test]
+fn nothing_follows_a_close() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let two = b"OPTIONS * RTSP/2.0\r\nCSeq: 1\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 2\r\n\r\n";
+    s.handle_input(two, T0, &mut house);
+    let Some(Output::Bytes(answer)) = s.poll_output() else { panic!() };
+    assert_eq!(status(&String::from_utf8(answer).unwrap()), 505);
+    assert_eq!((s.poll_output(), s.poll_output()), (Some(Output::Close), None));
+    // Nor does the answer to a request that waited for its camera.
+    let (mut s, mut house) = (Session::new(T0), Doll { ready: false, ..doll() });
+    assert!(ask(&mut s, &mut house, "DESCRIBE rtsp://h/s", "").starts_with('?'));
+    s.handle_input(b"\x01", T0, &mut house);
+    while s.poll_output().is_some_and(|o| o != Output::Close) {}
+    house.ready = true;
+    s.handle_timeout(T0, &mut house);
+    assert_eq!(s.poll_output(), None);
 }
