@@ -8,10 +8,10 @@
 //! and users, and leaves bytes to be sent in [`Session::poll_output`].
 
 use super::parse::{Item, ParseError, Parser};
-use super::path::{Path, TRACK};
+use super::path::Path;
 use super::transport::{self, Answer, Chosen, Offer};
 use super::wire::{Method, PUBLIC, Request, Response, Status};
-use crate::sdp::Announced;
+use crate::sdp::{Announced, TRACK};
 use lensd_ffi::auth::{Access, Credentials, Permission, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;

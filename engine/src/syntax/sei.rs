@@ -6,7 +6,7 @@
 //! `CLOCK_MONOTONIC` ns (16), the same instant in UTC ns since 1970 (16), frame number (8, modulo
 //! 2^32), CRC-32 of the raw I420 picture, 0 if not computed (8).
 
-use crate::camera::CodedUnit;
+use crate::coded::CodedUnit;
 use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
 use lensd_ffi::unit::{Codec, NalSpan};
 
