@@ -9,6 +9,7 @@ use crate::encode::EncodeError;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
+use crate::pull::PulledCamera;
 use crate::thread::Stop;
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
@@ -185,10 +186,13 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
             };
             Ok(Box::new(CameraV4l2::open(&v4l2.device, &wanted)?))
         }
-        CameraSpec::Rtsp { url } => Err(CameraError::lasting(format!(
-            "{url}: pulling another server's stream is not built in; let that side publish to \
-             publish:NAME"
-        ))),
+        CameraSpec::Rtsp { url } if url.starts_with("rtsps:") => Err(CameraError::lasting(
+            "an rtsps:// stream cannot be pulled; its rtsp:// can".to_owned(),
+        )),
+        CameraSpec::Rtsp { url } => {
+            let bell = bell.try_clone().map_err(|e| CameraError::passing(e.to_string()))?;
+            Ok(Box::new(PulledCamera::open(url, bell)?))
+        }
     }
 }
 

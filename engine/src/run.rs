@@ -318,7 +318,7 @@ fn start_camera(
     let state = Arc::new(Mutex::new(CameraState {
         id,
         name: config.name.clone(),
-        source: spec.to_string(),
+        source: spec.shown(),
         error: "starting".to_owned(),
         ..CameraState::default()
     }));
