@@ -147,9 +147,7 @@ fn a_publisher_may_try_another_transport() {
     let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record\r\n";
     let answer = talk.ask("SETUP", "live/streamid=0", transport);
     assert_eq!(answer.status, 200);
-    let record = format!(
-        "Session: {}\r\nAuthorization: Basic YW5uOnNlY3JldDEyMw==\r\n",
-        answer.session()
-    );
+    let record =
+        format!("Session: {}\r\nAuthorization: Basic YW5uOnNlY3JldDEyMw==\r\n", answer.session());
     assert_eq!(talk.ask("RECORD", "live", &record).status, 200);
 }
