@@ -4,8 +4,7 @@
 //! Precedence: command line, environment, file, factory variant, built-in default.
 
 use lensd_engine::camera::spec::CameraSpec;
-use lensd_engine::config::{CameraConfig, Config as EngineConfig};
-use lensd_engine::rtsp::path::Join;
+use lensd_engine::config::{CameraConfig, Config as EngineConfig, Join};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -312,7 +312,7 @@ async fn retina_numbers(
     login: Option<retina::client::Credentials>,
 ) -> Vec<u32> {
     use futures::StreamExt;
-    use lensd_engine::encode::sei;
+    use lensd_engine::syntax::sei;
     use lensd_ffi::unit::Codec;
     use retina::client::{
         Demuxed, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions,

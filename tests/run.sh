@@ -18,3 +18,9 @@ say "tests"
 cargo build --workspace --all-targets --locked
 cargo nextest run --workspace --locked --no-fail-fast
 cargo test --workspace --doc --locked --quiet
+
+say "models of the shared memory, sanitizers, fuzzing"
+# The stress test of killed processes is one of the tests above.
+RUSTFLAGS="--cfg loom" cargo test -p lensd-ffi --release --locked --quiet --test loom --target-dir target/loom
+tests/sanitize.sh
+fuzz/run.sh

@@ -67,6 +67,7 @@ fi
 command -v cargo >/dev/null || die "no cargo: install the Rust toolchain (rustup)"
 if [ "$goal" != build ]; then
   command -v cargo-nextest >/dev/null || { say "installing cargo-nextest"; cargo install cargo-nextest --locked; }
+  command -v cargo-fuzz >/dev/null || { say "installing cargo-fuzz"; cargo install cargo-fuzz --locked --version 0.13.2; }
 
   # The distribution's own interpreter is the one that sees python3-opencv.
   python=/usr/bin/python3

@@ -1,8 +1,8 @@
 //! What the engine is told when it starts. The root package makes it of the command line, the
 //! environment and the settings file, and sends it over the leash.
 
-use crate::rtsp::world::Options;
 use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 /// The engine's configuration.
@@ -18,7 +18,7 @@ pub struct Config {
     /// Whether streams can be read without a login.
     pub open: bool,
     /// How RTSP behaves.
-    pub rtsp_options: Options,
+    pub rtsp_options: RtspOptions,
     /// Cameras in order of their numbers. Empty: all that are found, else the test camera.
     pub cameras: Vec<CameraConfig>,
     /// The active camera at the start, from 1.
@@ -32,7 +32,7 @@ impl Default for Config {
             rtsp: Some("0.0.0.0:8554".to_owned()),
             rtsps: Some("0.0.0.0:8322".to_owned()),
             open: false,
-            rtsp_options: Options::default(),
+            rtsp_options: RtspOptions::default(),
             cameras: Vec::new(),
             main_camera: 1,
         }
@@ -78,6 +78,59 @@ impl Default for CameraConfig {
             encoder: "auto".to_owned(),
             capture_sei: false,
             on_demand: false,
+        }
+    }
+}
+
+/// When a client's picture begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// At the next key frame, which the encoder is asked for.
+    #[default]
+    Key,
+    /// At once, with the newest key frame of the ring and all that followed it.
+    Gop,
+}
+
+/// How the RTSP server behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RtspOptions {
+    /// Where a client begins unless it says `?join=`.
+    pub join: Join,
+    /// Most sessions; 0: no limit.
+    pub max_sessions: u32,
+    /// Seconds after which a silent client is let go.
+    pub timeout_secs: u64,
+    /// Most bytes of an RTP packet with its header.
+    pub packet_size: usize,
+    /// Over how many milliseconds the packets of a large unit are spread for UDP clients, so that a
+    /// key frame does not overflow a small switch's buffer; 0: they go at once.
+    pub pacing_ms: u64,
+    /// UDP port for RTP, the next one is RTCP's; 0: any.
+    pub udp_port: u16,
+    /// First multicast group; each stream takes the next.
+    pub multicast_group: Ipv4Addr,
+    /// UDP port of all groups; the next one is RTCP's.
+    pub multicast_port: u16,
+    /// How many routers a multicast packet may pass.
+    pub multicast_ttl: u8,
+}
+
+impl Default for RtspOptions {
+    fn default() -> Self {
+        Self {
+            join: Join::Key,
+            max_sessions: 10,
+            timeout_secs: 60,
+            // With UDP and IPv6 headers 1488 bytes, which every Ethernet carries.
+            packet_size: 1440,
+            pacing_ms: 0,
+            udp_port: 0,
+            multicast_group: Ipv4Addr::new(239, 255, 42, 1),
+            multicast_port: 5004,
+            multicast_ttl: 1,
         }
     }
 }

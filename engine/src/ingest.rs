@@ -1,6 +1,6 @@
 //! Streams that a publisher sends to us (ANNOUNCE and RECORD): RTP in, units out to a camera.
 
-use crate::camera::CodedUnit;
+use crate::coded::CodedUnit;
 use crate::publish::is_parameter_set;
 use crate::rtp::h264::Depacketizer;
 use crate::sdp::Announced;

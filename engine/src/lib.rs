@@ -5,6 +5,8 @@
 #![warn(missing_docs)]
 
 pub mod camera;
+pub mod capture;
+pub mod coded;
 pub mod config;
 pub mod encode;
 pub mod frame;
@@ -13,12 +15,14 @@ pub mod ops;
 pub mod picture;
 pub mod pipeline;
 pub mod publish;
+pub mod publisher;
 pub mod requests;
 pub mod rtp;
 pub mod rtsp;
 pub mod run;
 pub mod sdp;
 pub mod switchboard;
+pub mod syntax;
 pub mod sys;
 pub mod thread;
 pub mod users;

@@ -3,12 +3,12 @@
 //! A stage exists only while it is used: a sub stream that nobody reads has no scaler and no
 //! encoder, and costs nothing.
 
-use crate::camera::{CameraInfo, CodedUnit};
+use crate::camera::CameraInfo;
+use crate::coded::CodedUnit;
 use crate::config::CameraConfig;
 use crate::encode::jpeg::Jpeg;
 use crate::encode::m2m::EncoderM2m;
 use crate::encode::openh264::{OpenH264, Tuning};
-use crate::encode::sei::{self, Capture};
 use crate::encode::{EncodeError, Encoder, Rate};
 use crate::frame::{Frame, PixelFormat, packed_planes};
 use crate::picture::View;
@@ -16,6 +16,7 @@ use crate::picture::convert::Converter;
 use crate::picture::decode::{H264Decoder, JpegDecoder};
 use crate::picture::scale::Scaler;
 use crate::publish::{Publisher, Stream};
+use crate::syntax::sei::{self, Capture};
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::{Codec, NalSpan};
 use std::path::Path;

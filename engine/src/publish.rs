@@ -4,8 +4,8 @@
 //! [`Stream`]: it reads the ring, says that it wants the stream or a key frame, and is woken by a
 //! bell. The writer never waits for any of them.
 
-use crate::camera::CodedUnit;
-use crate::encode::sei::{self, SeiNal};
+use crate::coded::CodedUnit;
+use crate::syntax::sei::{self, SeiNal};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::region::Region;
 use lensd_ffi::ring::{Geometry, Refused, RingReader, RingWriter};

@@ -1,6 +1,6 @@
 //! What control asks of the engine over their link.
 
-use crate::camera::run::Order;
+use crate::capture::Order;
 use crate::publish::{Kind, Subscription};
 use crate::rtsp::serve::View;
 use crate::switchboard::Switchboard;

@@ -1,8 +1,9 @@
 //! The engine's main thread: it puts everything together, talks to the supervisor and to control,
 //! and publishes the state.
 
+use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
-use crate::camera::{devices, run as camera};
+use crate::capture;
 use crate::config::{CameraConfig, Config};
 use crate::ingest::Desk;
 use crate::ops;
@@ -67,7 +68,7 @@ pub fn run(leash: Link) -> ExitCode {
 /// A camera and what is known of it.
 struct Cam {
     state: Arc<Mutex<CameraState>>,
-    orders: Sender<camera::Order>,
+    orders: Sender<capture::Order>,
     bell: Bell,
     thread: Thread,
 }
@@ -289,7 +290,7 @@ impl Engine {
     }
 }
 
-fn cameras_by_id(cameras: &[Cam]) -> Vec<(&Sender<camera::Order>, &Bell)> {
+fn cameras_by_id(cameras: &[Cam]) -> Vec<(&Sender<capture::Order>, &Bell)> {
     cameras.iter().map(|c| (&c.orders, &c.bell)).collect()
 }
 
@@ -322,7 +323,7 @@ fn start_camera(
         ..CameraState::default()
     }));
     let (orders, receiver) = bounded(16);
-    let task = camera::Task {
+    let task = capture::Task {
         id,
         config,
         spec,
@@ -334,7 +335,7 @@ fn start_camera(
     };
     let own = bell.try_clone()?;
     let thread =
-        Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| camera::run(task, stop))?;
+        Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| capture::run(task, stop))?;
     Ok(Cam { state, orders, bell: own, thread })
 }
 

@@ -2,11 +2,13 @@
 
 use crate::publish::Parameters;
 use crate::rtp::packet::{CLOCK_RATE, Extension, payload_type};
-use crate::rtsp::path::TRACK;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lensd_ffi::unit::Codec;
 use std::fmt::Write as _;
+
+/// What our only track is called in `a=control` and in URLs.
+pub const TRACK: &str = "trackID=0";
 
 /// Describes a stream. `origin` makes the session's id; `group` is set for multicast.
 pub fn describe(

@@ -3,7 +3,7 @@
 
 use super::{Server, until};
 use lensd_engine::camera::marks::{Marks, read_marks};
-use lensd_engine::encode::sei::{self, Capture};
+use lensd_engine::syntax::sei::{self, Capture};
 use lensd_ffi::unit::{Codec, split_annex_b};
 
 /// Reads the marks of pictures of this size that lie one after the other, each with `bytes` bytes

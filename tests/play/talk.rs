@@ -2,7 +2,7 @@
 //! receives it takes apart by itself: the product's own parsers are not their own witness.
 
 use super::LIMIT;
-use lensd_engine::encode::sei::{self, Capture};
+use lensd_engine::syntax::sei::{self, Capture};
 use lensd_ffi::unit::Codec;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -185,9 +185,9 @@ impl Assembler {
             assert!(self.unit.is_none(), "the gap before {seq} is inside of a frame");
             self.gaps += 1;
         }
-        let (at, unit) = self.unit.get_or_insert_with(|| {
-            (time, Unit { key: false, first_seq: seq, capture: None, bytes: 0 })
-        });
+        let (at, unit) = self
+            .unit
+            .get_or_insert((time, Unit { key: false, first_seq: seq, capture: None, bytes: 0 }));
         assert_eq!(*at, time, "two times in one frame");
         let extension = if packet[0] & 0x10 == 0 {
             0

@@ -3,7 +3,7 @@
 //! The second field of a frame stays with the first, as it has no capture time of its own. Slices
 //! in arbitrary order (extended profile, and baseline encoders that nobody uses) are not known.
 
-use crate::encode::sps::{Bits, Sps, parse_sps};
+use crate::syntax::sps::{Bits, Sps, parse_sps};
 use lensd_ffi::unit::NalSpan;
 use std::io::Read;
 use std::ops::Range;

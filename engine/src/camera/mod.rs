@@ -12,17 +12,15 @@ pub mod mp4;
 mod mp4_file;
 pub mod pattern;
 mod pool;
-pub mod publisher;
-pub mod run;
 pub mod spec;
 pub mod v4l2;
 pub mod y4m;
 mod y4m_file;
 
+pub use crate::coded::CodedUnit;
 use crate::frame::Frame;
 use lensd_ffi::bell::Bell;
-use lensd_ffi::time::Stamp;
-use lensd_ffi::unit::{Codec, NalSpan};
+use lensd_ffi::unit::Codec;
 use std::fmt;
 
 /// What a camera really gives, after negotiation.
@@ -43,27 +41,6 @@ pub struct CameraInfo {
     /// What was asked for and is not given, a sentence each, e.g. `asked for 60 fps, the driver
     /// gives 30`.
     pub remarks: Vec<String>,
-}
-
-/// A coded picture from a camera or an encoder, not yet in a ring.
-#[derive(Debug, Clone, Default)]
-pub struct CodedUnit {
-    /// Coding.
-    pub codec: Codec,
-    /// Whether decoding can begin here; parameter sets are then inside.
-    pub key: bool,
-    /// Annex B byte stream with start codes, or a JPEG.
-    pub bytes: Vec<u8>,
-    /// Its NAL units; one entry for all of a JPEG.
-    pub nals: Vec<NalSpan>,
-    /// Width in pixels, 0 if unknown.
-    pub width: usize,
-    /// Height in pixels, 0 if unknown.
-    pub height: usize,
-    /// When it was captured.
-    pub capture: Stamp,
-    /// Number since the camera was opened.
-    pub number: u64,
 }
 
 /// What [`Camera::next`] returns with.

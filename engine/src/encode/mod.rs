@@ -3,10 +3,8 @@
 pub mod jpeg;
 pub mod m2m;
 pub mod openh264;
-pub mod sei;
-pub mod sps;
 
-use crate::camera::CodedUnit;
+use crate::coded::CodedUnit;
 use crate::frame::Frame;
 use std::fmt;
 

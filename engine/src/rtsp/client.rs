@@ -1,7 +1,7 @@
 //! One receiver of an outlet: where it stands, how it is sent to, what it got and lost.
 
 use super::conn::{Conn, Sent};
-use super::path::Join;
+use crate::config::Join;
 use crate::rtp::outlet::{Found, Framing, Outlet, Packed};
 use crate::rtp::rtcp::{self, Report};
 use crate::sys::socket::Address;

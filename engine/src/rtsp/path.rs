@@ -1,18 +1,9 @@
 //! What a request's URI asks for.
 
 use super::transport::Lower;
+use crate::config::Join;
 use crate::rtp::packet::Extension;
-
-/// When a client's picture begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Join {
-    /// At the next key frame, which the encoder is asked for.
-    #[default]
-    Key,
-    /// At once, with the newest key frame of the ring and all that followed it.
-    Gop,
-}
+use crate::sdp::TRACK;
 
 /// A URI, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,9 +23,6 @@ pub struct Path {
     /// Whether there was a query at all.
     pub has_query: bool,
 }
-
-/// What SDP calls our only track.
-pub const TRACK: &str = "trackID=0";
 
 impl Path {
     /// Takes a URI apart: `rtsp://host:port/name[/trackID=0][?query]`, or only the path. What the

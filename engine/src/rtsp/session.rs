@@ -8,10 +8,10 @@
 //! and users, and leaves bytes to be sent in [`Session::poll_output`].
 
 use super::parse::{Item, ParseError, Parser};
-use super::path::{Path, TRACK};
+use super::path::Path;
 use super::transport::{self, Answer, Chosen, Offer};
 use super::wire::{Method, PUBLIC, Request, Response, Status};
-use crate::sdp::Announced;
+use crate::sdp::{Announced, TRACK};
 use lensd_ffi::auth::{Access, Credentials, Permission, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
@@ -229,6 +229,9 @@ impl Session {
                     }
                     self.waiting.push_back(request);
                     self.handle_timeout(now, house);
+                    if self.closed {
+                        return;
+                    }
                 }
                 Err(error) => {
                     self.refuse(&error);
@@ -275,8 +278,14 @@ impl Session {
             .with("Connection", "close")
             .with("Warning", format!("199 lensd \"{}\"", error.what));
         self.outputs.push_back(Output::Bytes(response.to_bytes()));
+        self.close();
+    }
+
+    /// Nothing follows: requests that wait get no answer.
+    fn close(&mut self) {
         self.outputs.push_back(Output::Close);
         self.closed = true;
+        self.waiting.clear();
     }
 
     fn begin_tunnel(&mut self, request: &Request) -> bool {
@@ -295,8 +304,7 @@ impl Session {
                 let text = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n\
                             This is an RTSP port. Open rtsp:// URLs with a player.\r\n";
                 self.outputs.push_back(Output::Bytes(text.as_bytes().to_vec()));
-                self.outputs.push_back(Output::Close);
-                self.closed = true;
+                self.close();
             }
         }
         true
@@ -309,8 +317,7 @@ impl Session {
         response.headers.push(("Server", concat!("lensd/", env!("CARGO_PKG_VERSION")).to_owned()));
         self.outputs.push_back(Output::Bytes(response.to_bytes()));
         if !request.version_ok {
-            self.outputs.push_back(Output::Close);
-            self.closed = true;
+            self.close();
         }
     }
 

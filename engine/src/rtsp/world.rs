@@ -2,11 +2,12 @@
 //! one connection's session.
 
 use super::client::{Counts, Delivery, Receiver, Way};
-use super::path::{Join, Path};
+use super::path::Path;
 use super::session::{Described, House, Start};
 use super::transport::{Chosen, Lower, Offer};
 use super::udp::{self, Pair};
 use super::wire::Status;
+use crate::config::{Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
 use crate::publish::Subscription;
 use crate::rtp::outlet::Outlet;
@@ -19,52 +20,9 @@ use lensd_ffi::auth::{Guard, Verdict};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, Stamp};
 use mio::net::UdpSocket;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-
-/// How the server behaves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// Where a client begins unless it says `?join=`.
-    pub join: Join,
-    /// Most sessions; 0: no limit.
-    pub max_sessions: u32,
-    /// Seconds after which a silent client is let go.
-    pub timeout_secs: u64,
-    /// Most bytes of an RTP packet with its header.
-    pub packet_size: usize,
-    /// Over how many milliseconds the packets of a large unit are spread for UDP clients, so that a
-    /// key frame does not overflow a small switch's buffer; 0: they go at once.
-    pub pacing_ms: u64,
-    /// UDP port for RTP, the next one is RTCP's; 0: any.
-    pub udp_port: u16,
-    /// First multicast group; each stream takes the next.
-    pub multicast_group: Ipv4Addr,
-    /// UDP port of all groups; the next one is RTCP's.
-    pub multicast_port: u16,
-    /// How many routers a multicast packet may pass.
-    pub multicast_ttl: u8,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            join: Join::Key,
-            max_sessions: 10,
-            timeout_secs: 60,
-            // With UDP and IPv6 headers 1488 bytes, which every Ethernet carries.
-            packet_size: 1440,
-            pacing_ms: 0,
-            udp_port: 0,
-            multicast_group: Ipv4Addr::new(239, 255, 42, 1),
-            multicast_port: 5004,
-            multicast_ttl: 1,
-        }
-    }
-}
 
 /// Packets that are sent at once while pacing.
 const PACED_BURST: usize = 8;
@@ -96,7 +54,7 @@ pub struct Group {
 /// See the module.
 pub struct World {
     /// Options.
-    pub options: Options,
+    pub options: RtspOptions,
     /// Streams.
     pub switchboard: Arc<Switchboard>,
     /// Outlets in use.
@@ -501,6 +459,6 @@ impl House for Call<'_> {
 }
 
 /// How long a session may be silent.
-pub const fn timeout(options: &Options) -> Nanos {
+pub const fn timeout(options: &RtspOptions) -> Nanos {
     Nanos::from_secs(options.timeout_secs)
 }

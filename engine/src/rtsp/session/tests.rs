@@ -48,6 +48,9 @@ impl House for Doll {
             Offer { lower: Lower::Tcp, interleaved, .. } => {
                 Chosen::Tcp { channels: interleaved.unwrap_or((0, 1)) }
             }
+            Offer { multicast: true, .. } => {
+                Chosen::Multicast { group: [239, 255, 42, 1].into(), ports: (5004, 5005), ttl: 1 }
+            }
             Offer { client_port, .. } => Chosen::Udp {
                 client: client_port.ok_or(Status::UNSUPPORTED_TRANSPORT)?,
                 server: (8000, 8001),
@@ -256,4 +259,58 @@ fn a_tunnel_begins_with_its_cookie() {
     s.handle_input(b"POST /s HTTP/1.0\r\nx-sessioncookie: abc\r\n\r\nT1BU", T0, &mut house);
     let want = Output::Tunnel { cookie: "abc".into(), get: false, rest: b"T1BU".to_vec() };
     assert_eq!(s.poll_output(), Some(want));
+}
+
+/// What real players sent to this server, from connect to TEARDOWN, recorded with them; only the
+/// address, the path and the session's name are replaced.
+const RECORDED: &[(&str, &[u8])] = &[
+    ("ffmpeg tcp", include_bytes!("testdata/ffmpeg-5.1-tcp.bin")),
+    ("ffmpeg udp", include_bytes!("testdata/ffmpeg-5.1-udp.bin")),
+    ("gstreamer tcp", include_bytes!("testdata/gstreamer-1.22-tcp.bin")),
+    ("gstreamer udp", include_bytes!("testdata/gstreamer-1.22-udp.bin")),
+    ("gstreamer multicast", include_bytes!("testdata/gstreamer-1.22-multicast.bin")),
+];
+
+/// The statuses of all answers to `bytes`, fed in pieces of `size`.
+fn statuses(bytes: &[u8], size: usize) -> (Vec<u16>, Vec<&'static str>) {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let mut out = Vec::new();
+    for piece in bytes.chunks(size) {
+        s.handle_input(piece, T0, &mut house);
+        while let Some(Output::Bytes(answer)) = s.poll_output() {
+            out.push(status(&String::from_utf8(answer).unwrap()));
+        }
+    }
+    (out, house.calls)
+}
+
+#[test]
+fn recorded_players_are_served_however_their_bytes_are_cut() {
+    for (name, bytes) in RECORDED {
+        let (whole, calls) = statuses(bytes, bytes.len());
+        assert!(whole.iter().all(|s| *s == 200), "{name}: {whole:?}");
+        assert_eq!(calls[..2], ["setup", "play"], "{name}");
+        assert_eq!(calls.last(), Some(&"teardown"), "{name}");
+        for size in [1, 2, 3, 7, 64] {
+            assert_eq!(statuses(bytes, size), (whole.clone(), calls.clone()), "{name} by {size}");
+        }
+    }
+}
+
+#[test]
+fn nothing_follows_a_close() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let two = b"OPTIONS * RTSP/2.0\r\nCSeq: 1\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 2\r\n\r\n";
+    s.handle_input(two, T0, &mut house);
+    let Some(Output::Bytes(answer)) = s.poll_output() else { panic!() };
+    assert_eq!(status(&String::from_utf8(answer).unwrap()), 505);
+    assert_eq!((s.poll_output(), s.poll_output()), (Some(Output::Close), None));
+    // Nor does the answer to a request that waited for its camera.
+    let (mut s, mut house) = (Session::new(T0), Doll { ready: false, ..doll() });
+    assert!(ask(&mut s, &mut house, "DESCRIBE rtsp://h/s", "").starts_with('?'));
+    s.handle_input(b"\x01", T0, &mut house);
+    while s.poll_output().is_some_and(|o| o != Output::Close) {}
+    house.ready = true;
+    s.handle_timeout(T0, &mut house);
+    assert_eq!(s.poll_output(), None);
 }

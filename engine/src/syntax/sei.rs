@@ -6,7 +6,7 @@
 //! `CLOCK_MONOTONIC` ns (16), the same instant in UTC ns since 1970 (16), frame number (8, modulo
 //! 2^32), CRC-32 of the raw I420 picture, 0 if not computed (8).
 
-use crate::camera::CodedUnit;
+use crate::coded::CodedUnit;
 use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
 use lensd_ffi::unit::{Codec, NalSpan};
 
@@ -217,7 +217,7 @@ impl Rbsp<'_> {
             self.zeros = 0;
             return self.byte();
         }
-        self.zeros = if first == 0 { self.zeros + 1 } else { 0 };
+        self.zeros = if first == 0 { self.zeros.saturating_add(1) } else { 0 };
         Some(first)
     }
 
@@ -244,6 +244,15 @@ mod tests {
 
     const CAPTURE: Capture =
         Capture { mono: Nanos(0x1234), utc: UtcNanos(-2), number: 77, crc: 0xdead_beef };
+
+    /// Found by the fuzzer: they were counted in a byte.
+    #[test]
+    fn three_hundred_zeros_in_a_message_are_no_overflow() {
+        let mut nal = vec![6, 4, 255, 45];
+        nal.resize(4 + 300, 0);
+        nal.push(0x80);
+        assert_eq!(parse(Codec::H264, &nal), None);
+    }
 
     #[test]
     fn the_message_is_what_the_surface_says() {

@@ -1,14 +1,14 @@
 //! The thread of one camera: open, deliver, and open again when it fails.
 
-use super::publisher::PublishedCamera;
-use super::spec::CameraSpec;
-use super::v4l2::CameraV4l2;
-use super::v4l2::choice::Wanted;
-use super::{Camera, CameraError, Shot, file, pattern};
+use crate::camera::spec::CameraSpec;
+use crate::camera::v4l2::CameraV4l2;
+use crate::camera::v4l2::choice::Wanted;
+use crate::camera::{Camera, CameraError, Shot, file, pattern};
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
+use crate::publisher::PublishedCamera;
 use crate::thread::Stop;
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;

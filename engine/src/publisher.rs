@@ -1,7 +1,7 @@
 //! A camera that is another program: it publishes by ANNOUNCE and RECORD, and its units are passed
 //! through.
 
-use super::{Camera, CameraError, CameraInfo, Shot};
+use crate::camera::{Camera, CameraError, CameraInfo, Shot};
 use crate::ingest::Place;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::unit::Codec;

@@ -209,7 +209,7 @@ impl<'a> Bits<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::CodedUnit;
+    use crate::coded::CodedUnit;
     use crate::encode::openh264::{OpenH264, Tuning};
     use crate::encode::{Encoder, Rate};
     use crate::frame::{Frame, PixelFormat, packed_planes};
