@@ -57,7 +57,15 @@ fn command() -> Command {
         .args(options())
         .subcommand(Command::new("run").about("Starts the server (the default)").args(options()))
         .subcommand(
-            Command::new("check").about("Validates the settings; exit code 0 or 1").args(options()),
+            Command::new("check")
+                .about("Validates the settings; exit code 0 or 1")
+                .args(options())
+                .arg(
+                    Arg::new("keys")
+                        .long("keys")
+                        .action(ArgAction::SetTrue)
+                        .help("Lists all keys of the settings file instead"),
+                ),
         )
         .subcommand(
             Command::new("devices")

@@ -10,7 +10,7 @@ pub mod talk;
 
 use lensd_ffi::auth::{REALM, Role, Token, User, Users};
 use lensd_ffi::time::{Nanos, now};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
@@ -356,10 +356,6 @@ fn is_ours(pid: i32) -> bool {
 
 pub fn signal(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
-}
-
-pub fn is_alive(pid: i32) -> bool {
-    test_kill_process(Pid::from_raw(pid).unwrap()).is_ok()
 }
 
 /// A tool that runs beside the test.

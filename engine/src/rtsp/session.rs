@@ -51,7 +51,8 @@ pub trait House {
     fn challenges(&mut self, stale: bool) -> Vec<String>;
     /// What is known of a path.
     fn describe(&mut self, path: &Path) -> Described;
-    /// Chooses one of the offered transports and gets it ready; the SSRC, too.
+    /// Chooses one of the offered transports and gets it ready; the SSRC, too. What an earlier call
+    /// got is given back, whatever comes of this one.
     ///
     /// # Errors
     /// 404, 453, 461, 503.
@@ -70,7 +71,7 @@ pub trait House {
     /// # Errors
     /// 404 when no such path is configured, 403 when somebody publishes there already.
     fn announce(&mut self, path: &Path, what: &Announced) -> Result<(), Status>;
-    /// As [`House::setup`], to receive.
+    /// As [`House::setup`], to receive what was announced, which stays so after a refusal.
     ///
     /// # Errors
     /// As [`House::setup`].
@@ -478,10 +479,6 @@ impl Session {
                 Status::UNSUPPORTED_TRANSPORT,
                 "RTP/AVP over UDP, TCP or multicast is served here",
             );
-        }
-        if self.id.is_some() {
-            // Another SETUP of the same track replaces the transport.
-            house.teardown();
         }
         let chosen = if recording {
             house.setup_record(&path, &offers).map(|c| (c, None))

@@ -227,6 +227,98 @@ impl Call<'_> {
         Ok(())
     }
 
+    fn try_setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
+        if self.world.switchboard.resolve(&path.name).is_none() {
+            return Err(Status::NOT_FOUND);
+        }
+        self.admit()?;
+        let key = (path.name.clone(), path.extension);
+        let token = self.token;
+        let post = self.world.post(path)?;
+        post.members.push(token);
+        let ssrc = post.outlet.ssrc();
+        self.holding.key = Some(key.clone());
+        let free = (0..=254u8).step_by(2).map(|c| (c, c + 1)).next();
+        for offer in offers {
+            let (chosen, delivery) = match (offer.lower, offer.multicast) {
+                (Lower::Tcp, _) => {
+                    let channels = offer.interleaved.or(free).unwrap_or((0, 1));
+                    let delivery = Delivery::Stream { rtp: channels.0, rtcp: channels.1 };
+                    (Chosen::Tcp { channels }, delivery)
+                }
+                (Lower::Udp, true) if !self.tls => {
+                    match self.world.join_group(&key, self.local.ip()) {
+                        Ok(chosen) => (chosen, Delivery::Group),
+                        Err(_) => continue,
+                    }
+                }
+                (Lower::Udp, false) => match self.choose_udp(offer) {
+                    Some((chosen, addresses)) => {
+                        self.note_addresses(addresses);
+                        let rtp = Address::from(addresses[0]);
+                        (chosen, Delivery::Datagrams { rtp, rtcp: addresses[1] })
+                    }
+                    None => continue,
+                },
+                (Lower::Udp, true) => continue,
+            };
+            self.holding.receiver = Some(Receiver::new(delivery));
+            return Ok((chosen, ssrc));
+        }
+        Err(Status::UNSUPPORTED_TRANSPORT)
+    }
+
+    fn try_setup_record(&mut self, offers: &[Offer]) -> Result<Chosen, Status> {
+        self.admit()?;
+        for offer in offers {
+            let chosen = match offer.lower {
+                Lower::Tcp => {
+                    let channels = offer.interleaved.unwrap_or((0, 1));
+                    if let Some(publishing) = &mut self.holding.ingest {
+                        publishing.channels = Some(channels);
+                    }
+                    Chosen::Tcp { channels }
+                }
+                Lower::Udp if offer.multicast => continue,
+                Lower::Udp => match self.choose_udp(offer) {
+                    Some((chosen, addresses)) => {
+                        self.note_addresses(addresses);
+                        chosen
+                    }
+                    None => continue,
+                },
+            };
+            return Ok(chosen);
+        }
+        Err(Status::UNSUPPORTED_TRANSPORT)
+    }
+
+    /// Gives back what a SETUP got.
+    fn release(&mut self) {
+        if std::mem::take(&mut self.holding.counted) {
+            self.world.sessions -= 1;
+        }
+        for address in self.holding.addresses.drain(..) {
+            self.world.addresses.remove(&address);
+        }
+        if let Some(key) = self.holding.key.take() {
+            if let Some(post) = self.world.posts.get_mut(&key) {
+                post.members.retain(|m| *m != self.token);
+                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver
+                    && let Some(group) = &mut post.group
+                {
+                    group.listeners -= 1;
+                    if group.listeners == 0 {
+                        group.receiver.goodbye(&post.outlet, None, &group.socket);
+                        post.group = None;
+                    }
+                }
+            }
+            self.world.sweep(&key);
+        }
+        self.holding.receiver = None;
+    }
+
     /// Counts of the receiver, for the state.
     pub fn counts(holding: &Holding) -> Counts {
         holding.receiver.as_ref().map(|r| r.counts).unwrap_or_default()
@@ -270,45 +362,12 @@ impl House for Call<'_> {
     }
 
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
-        if self.world.switchboard.resolve(&path.name).is_none() {
-            return Err(Status::NOT_FOUND);
+        self.release();
+        let got = self.try_setup(path, offers);
+        if got.is_err() {
+            self.release();
         }
-        self.admit()?;
-        let key = (path.name.clone(), path.extension);
-        let token = self.token;
-        let post = self.world.post(path)?;
-        post.members.push(token);
-        let ssrc = post.outlet.ssrc();
-        self.holding.key = Some(key.clone());
-        let free = (0..=254u8).step_by(2).map(|c| (c, c + 1)).next();
-        for offer in offers {
-            let (chosen, delivery) = match (offer.lower, offer.multicast) {
-                (Lower::Tcp, _) => {
-                    let channels = offer.interleaved.or(free).unwrap_or((0, 1));
-                    let delivery = Delivery::Stream { rtp: channels.0, rtcp: channels.1 };
-                    (Chosen::Tcp { channels }, delivery)
-                }
-                (Lower::Udp, true) if !self.tls => {
-                    match self.world.join_group(&key, self.local.ip()) {
-                        Ok(chosen) => (chosen, Delivery::Group),
-                        Err(_) => continue,
-                    }
-                }
-                (Lower::Udp, false) => match self.choose_udp(offer) {
-                    Some((chosen, addresses)) => {
-                        self.note_addresses(addresses);
-                        let rtp = Address::from(addresses[0]);
-                        (chosen, Delivery::Datagrams { rtp, rtcp: addresses[1] })
-                    }
-                    None => continue,
-                },
-                (Lower::Udp, true) => continue,
-            };
-            self.holding.receiver = Some(Receiver::new(delivery));
-            return Ok((chosen, ssrc));
-        }
-        self.teardown();
-        Err(Status::UNSUPPORTED_TRANSPORT)
+        got
     }
 
     fn play(&mut self, path: &Path) -> Result<Start, Status> {
@@ -349,28 +408,7 @@ impl House for Call<'_> {
     }
 
     fn teardown(&mut self) {
-        if std::mem::take(&mut self.holding.counted) {
-            self.world.sessions -= 1;
-        }
-        for address in self.holding.addresses.drain(..) {
-            self.world.addresses.remove(&address);
-        }
-        if let Some(key) = self.holding.key.take() {
-            if let Some(post) = self.world.posts.get_mut(&key) {
-                post.members.retain(|m| *m != self.token);
-                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver
-                    && let Some(group) = &mut post.group
-                {
-                    group.listeners -= 1;
-                    if group.listeners == 0 {
-                        group.receiver.goodbye(&post.outlet, None, &group.socket);
-                        post.group = None;
-                    }
-                }
-            }
-            self.world.sweep(&key);
-        }
-        self.holding.receiver = None;
+        self.release();
         self.holding.ingest = None;
     }
 
@@ -384,29 +422,12 @@ impl House for Call<'_> {
     }
 
     fn setup_record(&mut self, _path: &Path, offers: &[Offer]) -> Result<Chosen, Status> {
-        self.admit()?;
-        for offer in offers {
-            let chosen = match offer.lower {
-                Lower::Tcp => {
-                    let channels = offer.interleaved.unwrap_or((0, 1));
-                    if let Some(publishing) = &mut self.holding.ingest {
-                        publishing.channels = Some(channels);
-                    }
-                    Chosen::Tcp { channels }
-                }
-                Lower::Udp if offer.multicast => continue,
-                Lower::Udp => match self.choose_udp(offer) {
-                    Some((chosen, addresses)) => {
-                        self.note_addresses(addresses);
-                        chosen
-                    }
-                    None => continue,
-                },
-            };
-            return Ok(chosen);
+        self.release();
+        let got = self.try_setup_record(offers);
+        if got.is_err() {
+            self.release();
         }
-        self.teardown();
-        Err(Status::UNSUPPORTED_TRANSPORT)
+        got
     }
 
     fn record(&mut self) -> Result<(), Status> {
