@@ -238,7 +238,8 @@ impl Server {
         let oldest = self
             .clients
             .iter()
-            .filter(|(_, c)| c.session.id().is_none() && matches!(c.role, Role::Direct))
+            // The receiving half of a tunnel never has a session; it goes with its other half.
+            .filter(|(_, c)| c.session.id().is_none() && !matches!(c.role, Role::TunnelIn { .. }))
             .min_by_key(|(_, c)| c.session.last_heard())
             .map(|(token, _)| token);
         match oldest {
@@ -332,6 +333,11 @@ impl Server {
     }
 
     fn tunnel(&mut self, token: usize, cookie: String, get: bool, rest: &[u8]) {
+        // No tunnel within a tunnel: a half that became another kind would leave its other half
+        // with a token that the next client gets.
+        if !self.clients.get(token).is_some_and(|c| matches!(c.role, Role::Direct)) {
+            return self.close(token);
+        }
         if get {
             let answer = "HTTP/1.0 200 OK\r\nServer: lensd\r\nConnection: close\r\n\
                           Cache-Control: no-store\r\nPragma: no-cache\r\n\
@@ -345,6 +351,8 @@ impl Server {
             return;
         }
         let Some(out) = self.find_tunnel(&cookie) else { return self.close(token) };
+        // One at a time: a client that opens its POST again is done with the one before.
+        self.close_feeders(out);
         if let Some(client) = self.clients.get_mut(token) {
             client.role = Role::TunnelIn { out, pending: Vec::new() };
             self.take_bytes(token, rest);
@@ -485,7 +493,10 @@ impl Server {
         for (token, client) in &mut self.clients {
             let silent = stamp.mono.since(client.session.last_heard());
             let late = !client.asked && stamp.mono.since(client.accepted) > FIRST_REQUEST;
-            if silent > limit || late {
+            // What a tunnel's receiving half brings is heard by the other half's session, with
+            // which it ends.
+            let bound = matches!(client.role, Role::TunnelIn { .. });
+            if (silent > limit || late) && !bound {
                 over.push(token);
                 continue;
             }
@@ -529,18 +540,23 @@ impl Server {
         client.session.end(&mut call);
         let _ = self.poll.registry().deregister(client.conn.stream());
         if let Role::TunnelOut(_) = client.role {
-            let feeders: Vec<usize> = self
-                .clients
-                .iter()
-                .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == token))
-                .map(|(t, _)| t)
-                .collect();
-            for feeder in feeders {
-                self.close(feeder);
-            }
+            self.close_feeders(token);
         }
         if self.clients.is_empty() {
             self.publish_view();
+        }
+    }
+
+    /// Closes what feeds a tunnel's session.
+    fn close_feeders(&mut self, token: usize) {
+        let feeders: Vec<usize> = self
+            .clients
+            .iter()
+            .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == token))
+            .map(|(t, _)| t)
+            .collect();
+        for feeder in feeders {
+            self.close(feeder);
         }
     }
 
@@ -639,6 +655,110 @@ fn decode_tunnel(pending: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    /// A server without cameras that lets everybody in, on a free port, in a thread of its own.
+    struct Running {
+        view: Arc<View>,
+        bell: Arc<Bell>,
+        address: SocketAddr,
+        thread: Option<std::thread::JoinHandle<()>>,
+    }
+
+    impl Running {
+        fn start(options: super::super::world::Options) -> Self {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let users = Arc::new(crate::users::UserTable::new(true));
+            let bell = Arc::new(Bell::new().unwrap());
+            let world = World {
+                options,
+                switchboard: Arc::default(),
+                posts: std::collections::HashMap::new(),
+                udp: super::super::udp::Pair::bind(address.ip(), 0).unwrap(),
+                way: Way { segment_ok: true, ..Way::default() },
+                addresses: std::collections::HashMap::new(),
+                guard: users.guard([0; 32]),
+                users,
+                bell: Arc::clone(&bell),
+                sessions: 0,
+                ingest: Arc::default(),
+                groups: 0,
+                random: || 1,
+            };
+            let view = Arc::new(View::default());
+            let change = Bell::new().unwrap();
+            let server =
+                Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
+            let thread = std::thread::spawn(move || server.run().unwrap());
+            Self { view, bell, address, thread: Some(thread) }
+        }
+
+        /// A connection that has sent this.
+        fn connect(&self, bytes: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(bytes.as_bytes()).unwrap();
+            stream
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.view.stop.store(true, Ordering::Release);
+            self.bell.ring();
+            if let Some(thread) = self.thread.take() {
+                thread.join().unwrap();
+            }
+        }
+    }
+
+    /// Reads until a text was there; `false` at the end of the stream.
+    fn wait_for(stream: &mut TcpStream, text: &str) -> bool {
+        let mut got = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&got).contains(text) {
+            match stream.read(&mut buffer) {
+                Ok(n) if n > 0 => got.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => panic!("no {text:?}: {got:?}"),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn half(method: &str, cookie: &str) -> String {
+        format!("{method} /s HTTP/1.0\r\nx-sessioncookie: {cookie}\r\n\r\n")
+    }
+
+    #[test]
+    fn a_tunnel_that_is_used_outlives_the_time_out() {
+        let options = super::super::world::Options { timeout_secs: 1, ..Default::default() };
+        let server = Running::start(options);
+        let mut out = server.connect(&half("GET", "a"));
+        assert!(wait_for(&mut out, "200 OK"));
+        let mut feed = server.connect(&half("POST", "a"));
+        for cseq in 0..6 {
+            let request = format!("OPTIONS * RTSP/1.0\r\nCSeq: 10{cseq}\r\n\r\n");
+            feed.write_all(STANDARD.encode(request).as_bytes()).unwrap();
+            assert!(wait_for(&mut out, &format!("CSeq: 10{cseq}")));
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    }
+
+    #[test]
+    fn a_tunnel_in_a_tunnel_is_closed() {
+        let server = Running::start(super::super::world::Options::default());
+        let mut a = server.connect(&half("GET", "a"));
+        let mut b = server.connect(&half("GET", "b"));
+        assert!(wait_for(&mut a, "200 OK") && wait_for(&mut b, "200 OK"));
+        let mut feed = server.connect(&half("POST", "a"));
+        feed.write_all(STANDARD.encode(half("POST", "b")).as_bytes()).unwrap();
+        // Both halves end, so that no feeder is left that speaks for whoever comes next.
+        assert!(!wait_for(&mut a, "never"));
+        assert!(!wait_for(&mut feed, "never"));
+    }
 
     #[test]
     fn a_tunnel_is_decoded_wherever_it_is_cut() {
