@@ -73,6 +73,8 @@ pub struct Receiver {
     next: u64,
     /// It gets nothing until this index or a later key frame.
     waits_for_key: bool,
+    /// Its socket took nothing of the next unit.
+    blocked: bool,
     /// Datagrams of the next unit that are sent already.
     partly: usize,
     /// When the rest of them may go, if the stream is paced.
@@ -99,6 +101,7 @@ impl Receiver {
             counts: Counts::default(),
             next: 0,
             waits_for_key: false,
+            blocked: false,
             partly: 0,
             resume: Nanos(0),
             next_report: Nanos(0),
@@ -171,6 +174,7 @@ impl Receiver {
                         Found::Unit(unit) => match conn.send(&unit).map_err(Over::Io)? {
                             Sent::Taken => Some(unit),
                             Sent::Blocked => {
+                                self.blocked = true;
                                 self.drop_if_behind(outlet);
                                 return Ok(());
                             }
@@ -217,9 +221,13 @@ impl Receiver {
         }
     }
 
-    /// When the client's socket takes bytes again.
-    pub fn writable(&mut self, outlet: &Outlet) {
-        if self.playing && !self.waits_for_key {
+    /// When the client's socket takes bytes; `waited`: some of the unit before had to wait.
+    ///
+    /// A socket says that it takes bytes also whenever it has brought some, so this alone does not
+    /// mean that the client is slow.
+    pub fn writable(&mut self, outlet: &Outlet, waited: bool) {
+        let slow = std::mem::take(&mut self.blocked) || waited;
+        if slow && self.playing && !self.waits_for_key {
             self.drop_if_behind(outlet);
         }
     }

@@ -369,12 +369,18 @@ impl Server {
     fn write_ready(&mut self, token: usize) {
         let stamp = self.stamp();
         let Some(client) = self.clients.get_mut(token) else { return };
+        let waited = !client.conn.is_clear();
         if client.conn.flush().is_err() || (client.closing && client.conn.is_clear()) {
             return self.close(token);
         }
+        // A client so slow that something always waits for it lives all the same: it has taken the
+        // rest of a unit.
+        if waited && client.conn.is_clear() {
+            client.session.heard(stamp.mono);
+        }
         let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get_mut(k));
         if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
-            receiver.writable(&post.outlet);
+            receiver.writable(&post.outlet, waited);
         }
         self.pump(token, stamp);
     }
