@@ -192,7 +192,10 @@ impl Receiver {
                         }
                         match send_datagrams(&unit, socket, rtp, &mut self.partly, way) {
                             Datagrams::Sent => Some(unit),
-                            Datagrams::Full => return Ok(()),
+                            Datagrams::Full => {
+                                way.full = true;
+                                return Ok(());
+                            }
                             Datagrams::Later => {
                                 let slots = unit.gather.datagram_count() as u64;
                                 self.resume = now.mono.plus(Nanos(way.pacing.0 / slots.max(1)));
@@ -340,6 +343,8 @@ pub struct Way {
     pub pacing: Nanos,
     /// The next moment at which somebody's rest may go.
     pub resume: Option<Nanos>,
+    /// The socket was full: somebody waits until it is not.
+    pub full: bool,
 }
 
 enum Datagrams {

@@ -36,6 +36,8 @@ const TICK: Nanos = Nanos::from_millis(250);
 const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
+/// Most connections that are taken, or datagrams that are read, before the others get their turn.
+const MAX_AT_ONCE: usize = 128;
 
 /// What the rest of the engine sees of the server.
 #[derive(Debug, Default)]
@@ -80,6 +82,8 @@ pub struct Server {
     map: UtcMap,
     mapped: Nanos,
     ticked: Nanos,
+    /// There was no descriptor left for a connection.
+    full: bool,
 }
 
 impl Server {
@@ -130,6 +134,7 @@ impl Server {
             map: UtcMap::measure(),
             mapped: now(),
             ticked: Nanos(0),
+            full: false,
         })
     }
 
@@ -161,7 +166,8 @@ impl Server {
                     CHANGE => self.follow(),
                     RTP => {
                         self.read_rtp();
-                        if event.is_writable() {
+                        // It says so also whenever something has come.
+                        if event.is_writable() && std::mem::take(&mut self.world.way.full) {
                             self.deliver();
                         }
                     }
@@ -195,7 +201,7 @@ impl Server {
     }
 
     fn accept(&mut self, tls: bool) {
-        loop {
+        for _ in 0..MAX_AT_ONCE {
             let listener = if tls { &self.tls_listener } else { &self.listener };
             let Some(listener) = listener else { return };
             let (stream, peer) = match listener.accept() {
@@ -205,6 +211,7 @@ impl Server {
                 Err(_) => {
                     // Out of descriptors: make room, so that the queue of new ones moves on.
                     if !self.evict() {
+                        self.full = true;
                         return;
                     }
                     continue;
@@ -229,6 +236,17 @@ impl Server {
             let both = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(stream, Token(token), both).is_err() {
                 self.clients.remove(token);
+            }
+        }
+        self.accept_again();
+    }
+
+    /// There may be more connections than were taken, and the edge is used up.
+    fn accept_again(&mut self) {
+        let registry = self.poll.registry();
+        for (listener, token) in [(&mut self.listener, RTSP), (&mut self.tls_listener, RTSPS)] {
+            if let Some(listener) = listener {
+                let _ = registry.reregister(listener, token, Interest::READABLE);
             }
         }
     }
@@ -460,7 +478,8 @@ impl Server {
     fn read_rtcp(&mut self) {
         let stamp = self.stamp();
         let mut buffer = [0; 2048];
-        while let Ok((n, from)) = self.world.udp.rtcp.recv_from(&mut buffer) {
+        for _ in 0..MAX_AT_ONCE {
+            let Ok((n, from)) = self.world.udp.rtcp.recv_from(&mut buffer) else { return };
             let Some(token) = self.owner(from) else { continue };
             let Some(client) = self.clients.get_mut(token) else { continue };
             client.session.heard(stamp.mono);
@@ -469,12 +488,16 @@ impl Server {
                 receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
             }
         }
+        // There may be more; whoever floods us must not keep the clients waiting.
+        let registry = self.poll.registry();
+        let _ = registry.reregister(&mut self.world.udp.rtcp, RTCP, Interest::READABLE);
     }
 
     fn read_rtp(&mut self) {
         let stamp = self.stamp();
         let mut buffer = [0; 65536];
-        while let Ok((n, from)) = self.world.udp.rtp.recv_from(&mut buffer) {
+        for _ in 0..MAX_AT_ONCE {
+            let Ok((n, from)) = self.world.udp.rtp.recv_from(&mut buffer) else { return };
             // Strangers, and players that punch holes into their NAT, are not heard.
             let Some(token) = self.owner(from) else { continue };
             let Some(client) = self.clients.get_mut(token) else { continue };
@@ -485,6 +508,8 @@ impl Server {
                 publishing.ingest.push(&buffer[..n], stamp.mono);
             }
         }
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let _ = self.poll.registry().reregister(&mut self.world.udp.rtp, RTP, both);
     }
 
     fn owner(&self, from: SocketAddr) -> Option<usize> {
@@ -494,6 +519,9 @@ impl Server {
     fn tick(&mut self) {
         let stamp = self.stamp();
         self.ticked = stamp.mono;
+        if std::mem::take(&mut self.full) {
+            self.accept_again();
+        }
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
