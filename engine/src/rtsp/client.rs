@@ -188,6 +188,8 @@ impl Receiver {
                     Found::Gone => None,
                     Found::Unit(unit) => {
                         if now.mono < self.resume {
+                            // Somebody else has woken the loop, which then asks all for the time.
+                            way.come_back(self.resume);
                             return Ok(());
                         }
                         match send_datagrams(&unit, socket, rtp, &mut self.partly, way) {
@@ -199,10 +201,7 @@ impl Receiver {
                             Datagrams::Later => {
                                 let slots = unit.gather.datagram_count() as u64;
                                 self.resume = now.mono.plus(Nanos(way.pacing.0 / slots.max(1)));
-                                way.resume = Some(match way.resume {
-                                    Some(other) => other.min(self.resume),
-                                    None => self.resume,
-                                });
+                                way.come_back(self.resume);
                                 return Ok(());
                             }
                             Datagrams::Failed => None,
@@ -345,6 +344,13 @@ pub struct Way {
     pub resume: Option<Nanos>,
     /// The socket was full: somebody waits until it is not.
     pub full: bool,
+}
+
+impl Way {
+    /// Notes that somebody's rest may go at `at`.
+    fn come_back(&mut self, at: Nanos) {
+        self.resume = Some(self.resume.map_or(at, |other| other.min(at)));
+    }
 }
 
 enum Datagrams {
