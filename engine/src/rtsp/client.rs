@@ -79,6 +79,8 @@ pub struct Receiver {
     partly: usize,
     /// When the rest of them may go, if the stream is paced.
     resume: Nanos,
+    /// The way to this client refuses `UDP_SEGMENT`, e.g. a tunnel with small packets.
+    single: bool,
     next_report: Nanos,
 }
 
@@ -104,6 +106,7 @@ impl Receiver {
             blocked: false,
             partly: 0,
             resume: Nanos(0),
+            single: false,
             next_report: Nanos(0),
         }
     }
@@ -192,7 +195,17 @@ impl Receiver {
                             way.come_back(self.resume);
                             return Ok(());
                         }
-                        match send_datagrams(&unit, socket, rtp, &mut self.partly, way) {
+                        let mut segment_ok = way.segment_ok && !self.single;
+                        let outcome = send_datagrams(
+                            &unit,
+                            socket,
+                            rtp,
+                            &mut self.partly,
+                            way.pacing.0 > 0,
+                            &mut segment_ok,
+                        );
+                        self.single = !segment_ok;
+                        match outcome {
                             Datagrams::Sent => Some(unit),
                             Datagrams::Full => {
                                 way.full = true;
@@ -204,7 +217,12 @@ impl Receiver {
                                 way.come_back(self.resume);
                                 return Ok(());
                             }
-                            Datagrams::Failed => None,
+                            Datagrams::Failed => {
+                                // Not for one whom nothing reaches should all others get key
+                                // frames again and again: the next one that comes is its next try.
+                                self.leave_out(outlet);
+                                continue;
+                            }
                         }
                     }
                 },
@@ -235,6 +253,13 @@ impl Receiver {
     }
 
     fn skip_to_key(&mut self, outlet: &Outlet) {
+        if self.leave_out(outlet) {
+            outlet.stream().want_key();
+        }
+    }
+
+    /// Goes on at the newest key frame, or at the next one: then it returns `true`.
+    fn leave_out(&mut self, outlet: &Outlet) -> bool {
         let key = outlet.newest_key().filter(|k| *k > self.next);
         let to = key.unwrap_or_else(|| outlet.head().max(self.next + 1));
         self.counts.skipped += to - self.next;
@@ -242,9 +267,7 @@ impl Receiver {
         self.next = to;
         self.partly = 0;
         self.waits_for_key = key.is_none();
-        if self.waits_for_key {
-            outlet.stream().want_key();
-        }
+        self.waits_for_key
     }
 
     fn find_key(&mut self, outlet: &Outlet) -> bool {
@@ -368,17 +391,18 @@ fn send_datagrams(
     socket: &UdpSocket,
     to: &Address,
     partly: &mut usize,
-    way: &mut Way,
+    paced: bool,
+    segment_ok: &mut bool,
 ) -> Datagrams {
     let all = unit.gather.datagram_count();
     while *partly < all {
-        let end = if way.pacing.0 > 0 { *partly + 1 } else { all };
-        match unit.gather.send_datagrams(socket, to, *partly..end, &mut way.segment_ok) {
+        let end = if paced { *partly + 1 } else { all };
+        match unit.gather.send_datagrams(socket, to, *partly..end, segment_ok) {
             Ok(n) => *partly += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Datagrams::Full,
             Err(_) => return Datagrams::Failed,
         }
-        if way.pacing.0 > 0 && *partly < all {
+        if paced && *partly < all {
             return Datagrams::Later;
         }
     }
