@@ -151,6 +151,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
             segment_ok: true,
             pacing: Nanos::from_millis(config.rtsp_options.pacing_ms),
             resume: None,
+            full: false,
         },
         addresses: HashMap::new(),
         guard: users.guard(random_key()),
