@@ -3,7 +3,7 @@
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
 use crate::camera::v4l2::choice::Wanted;
-use crate::camera::{Camera, CameraError, Shot, file, pattern};
+use crate::camera::{Camera, CameraError, CameraInfo, Shot, file, pattern};
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::ingest::Desk;
@@ -97,8 +97,7 @@ pub fn run(task: Task, stop: &Stop) {
                     } else {
                         config.name.clone()
                     };
-                    s.format =
-                        format!("{} {}x{} {} fps", info.format, info.width, info.height, info.fps);
+                    s.format = words_of(&info);
                     (s.width, s.height) = (info.width as u32, info.height as u32);
                     s.fps = info.fps;
                 });
@@ -138,6 +137,18 @@ pub fn run(task: Task, stop: &Stop) {
         }
         publishers = Some(own);
     }
+}
+
+/// What a camera gives, in words; size and rate are left out where they show only later.
+fn words_of(info: &CameraInfo) -> String {
+    let mut out = info.format.clone();
+    if info.width > 0 {
+        out.push_str(&format!(" {}x{}", info.width, info.height));
+    }
+    if info.fps > 0.0 {
+        out.push_str(&format!(" {:.4} fps", info.fps).replace(".0000", ""));
+    }
+    out
 }
 
 fn is_wanted(own: &Publishers) -> bool {

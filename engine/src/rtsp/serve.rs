@@ -701,7 +701,7 @@ mod tests {
     }
 
     impl Running {
-        fn start(options: super::super::world::Options) -> Self {
+        fn start(options: crate::config::RtspOptions) -> Self {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let users = Arc::new(crate::users::UserTable::new(true));
@@ -768,7 +768,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_that_is_used_outlives_the_time_out() {
-        let options = super::super::world::Options { timeout_secs: 1, ..Default::default() };
+        let options = crate::config::RtspOptions { timeout_secs: 1, ..Default::default() };
         let server = Running::start(options);
         let mut out = server.connect(&half("GET", "a"));
         assert!(wait_for(&mut out, "200 OK"));
@@ -783,7 +783,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_in_a_tunnel_is_closed() {
-        let server = Running::start(super::super::world::Options::default());
+        let server = Running::start(crate::config::RtspOptions::default());
         let mut a = server.connect(&half("GET", "a"));
         let mut b = server.connect(&half("GET", "b"));
         assert!(wait_for(&mut a, "200 OK") && wait_for(&mut b, "200 OK"));
