@@ -75,6 +75,11 @@ pub trait House {
     /// # Errors
     /// As [`House::setup`].
     fn setup_record(&mut self, path: &Path, offers: &[Offer]) -> Result<Chosen, Status>;
+    /// A transport for a publisher's other tracks (sound), whose packets nobody reads.
+    ///
+    /// # Errors
+    /// 461.
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status>;
     /// Begins to receive.
     ///
     /// # Errors
@@ -471,17 +476,24 @@ impl Session {
                 "RTP/AVP over UDP, TCP or multicast is served here",
             );
         }
-        if self.id.is_some() {
-            // Another SETUP of the same track replaces the transport.
+        let ignored = self.announced.as_ref().is_some_and(|a| !names_track(&request.uri, a));
+        if self.id.is_some() && !recording {
+            // Another SETUP of the same track replaces the transport. A publisher keeps its place.
             house.teardown();
         }
-        let chosen = if recording {
+        let chosen = if ignored {
+            house.setup_ignored(&offers).map(|c| (c, None))
+        } else if recording {
             house.setup_record(&path, &offers).map(|c| (c, None))
         } else {
             house.setup(&path, &offers).map(|(c, ssrc)| (c, Some(ssrc)))
         };
         let (chosen, ssrc) = match chosen {
             Ok(chosen) => chosen,
+            // What was set up of another track stays.
+            Err(status) if ignored || (recording && self.id.is_some()) => {
+                return Response::new(status);
+            }
             Err(status) => {
                 self.id = None;
                 self.state = State::Init;
@@ -551,6 +563,7 @@ impl Session {
             Ok(announced) => announced,
             Err(why) => return warn(Status::UNSUPPORTED_MEDIA, why),
         };
+        self.announced = None;
         if let Err(status) = house.announce(&path, &announced) {
             return Response::new(status);
         }
@@ -600,6 +613,14 @@ impl Session {
 fn base_of(uri: &str) -> &str {
     let end = uri.find('?').unwrap_or(uri.len());
     uri[..end].trim_end_matches('/').trim_end_matches(TRACK).trim_end_matches('/')
+}
+
+/// Whether a SETUP is for the track that was taken from a publisher's SDP.
+fn names_track(uri: &str, announced: &Announced) -> bool {
+    let uri = uri.split('?').next().unwrap_or_default().trim_end_matches('/');
+    let control = announced.control.split('?').next().unwrap_or_default().trim_end_matches('/');
+    // Publishers of one track may name none.
+    matches!(control, "" | "*") || !announced.several || uri.ends_with(control)
 }
 
 fn warn(status: Status, why: &str) -> Response {

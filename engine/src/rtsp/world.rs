@@ -274,6 +274,32 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// Frees everything but a publisher's place.
+    fn release(&mut self) {
+        if std::mem::take(&mut self.holding.counted) {
+            self.world.sessions -= 1;
+        }
+        for address in self.holding.addresses.drain(..) {
+            self.world.addresses.remove(&address);
+        }
+        if let Some(key) = self.holding.key.take() {
+            if let Some(post) = self.world.posts.get_mut(&key) {
+                post.members.retain(|m| *m != self.token);
+                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver
+                    && let Some(group) = &mut post.group
+                {
+                    group.listeners -= 1;
+                    if group.listeners == 0 {
+                        group.receiver.goodbye(&post.outlet, None, &group.socket);
+                        post.group = None;
+                    }
+                }
+            }
+            self.world.sweep(&key);
+        }
+        self.holding.receiver = None;
+    }
+
     /// Counts of the receiver, for the state.
     pub fn counts(holding: &Holding) -> Counts {
         holding.receiver.as_ref().map(|r| r.counts).unwrap_or_default()
@@ -396,28 +422,7 @@ impl House for Call<'_> {
     }
 
     fn teardown(&mut self) {
-        if std::mem::take(&mut self.holding.counted) {
-            self.world.sessions -= 1;
-        }
-        for address in self.holding.addresses.drain(..) {
-            self.world.addresses.remove(&address);
-        }
-        if let Some(key) = self.holding.key.take() {
-            if let Some(post) = self.world.posts.get_mut(&key) {
-                post.members.retain(|m| *m != self.token);
-                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver
-                    && let Some(group) = &mut post.group
-                {
-                    group.listeners -= 1;
-                    if group.listeners == 0 {
-                        group.receiver.goodbye(&post.outlet, None, &group.socket);
-                        post.group = None;
-                    }
-                }
-            }
-            self.world.sweep(&key);
-        }
-        self.holding.receiver = None;
+        self.release();
         self.holding.ingest = None;
     }
 
@@ -425,12 +430,15 @@ impl House for Call<'_> {
         if !self.world.ingest.has(&path.name) {
             return Err(Status::NOT_FOUND);
         }
+        // Whoever announces again begins anew.
+        self.holding.ingest = None;
         let ingest = self.world.ingest.begin(&path.name, what).ok_or(Status::FORBIDDEN)?;
         self.holding.ingest = Some(Publishing { ingest, channels: None });
         Ok(())
     }
 
     fn setup_record(&mut self, _path: &Path, offers: &[Offer]) -> Result<Chosen, Status> {
+        self.release();
         self.admit()?;
         for offer in offers {
             let chosen = match offer.lower {
@@ -452,8 +460,21 @@ impl House for Call<'_> {
             };
             return Ok(chosen);
         }
-        self.teardown();
+        // The place is kept: most publishers try another transport now.
+        self.release();
         Err(Status::UNSUPPORTED_TRANSPORT)
+    }
+
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status> {
+        let of = |offer: &Offer| match offer.lower {
+            Lower::Tcp => Some(Chosen::Tcp { channels: offer.interleaved.unwrap_or((2, 3)) }),
+            Lower::Udp if offer.multicast || self.tls => None,
+            // Its address is noted nowhere, so its packets are a stranger's.
+            Lower::Udp => offer
+                .client_port
+                .map(|client| Chosen::Udp { client, server: self.world.udp.ports }),
+        };
+        offers.iter().find_map(of).ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
 
     fn record(&mut self) -> Result<(), Status> {
