@@ -175,6 +175,11 @@ impl Outlet {
         Some(self.head() - 1 - back as u64)
     }
 
+    /// Capture time of the newest unit, 0 if there is none.
+    pub const fn last_capture(&self) -> Nanos {
+        self.last_capture
+    }
+
     /// Whether the unit at this index is a key frame.
     pub fn is_key(&self, index: u64) -> bool {
         self.entry(index).is_some_and(|e| e.view.meta.key)

@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 /// How often a sender report is sent; with the loop's tick this stays under five seconds.
 const REPORT_EVERY: Nanos = Nanos::from_secs(4);
+/// How old the newest unit may be where somebody joins with the group in the ring. Behind an older
+/// one a stream has rested: its last group would be a picture of long ago, and then a gap.
+const STALE: Nanos = Nanos::from_secs(3);
 /// The name in source descriptions (RFC 3550 6.5.1); no host name, which would be told to all.
 pub const CNAME: &str = "lensd";
 
@@ -112,12 +115,13 @@ impl Receiver {
     }
 
     /// Begins. Returns the index it begins at if that is known, and asks for a key frame if not.
-    pub fn begin(&mut self, outlet: &Outlet, join: Join, utc: UtcNanos) -> Option<u64> {
+    pub fn begin(&mut self, outlet: &Outlet, join: Join, now: Stamp) -> Option<u64> {
         self.playing = true;
-        self.since_ms = utc.millis();
+        self.since_ms = now.utc.millis();
         self.next_report = Nanos(0);
         self.partly = 0;
-        match outlet.newest_key().filter(|_| join == Join::Gop) {
+        let fresh = now.mono.since(outlet.last_capture()) <= STALE;
+        match outlet.newest_key().filter(|_| join == Join::Gop && fresh) {
             Some(key) => {
                 self.next = key;
                 self.waits_for_key = false;
@@ -409,4 +413,47 @@ fn send_datagrams(
     // What went out torn is a broken picture at the client, which its decoder will not believe
     // after the group is left out.
     if unit.is_intact() { Datagrams::Sent } else { Datagrams::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::CodedUnit;
+    use crate::publish::{Kind, Publisher, Stream};
+    use crate::rtp::packet::{Extension, Shape};
+    use lensd_ffi::bell::Bell;
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::{Codec, split_annex_b};
+
+    const SHAPE: Shape =
+        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
+
+    fn at(secs: u64) -> Stamp {
+        Stamp { mono: Nanos::from_secs(secs), ..Stamp::default() }
+    }
+
+    fn unit(codec: Codec, key: bool, capture: Stamp) -> CodedUnit {
+        let bytes = vec![0, 0, 0, 1, 0x65, 1, 2, 3];
+        let mut unit = CodedUnit { codec, key, capture, bytes, ..CodedUnit::default() };
+        split_annex_b(&unit.bytes, &mut unit.nals);
+        unit
+    }
+
+    fn outlet() -> (Outlet, Publisher) {
+        let geometry = Geometry { slots: 16, bytes: 4096 };
+        let (stream, publisher) =
+            Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap();
+        (Outlet::new(&stream, Bell::new().unwrap(), SHAPE, 0), publisher)
+    }
+
+    #[test]
+    fn a_group_of_long_ago_is_not_joined() {
+        let (mut outlet, mut publisher) = outlet();
+        publisher.publish(&unit(Codec::H264, true, at(10)), None).unwrap();
+        outlet.advance();
+        let mut receiver = Receiver::new(Delivery::Group);
+        assert_eq!(receiver.begin(&outlet, Join::Gop, at(11)), Some(0));
+        assert_eq!(receiver.begin(&outlet, Join::Gop, at(100)), None);
+        assert!(outlet.stream().take_key_wanted());
+    }
 }

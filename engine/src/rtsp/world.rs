@@ -401,10 +401,10 @@ impl House for Call<'_> {
                     post.outlet.stream().want_key();
                     None
                 } else {
-                    group.receiver.begin(&post.outlet, Join::Key, self.now.utc)
+                    group.receiver.begin(&post.outlet, Join::Key, self.now)
                 }
             }
-            _ => receiver.begin(&post.outlet, join, self.now.utc),
+            _ => receiver.begin(&post.outlet, join, self.now),
         };
         self.holding.hold = None;
         // The loop sends at once what can be sent, after the answer.
