@@ -11,6 +11,7 @@ use crate::sys::socket::{Body, Gather, Part};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
 use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::unit::Codec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -57,6 +58,11 @@ impl Packed {
     /// Whether every byte that was sent so far was right: asked after sending.
     pub fn is_intact(&self) -> bool {
         !self.lent || self.entry.stream.ring().is_intact(&self.entry.view)
+    }
+
+    /// How the unit is coded.
+    pub const fn codec(&self) -> Codec {
+        self.entry.view.meta.codec
     }
 
     /// When the unit was captured.

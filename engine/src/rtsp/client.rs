@@ -6,6 +6,7 @@ use crate::rtp::outlet::{Found, Framing, Outlet, Packed};
 use crate::rtp::rtcp::{self, Report};
 use crate::sys::socket::Address;
 use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
+use lensd_ffi::unit::Codec;
 use mio::net::UdpSocket;
 use std::io;
 use std::net::SocketAddr;
@@ -84,6 +85,8 @@ pub struct Receiver {
     resume: Nanos,
     /// The way to this client refuses `UDP_SEGMENT`, e.g. a tunnel with small packets.
     single: bool,
+    /// Coding of what it gets, as its SDP said.
+    codec: Option<Codec>,
     next_report: Nanos,
 }
 
@@ -94,6 +97,9 @@ pub enum Over {
     Io(io::Error),
     /// See [`Sent::Torn`].
     Torn,
+    /// The path leads to a stream of another coding now, which a client that was told of this one
+    /// cannot play: it must ask anew.
+    Recoded,
 }
 
 impl Receiver {
@@ -110,6 +116,7 @@ impl Receiver {
             partly: 0,
             resume: Nanos(0),
             single: false,
+            codec: None,
             next_report: Nanos(0),
         }
     }
@@ -178,6 +185,9 @@ impl Receiver {
                     match outlet.find(self.next, Framing::Interleaved(*rtp)) {
                         Found::NotYet => return Ok(()),
                         Found::Gone => None,
+                        Found::Unit(unit) if self.codec.is_some_and(|c| c != unit.codec()) => {
+                            return Err(Over::Recoded);
+                        }
                         Found::Unit(unit) => match conn.send(&unit).map_err(Over::Io)? {
                             Sent::Taken => Some(unit),
                             Sent::Blocked => {
@@ -193,6 +203,9 @@ impl Receiver {
                 {
                     Found::NotYet => return Ok(()),
                     Found::Gone => None,
+                    Found::Unit(unit) if self.codec.is_some_and(|c| c != unit.codec()) => {
+                        return Err(Over::Recoded);
+                    }
                     Found::Unit(unit) => {
                         if now.mono < self.resume {
                             // Somebody else has woken the loop, which then asks all for the time.
@@ -288,6 +301,7 @@ impl Receiver {
     fn count(&mut self, unit: &Arc<Packed>) {
         self.next += 1;
         self.partly = 0;
+        self.codec = Some(unit.codec());
         self.counts.units += 1;
         self.counts.packets += unit.packets as u64;
         self.counts.bytes += unit.bytes as u64;
@@ -423,7 +437,7 @@ mod tests {
     use crate::rtp::packet::{Extension, Shape};
     use lensd_ffi::bell::Bell;
     use lensd_ffi::ring::Geometry;
-    use lensd_ffi::unit::{Codec, split_annex_b};
+    use lensd_ffi::unit::split_annex_b;
 
     const SHAPE: Shape =
         Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
@@ -444,6 +458,25 @@ mod tests {
         let (stream, publisher) =
             Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap();
         (Outlet::new(&stream, Bell::new().unwrap(), SHAPE, 0), publisher)
+    }
+
+    #[test]
+    fn another_coding_ends_the_session() {
+        let (mut outlet, mut publisher) = outlet();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = peer.local_addr().unwrap();
+        let delivery = Delivery::Datagrams { rtp: Address::from(to), rtcp: to };
+        let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut receiver = Receiver::new(delivery);
+        receiver.begin(&outlet, Join::Key, at(10));
+        let mut way = Way { segment_ok: true, ..Way::default() };
+        for (codec, ends) in [(Codec::H264, false), (Codec::H264, false), (Codec::H265, true)] {
+            publisher.publish(&unit(codec, true, at(10)), None).unwrap();
+            outlet.advance();
+            let sent = receiver.pump(&mut outlet, None, &socket, &socket, &mut way, at(10));
+            assert_eq!(matches!(sent, Err(Over::Recoded)), ends);
+        }
+        assert_eq!(receiver.counts.units, 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one loop that does the RTSP server's I/O.
 
-use super::client::{Over, Way};
+use super::client::{Delivery, Over, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
 use super::world::{Call, Holding, World, timeout};
@@ -421,7 +421,7 @@ impl Server {
             }
             if let Some(group) = &mut post.group {
                 // Nobody is told when a group's network fails; the reports make it visible.
-                let _ = group.receiver.pump(
+                let sent = group.receiver.pump(
                     &mut post.outlet,
                     None,
                     &group.socket,
@@ -429,6 +429,14 @@ impl Server {
                     &mut self.world.way,
                     stamp,
                 );
+                if matches!(sent, Err(Over::Recoded)) {
+                    let listens = |c: &Client| {
+                        let receiver = c.holding.receiver.as_ref();
+                        receiver.is_some_and(|r| matches!(r.delivery, Delivery::Group))
+                    };
+                    let members = post.members.iter().copied();
+                    over.extend(members.filter(|&t| self.clients.get(t).is_some_and(listens)));
+                }
             }
         }
         for token in over {
@@ -620,7 +628,7 @@ fn pump_one(
     receiver.pump(outlet, Some(&mut client.conn), &udp.rtp, &udp.rtcp, way, stamp)?;
     // A socket that takes what we send belongs to a client that lives.
     if receiver.counts.units > before
-        && matches!(receiver.delivery, super::client::Delivery::Stream { .. })
+        && matches!(receiver.delivery, Delivery::Stream { .. })
         && client.conn.is_clear()
     {
         client.session.heard(stamp.mono);
@@ -629,7 +637,6 @@ fn pump_one(
 }
 
 fn describe(client: &Client, id: &str) -> ClientState {
-    use super::client::Delivery;
     let transport = match (&client.holding.receiver, &client.role) {
         _ if client.conn.is_tls() => "tls",
         (_, Role::TunnelOut(_)) => "http",
