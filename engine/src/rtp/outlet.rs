@@ -268,6 +268,10 @@ impl Outlet {
         let mut nals = Vec::new();
         ring.nals(&entry.view, &mut nals).ok()?;
         let head = |range: std::ops::Range<usize>| {
+            // A NAL unit may be shorter than its own header, at the end of a truncated file.
+            if range.end > entry.view.len {
+                return None;
+            }
             let mut out = Vec::new();
             ring.copy(&entry.view, range.start, range.len(), &mut out).ok()?;
             Some(out)

@@ -480,6 +480,18 @@ mod tests {
     }
 
     #[test]
+    fn a_nal_unit_without_a_whole_header_is_survived() {
+        let (mut outlet, mut publisher) = outlet();
+        let mut broken = unit(Codec::H265, true, at(10));
+        broken.bytes.extend_from_slice(&[0, 0, 1, 0x40]);
+        broken.nals.clear();
+        split_annex_b(&broken.bytes, &mut broken.nals);
+        assert_eq!(broken.nals.len(), 2);
+        publisher.publish(&broken, None).unwrap();
+        assert!(outlet.advance());
+    }
+
+    #[test]
     fn a_group_of_long_ago_is_not_joined() {
         let (mut outlet, mut publisher) = outlet();
         publisher.publish(&unit(Codec::H264, true, at(10)), None).unwrap();
