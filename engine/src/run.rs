@@ -330,7 +330,7 @@ fn start_camera(
     let state = Arc::new(Mutex::new(CameraState {
         id,
         name: config.name.clone(),
-        source: spec.to_string(),
+        source: camera::without_login(&spec.to_string()),
         error: "starting".to_owned(),
         ..CameraState::default()
     }));
