@@ -725,7 +725,6 @@ mod tests {
                 bell: Arc::clone(&bell),
                 sessions: 0,
                 ingest: Arc::default(),
-                groups: 0,
                 random: || 1,
             };
             let view = Arc::new(View::default());
