@@ -54,7 +54,6 @@ struct Client {
     holding: Holding,
     role: Role,
     accepted: Nanos,
-    asked: bool,
     closing: bool,
 }
 
@@ -229,7 +228,6 @@ impl Server {
                 holding: Holding::default(),
                 role: Role::Direct,
                 accepted: now,
-                asked: false,
                 closing: false,
             });
             let stream = self.clients[token].conn.stream();
@@ -284,7 +282,6 @@ impl Server {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return self.close(token),
             };
-            client.asked = true;
             self.take_bytes(token, &buffer[..read]);
         }
         // There may be more, and the edge is used up: come back after the others.
@@ -534,7 +531,7 @@ impl Server {
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
             let silent = stamp.mono.since(client.session.last_heard());
-            let late = !client.asked && stamp.mono.since(client.accepted) > FIRST_REQUEST;
+            let late = !client.session.has_spoken() && stamp.mono.since(client.accepted) > FIRST_REQUEST;
             // What a tunnel's receiving half brings is heard by the other half's session, with
             // which it ends.
             let bound = matches!(client.role, Role::TunnelIn { .. });

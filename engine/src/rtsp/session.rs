@@ -141,6 +141,8 @@ pub struct Session {
     user: Option<String>,
     agent: String,
     last_heard: Nanos,
+    /// Whether a whole message has come.
+    spoken: bool,
     closed: bool,
 }
 
@@ -159,6 +161,7 @@ impl Session {
             user: None,
             agent: String::new(),
             last_heard: now,
+            spoken: false,
             closed: false,
         }
     }
@@ -198,6 +201,11 @@ impl Session {
         self.last_heard
     }
 
+    /// Whether the client has sent a whole message; a few bytes of one are no sign of a client.
+    pub const fn has_spoken(&self) -> bool {
+        self.spoken
+    }
+
     /// Whether a request waits for a camera.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -211,7 +219,9 @@ impl Session {
         self.last_heard = now;
         self.parser.push(bytes);
         loop {
-            match self.parser.next_item() {
+            let item = self.parser.next_item();
+            self.spoken |= matches!(item, Ok(Some(_)));
+            match item {
                 Ok(None) => break,
                 Ok(Some(Item::Response)) => {}
                 Ok(Some(Item::Interleaved { channel, payload })) => {

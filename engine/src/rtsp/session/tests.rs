@@ -234,6 +234,15 @@ fn publishing() {
     assert_eq!(house.packets, [(2, b"hi".to_vec())]);
 }
 
+#[test]
+fn half_a_request_is_no_sign_of_a_client() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    s.handle_input(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: ", T0, &mut house);
+    assert!(!s.has_spoken());
+    s.handle_input(b"y\r\n\r\n", T0, &mut house);
+    assert!(s.has_spoken());
+}
+
 /// Announces sound and a picture, in this order.
 fn announce_both(s: &mut Session, house: &mut Doll) {
     let sdp = "v=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/44100\r\n\
