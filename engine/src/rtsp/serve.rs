@@ -728,7 +728,8 @@ mod tests {
             let change = Bell::new().unwrap();
             let server =
                 Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
-            let thread = std::thread::spawn(move || server.run().unwrap());
+            let builder = std::thread::Builder::new().name("rtsp-test".to_owned());
+            let thread = builder.spawn(move || server.run().unwrap()).unwrap();
             Self { view, bell, address, thread: Some(thread) }
         }
 
