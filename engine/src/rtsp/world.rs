@@ -480,9 +480,9 @@ impl House for Call<'_> {
             Lower::Tcp => Some(Chosen::Tcp { channels: offer.interleaved.unwrap_or((2, 3)) }),
             Lower::Udp if offer.multicast || self.tls => None,
             // Its address is noted nowhere, so its packets are a stranger's.
-            Lower::Udp => offer
-                .client_port
-                .map(|client| Chosen::Udp { client, server: self.world.udp.ports }),
+            Lower::Udp => {
+                offer.client_port.map(|client| Chosen::Udp { client, server: self.world.udp.ports })
+            }
         };
         offers.iter().find_map(of).ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
