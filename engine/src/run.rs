@@ -163,8 +163,8 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
     // Before the thread: a fault after it would leave that running, and us waiting for it.
-    let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view))
-        .map_err(fail("eventfd"))?;
+    let requests =
+        Requests::new(Arc::clone(&switchboard), Arc::clone(&view)).map_err(fail("eventfd"))?;
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
             tracing::error!("the RTSP server's loop failed: {e}");
