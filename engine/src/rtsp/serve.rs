@@ -531,7 +531,8 @@ impl Server {
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
             let silent = stamp.mono.since(client.session.last_heard());
-            let late = !client.session.has_spoken() && stamp.mono.since(client.accepted) > FIRST_REQUEST;
+            let late =
+                !client.session.has_spoken() && stamp.mono.since(client.accepted) > FIRST_REQUEST;
             // What a tunnel's receiving half brings is heard by the other half's session, with
             // which it ends.
             let bound = matches!(client.role, Role::TunnelIn { .. });
