@@ -30,7 +30,6 @@ impl Running {
             bell: Arc::clone(&bell),
             sessions: 0,
             ingest: Arc::default(),
-            groups: 0,
             random: || 1,
         };
         let view = Arc::new(View::default());
