@@ -29,6 +29,8 @@ pub struct Conn {
     tls: Option<Box<ServerConnection>>,
     out: Vec<u8>,
     sent: usize,
+    /// Bytes of answers and reports that were given since nothing waited.
+    answers: usize,
     /// The client's address.
     pub peer: SocketAddr,
     /// Our address, as the client sees it.
@@ -57,7 +59,7 @@ impl Conn {
             }
         };
         let local = stream.local_addr()?;
-        Ok(Self { stream, tls, out: Vec::new(), sent: 0, peer, local })
+        Ok(Self { stream, tls, out: Vec::new(), sent: 0, answers: 0, peer, local })
     }
 
     /// The socket, to be registered.
@@ -114,7 +116,11 @@ impl Conn {
     /// # Errors
     /// When the connection is over, or too much waits.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.out.len() - self.sent > MAX_ANSWERS && !self.is_clear() {
+        if self.is_clear() {
+            self.answers = 0;
+        }
+        self.answers += bytes.len();
+        if self.answers > MAX_ANSWERS {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"));
         }
         match &mut self.tls {

@@ -210,8 +210,8 @@ impl Server {
                     continue;
                 }
             };
-            if self.clients.len() >= MAX_CONNECTIONS {
-                self.evict();
+            if self.clients.len() >= MAX_CONNECTIONS && !self.evict() {
+                continue;
             }
             let config = self.tls.as_ref().filter(|_| tls);
             let Ok(conn) = Conn::new(stream, peer, config) else { continue };
@@ -238,7 +238,8 @@ impl Server {
         let oldest = self
             .clients
             .iter()
-            .filter(|(_, c)| c.session.id().is_none() && matches!(c.role, Role::Direct))
+            // A tunnel's other half goes with it.
+            .filter(|(_, c)| c.session.id().is_none() && !matches!(c.role, Role::TunnelIn { .. }))
             .min_by_key(|(_, c)| c.session.last_heard())
             .map(|(token, _)| token);
         match oldest {
@@ -345,6 +346,8 @@ impl Server {
             return;
         }
         let Some(out) = self.find_tunnel(&cookie) else { return self.close(token) };
+        // A client that opens this half anew has given the old one up.
+        self.close_feeders(out);
         if let Some(client) = self.clients.get_mut(token) {
             client.role = Role::TunnelIn { out, pending: Vec::new() };
             self.take_bytes(token, rest);
@@ -483,6 +486,10 @@ impl Server {
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
+            // This half may be silent for long; it ends with the other.
+            if matches!(client.role, Role::TunnelIn { .. }) {
+                continue;
+            }
             let silent = stamp.mono.since(client.session.last_heard());
             let late = !client.asked && stamp.mono.since(client.accepted) > FIRST_REQUEST;
             if silent > limit || late {
@@ -529,18 +536,23 @@ impl Server {
         client.session.end(&mut call);
         let _ = self.poll.registry().deregister(client.conn.stream());
         if let Role::TunnelOut(_) = client.role {
-            let feeders: Vec<usize> = self
-                .clients
-                .iter()
-                .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == token))
-                .map(|(t, _)| t)
-                .collect();
-            for feeder in feeders {
-                self.close(feeder);
-            }
+            self.close_feeders(token);
         }
         if self.clients.is_empty() {
             self.publish_view();
+        }
+    }
+
+    /// Closes the halves of a tunnel that receive for it.
+    fn close_feeders(&mut self, out_token: usize) {
+        let feeders: Vec<usize> = self
+            .clients
+            .iter()
+            .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == out_token))
+            .map(|(t, _)| t)
+            .collect();
+        for feeder in feeders {
+            self.close(feeder);
         }
     }
 
