@@ -254,6 +254,27 @@ fn a_storm_of_setups() {
     good.check(&server);
 }
 
+/// However often it is asked for, a stream has one group, and no other has it.
+#[test]
+fn each_stream_has_its_own_group() {
+    let server = Play::open().start();
+    let mut groups = std::collections::BTreeMap::<&str, String>::new();
+    for round in 0..600 {
+        let path = ["stream1", "cam1/main", "cam1/mjpeg"][round % 3];
+        let mut talk = server.connect();
+        let multicast = "Transport: RTP/AVP;multicast\r\n";
+        let answer = talk.ask("SETUP", &format!("{path}/trackID=0"), multicast);
+        assert_eq!(answer.status, 200);
+        let text = answer.header("Transport").unwrap();
+        let group = text.split("destination=").nth(1).unwrap().split(';').next().unwrap();
+        let known = groups.entry(path).or_insert_with(|| group.to_owned());
+        assert_eq!(known, group, "{path}");
+        assert_eq!(talk.ask("TEARDOWN", path, "").status, 200);
+    }
+    let distinct: std::collections::BTreeSet<&String> = groups.values().collect();
+    assert_eq!(distinct.len(), 3, "{groups:?}");
+}
+
 /// Connections that say nothing, or only a part of something, next to a client that loses nothing.
 #[test]
 fn half_open_connections() {
@@ -343,7 +364,7 @@ fn until_full(server: &Server, units: u64) {
     };
     until("a full connection", || {
         let before = least();
-        play::proof::let_frames_pass(server, 75);
+        play::proof::let_frames_pass(server, 40);
         (before > units && least() == before).then_some(())
     });
 }
@@ -386,6 +407,19 @@ fn a_reader_that_stops() {
     }
     assert!(leaps >= 1);
     good.check(&server);
+}
+
+/// The rest of one large picture may wait for a client; that is no reason to refuse its questions.
+#[test]
+fn a_question_behind_a_large_picture() {
+    let server = Play::open().camera("test:?size=1920x1080&fps=15&pattern=noise").start();
+    let mut talk = server.connect();
+    talk.play("cam1/mjpeg");
+    until_full(&server, 0);
+    let question = talk.request("GET_PARAMETER", "cam1/mjpeg", "");
+    talk.send(question.as_bytes()).unwrap();
+    play::proof::let_frames_pass(&server, 20);
+    assert_eq!(talk.answer().status, 200);
 }
 
 #[test]

@@ -75,8 +75,9 @@ pub struct World {
     pub sessions: u32,
     /// Cameras that take a publisher's stream.
     pub ingest: Arc<Desk>,
-    /// Groups given out so far.
-    pub groups: u8,
+    /// Which group an outlet has, counted from the first: the same whenever it is asked for, so that
+    /// no stream ever comes to the address of another.
+    pub groups: HashMap<OutletKey, u32>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
 }
@@ -177,10 +178,11 @@ impl World {
         let post = self.posts.get_mut(key).ok_or(Status::UNAVAILABLE)?;
         if post.group.is_none() {
             let first = u32::from(self.options.multicast_group);
-            let address = Ipv4Addr::from(first + u32::from(self.groups));
+            let fresh = u32::try_from(self.groups.len()).unwrap_or(0);
+            let index = *self.groups.entry(key.clone()).or_insert(fresh);
+            let address = Ipv4Addr::from(first.wrapping_add(index));
             let socket =
                 udp::multicast_sender(local, ttl).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
-            self.groups = self.groups.wrapping_add(1);
             let to = |port| SocketAddr::new(IpAddr::V4(address), port);
             let delivery =
                 Delivery::Datagrams { rtp: Address::from(to(ports.0)), rtcp: to(ports.1) };
