@@ -3,6 +3,7 @@
 use crate::settings::{self, Kind, SETTINGS, Settings, Sources};
 use crate::supervise;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use lensd_engine::camera::spec::CameraSpec;
 use lensd_ffi::link::Link;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -152,7 +153,8 @@ fn check(matches: &ArgMatches) -> ExitCode {
                 file.map_or_else(|| "no settings file".to_owned(), |f| f.display().to_string());
             println!("{from}: the settings are valid");
             for (i, camera) in settings.engine.cameras.iter().enumerate() {
-                println!("  camera {}: {}", i + 1, camera.source);
+                let shown = camera.source.parse::<CameraSpec>().map(|spec| spec.shown());
+                println!("  camera {}: {}", i + 1, shown.unwrap_or_default());
             }
             ExitCode::SUCCESS
         }

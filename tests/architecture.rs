@@ -26,6 +26,7 @@ const ENGINE: &[&[&str]] = &[
     &["sdp"],
     &["ingest"],
     &["publisher", "rtsp"],
+    &["pull"],
     &["capture", "ops"],
     &["requests"],
     &["run"],

@@ -3,12 +3,13 @@
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
 use crate::camera::v4l2::choice::Wanted;
-use crate::camera::{Camera, CameraError, Shot, file, pattern};
+use crate::camera::{Camera, CameraError, CameraInfo, Shot, file, pattern};
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
+use crate::pull::PulledCamera;
 use crate::thread::Stop;
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
@@ -96,8 +97,7 @@ pub fn run(task: Task, stop: &Stop) {
                     } else {
                         config.name.clone()
                     };
-                    s.format =
-                        format!("{} {}x{} {} fps", info.format, info.width, info.height, info.fps);
+                    s.format = words_of(&info);
                     (s.width, s.height) = (info.width as u32, info.height as u32);
                     s.fps = info.fps;
                 });
@@ -137,6 +137,18 @@ pub fn run(task: Task, stop: &Stop) {
         }
         publishers = Some(own);
     }
+}
+
+/// What a camera gives, in words; size and rate are left out where they show only later.
+fn words_of(info: &CameraInfo) -> String {
+    let mut out = info.format.clone();
+    if info.width > 0 {
+        out.push_str(&format!(" {}x{}", info.width, info.height));
+    }
+    if info.fps > 0.0 {
+        out.push_str(&format!(" {:.4} fps", info.fps).replace(".0000", ""));
+    }
+    out
 }
 
 fn is_wanted(own: &Publishers) -> bool {
@@ -185,10 +197,13 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
             };
             Ok(Box::new(CameraV4l2::open(&v4l2.device, &wanted)?))
         }
-        CameraSpec::Rtsp { url } => Err(CameraError::lasting(format!(
-            "{url}: pulling another server's stream is not built in; let that side publish to \
-             publish:NAME"
-        ))),
+        CameraSpec::Rtsp { url } if url.starts_with("rtsps:") => Err(CameraError::lasting(
+            "an rtsps:// stream cannot be pulled; its rtsp:// can".to_owned(),
+        )),
+        CameraSpec::Rtsp { url } => {
+            let bell = bell.try_clone().map_err(|e| CameraError::passing(e.to_string()))?;
+            Ok(Box::new(PulledCamera::open(url, bell)?))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::coded::CodedUnit;
 use crate::publish::is_parameter_set;
 use crate::rtp::h264::Depacketizer;
 use crate::sdp::Announced;
+use crate::syntax::sps::parse_sps;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, UtcMap};
@@ -32,6 +33,30 @@ pub struct Place {
 }
 
 impl Place {
+    /// A place that only its maker knows.
+    pub fn new(bell: Bell) -> Arc<Self> {
+        let (sender, receiver) = bounded(QUEUE);
+        Arc::new(Self { sender, receiver, bell, busy: Mutex::new(false) })
+    }
+
+    /// Begins to send units there; `None` if somebody does already.
+    pub fn begin(self: &Arc<Self>, what: &Announced) -> Option<Ingest> {
+        if std::mem::replace(&mut *self.busy.lock(), true) {
+            return None;
+        }
+        Some(Ingest {
+            place: Arc::clone(self),
+            payload_type: what.payload_type,
+            sets: what.sets.clone(),
+            depacketizer: Depacketizer::default(),
+            last_seq: None,
+            clock: None,
+            number: 0,
+            waits_for_key: true,
+            size: (0, 0),
+        })
+    }
+
     /// The next unit, for the camera's thread.
     pub fn take(&self) -> Option<CodedUnit> {
         self.receiver.try_recv().ok()
@@ -47,10 +72,7 @@ impl Desk {
     /// Opens a path; `bell` wakes the camera's thread. The same place again if it is open.
     pub fn open(&self, name: &str, bell: Bell) -> Arc<Place> {
         let mut places = self.places.lock();
-        let place = places.entry(name.to_owned()).or_insert_with(|| {
-            let (sender, receiver) = bounded(QUEUE);
-            Arc::new(Place { sender, receiver, bell, busy: Mutex::new(false) })
-        });
+        let place = places.entry(name.to_owned()).or_insert_with(|| Place::new(bell));
         Arc::clone(place)
     }
 
@@ -62,23 +84,7 @@ impl Desk {
     /// Begins to publish; `None` if somebody does already.
     pub fn begin(&self, name: &str, what: &Announced) -> Option<Ingest> {
         let place = self.places.lock().get(name).cloned()?;
-        {
-            let mut busy = place.busy.lock();
-            if *busy {
-                return None;
-            }
-            *busy = true;
-        }
-        Some(Ingest {
-            place,
-            payload_type: what.payload_type,
-            sets: what.sets.clone(),
-            depacketizer: Depacketizer::default(),
-            last_seq: None,
-            clock: None,
-            number: 0,
-            waits_for_key: true,
-        })
+        place.begin(what)
     }
 }
 
@@ -94,6 +100,8 @@ pub struct Ingest {
     number: u64,
     /// After a loss nothing is passed on until decoding can begin again.
     waits_for_key: bool,
+    /// Width and height in pixels, as the newest SPS says.
+    size: (usize, usize),
 }
 
 impl Ingest {
@@ -143,11 +151,14 @@ impl Ingest {
         unit.key = (0..unit.nals.len()).any(|i| kind(&unit, i) == 5);
         if unit.key {
             self.complete(&mut unit);
+            let sps = self.sets.iter().find_map(|set| parse_sps(set));
+            self.size = sps.map_or((0, 0), |s| (s.width, s.height));
             self.waits_for_key = false;
         }
         if self.waits_for_key {
             return;
         }
+        (unit.width, unit.height) = self.size;
         unit.capture = UtcMap::measure().stamp(capture);
         unit.number = self.number;
         self.number += 1;

@@ -16,6 +16,7 @@ pub mod picture;
 pub mod pipeline;
 pub mod publish;
 pub mod publisher;
+pub mod pull;
 pub mod requests;
 pub mod rtp;
 pub mod rtsp;

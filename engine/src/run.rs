@@ -151,6 +151,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
             segment_ok: true,
             pacing: Nanos::from_millis(config.rtsp_options.pacing_ms),
             resume: None,
+            full: false,
         },
         addresses: HashMap::new(),
         guard: users.guard(random_key()),
@@ -318,7 +319,7 @@ fn start_camera(
     let state = Arc::new(Mutex::new(CameraState {
         id,
         name: config.name.clone(),
-        source: spec.to_string(),
+        source: spec.shown(),
         error: "starting".to_owned(),
         ..CameraState::default()
     }));

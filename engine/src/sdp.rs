@@ -116,7 +116,7 @@ pub fn parse_announce(body: &[u8]) -> Result<Announced, &'static str> {
             if id.parse() == Ok(number) {
                 out.codec = match name.split('/').next() {
                     Some(n) if n.eq_ignore_ascii_case("h264") => Codec::H264,
-                    _ => return Err("only H.264 video can be published"),
+                    _ => return Err("only H.264 video is taken"),
                 };
                 out.payload_type = number;
                 known = true;

@@ -119,6 +119,19 @@ pub enum CameraSpec {
     },
 }
 
+impl CameraSpec {
+    /// The SPEC for people and logs: without the password of a URL.
+    pub fn shown(&self) -> String {
+        let text = self.to_string();
+        let Self::Rtsp { url } = self else { return text };
+        match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?)))
+        {
+            Some((scheme, (user, rest))) if !user.contains('/') => format!("{scheme}://***@{rest}"),
+            _ => text,
+        }
+    }
+}
+
 /// Formats that a SPEC may ask a driver for.
 pub const V4L2_FORMATS: [&str; 11] =
     ["NV12", "NV21", "YU12", "YUYV", "UYVY", "GREY", "RGB24", "BGR24", "MJPEG", "H264", "HEVC"];
@@ -367,6 +380,13 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         text.parse::<CameraSpec>().expect_err(text).0
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = |text: &str| text.parse::<CameraSpec>().unwrap().shown();
+        assert_eq!(shown("rtsp://u:p@192.0.2.1/x"), "rtsp://***@192.0.2.1/x");
+        assert_eq!(shown("rtsp://192.0.2.1/x@y"), "rtsp://192.0.2.1/x@y");
     }
 
     #[test]

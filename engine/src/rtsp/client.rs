@@ -73,10 +73,14 @@ pub struct Receiver {
     next: u64,
     /// It gets nothing until this index or a later key frame.
     waits_for_key: bool,
+    /// Its socket took nothing of the next unit.
+    blocked: bool,
     /// Datagrams of the next unit that are sent already.
     partly: usize,
     /// When the rest of them may go, if the stream is paced.
     resume: Nanos,
+    /// The way to this client refuses `UDP_SEGMENT`, e.g. a tunnel with small packets.
+    single: bool,
     next_report: Nanos,
 }
 
@@ -99,8 +103,10 @@ impl Receiver {
             counts: Counts::default(),
             next: 0,
             waits_for_key: false,
+            blocked: false,
             partly: 0,
             resume: Nanos(0),
+            single: false,
             next_report: Nanos(0),
         }
     }
@@ -171,6 +177,7 @@ impl Receiver {
                         Found::Unit(unit) => match conn.send(&unit).map_err(Over::Io)? {
                             Sent::Taken => Some(unit),
                             Sent::Blocked => {
+                                self.blocked = true;
                                 self.drop_if_behind(outlet);
                                 return Ok(());
                             }
@@ -184,21 +191,38 @@ impl Receiver {
                     Found::Gone => None,
                     Found::Unit(unit) => {
                         if now.mono < self.resume {
+                            // Somebody else has woken the loop, which then asks all for the time.
+                            way.come_back(self.resume);
                             return Ok(());
                         }
-                        match send_datagrams(&unit, socket, rtp, &mut self.partly, way) {
+                        let mut segment_ok = way.segment_ok && !self.single;
+                        let outcome = send_datagrams(
+                            &unit,
+                            socket,
+                            rtp,
+                            &mut self.partly,
+                            way.pacing.0 > 0,
+                            &mut segment_ok,
+                        );
+                        self.single = !segment_ok;
+                        match outcome {
                             Datagrams::Sent => Some(unit),
-                            Datagrams::Full => return Ok(()),
+                            Datagrams::Full => {
+                                way.full = true;
+                                return Ok(());
+                            }
                             Datagrams::Later => {
                                 let slots = unit.gather.datagram_count() as u64;
                                 self.resume = now.mono.plus(Nanos(way.pacing.0 / slots.max(1)));
-                                way.resume = Some(match way.resume {
-                                    Some(other) => other.min(self.resume),
-                                    None => self.resume,
-                                });
+                                way.come_back(self.resume);
                                 return Ok(());
                             }
-                            Datagrams::Failed => None,
+                            Datagrams::Failed => {
+                                // Not for one whom nothing reaches should all others get key
+                                // frames again and again: the next one that comes is its next try.
+                                self.leave_out(outlet);
+                                continue;
+                            }
                         }
                     }
                 },
@@ -217,14 +241,25 @@ impl Receiver {
         }
     }
 
-    /// When the client's socket takes bytes again.
-    pub fn writable(&mut self, outlet: &Outlet) {
-        if self.playing && !self.waits_for_key {
+    /// When the client's socket takes bytes; `waited`: some of the unit before had to wait.
+    ///
+    /// A socket says that it takes bytes also whenever it has brought some, so this alone does not
+    /// mean that the client is slow.
+    pub fn writable(&mut self, outlet: &Outlet, waited: bool) {
+        let slow = std::mem::take(&mut self.blocked) || waited;
+        if slow && self.playing && !self.waits_for_key {
             self.drop_if_behind(outlet);
         }
     }
 
     fn skip_to_key(&mut self, outlet: &Outlet) {
+        if self.leave_out(outlet) {
+            outlet.stream().want_key();
+        }
+    }
+
+    /// Goes on at the newest key frame, or at the next one: then it returns `true`.
+    fn leave_out(&mut self, outlet: &Outlet) -> bool {
         let key = outlet.newest_key().filter(|k| *k > self.next);
         let to = key.unwrap_or_else(|| outlet.head().max(self.next + 1));
         self.counts.skipped += to - self.next;
@@ -232,9 +267,7 @@ impl Receiver {
         self.next = to;
         self.partly = 0;
         self.waits_for_key = key.is_none();
-        if self.waits_for_key {
-            outlet.stream().want_key();
-        }
+        self.waits_for_key
     }
 
     fn find_key(&mut self, outlet: &Outlet) -> bool {
@@ -332,6 +365,15 @@ pub struct Way {
     pub pacing: Nanos,
     /// The next moment at which somebody's rest may go.
     pub resume: Option<Nanos>,
+    /// The socket was full: somebody waits until it is not.
+    pub full: bool,
+}
+
+impl Way {
+    /// Notes that somebody's rest may go at `at`.
+    fn come_back(&mut self, at: Nanos) {
+        self.resume = Some(self.resume.map_or(at, |other| other.min(at)));
+    }
 }
 
 enum Datagrams {
@@ -349,17 +391,18 @@ fn send_datagrams(
     socket: &UdpSocket,
     to: &Address,
     partly: &mut usize,
-    way: &mut Way,
+    paced: bool,
+    segment_ok: &mut bool,
 ) -> Datagrams {
     let all = unit.gather.datagram_count();
     while *partly < all {
-        let end = if way.pacing.0 > 0 { *partly + 1 } else { all };
-        match unit.gather.send_datagrams(socket, to, *partly..end, &mut way.segment_ok) {
+        let end = if paced { *partly + 1 } else { all };
+        match unit.gather.send_datagrams(socket, to, *partly..end, segment_ok) {
             Ok(n) => *partly += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Datagrams::Full,
             Err(_) => return Datagrams::Failed,
         }
-        if way.pacing.0 > 0 && *partly < all {
+        if paced && *partly < all {
             return Datagrams::Later;
         }
     }

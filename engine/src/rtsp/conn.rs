@@ -29,7 +29,7 @@ pub struct Conn {
     tls: Option<Box<ServerConnection>>,
     out: Vec<u8>,
     sent: usize,
-    /// Bytes of answers and reports that were given since nothing waited.
+    /// Bytes of answers and reports since nothing waited last; units are not among them.
     answers: usize,
     /// The client's address.
     pub peer: SocketAddr,
@@ -120,7 +120,7 @@ impl Conn {
             self.answers = 0;
         }
         self.answers += bytes.len();
-        if self.answers > MAX_ANSWERS {
+        if self.answers > MAX_ANSWERS && !self.is_clear() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"));
         }
         match &mut self.tls {
@@ -185,5 +185,38 @@ impl Conn {
             return Ok(Sent::Torn);
         }
         Ok(Sent::Taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection whose peer does not read, and the peer.
+    fn stuck() -> (Conn, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, address) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (Conn::new(TcpStream::from_std(stream), address, None).unwrap(), peer)
+    }
+
+    #[test]
+    fn a_unit_that_waits_does_not_count_as_answers() {
+        let (mut conn, _peer) = stuck();
+        // The rest of a unit, more than the kernel takes.
+        conn.out = vec![0; 64 << 20];
+        for _ in 0..100 {
+            conn.write(&[0; 60]).unwrap();
+        }
+        assert!(!conn.is_clear());
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_are_bounded() {
+        let (mut conn, _peer) = stuck();
+        conn.out = vec![0; 64 << 20];
+        let written = (0..10_000).take_while(|_| conn.write(&[0; 1000]).is_ok()).count();
+        assert_eq!(written, MAX_ANSWERS / 1000);
     }
 }

@@ -14,8 +14,26 @@ pub enum Item {
         /// Packet.
         payload: Vec<u8>,
     },
-    /// A response to a request of ours; there are none that need one.
-    Response,
+    /// A response to a request of ours.
+    Response(Reply),
+}
+
+/// A response of another server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Status code.
+    pub status: u16,
+    /// Headers in order.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The first header of this name, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
 }
 
 /// What is wrong with the bytes. The connection cannot go on: where the next message begins is not
@@ -163,7 +181,9 @@ fn message(bytes: &[u8], end: usize) -> Result<Option<(Item, usize)>, ParseError
     let Some(body) = bytes.get(end..end + body) else { return Ok(None) };
     let len = end + body.len();
     if first.starts_with("RTSP/") {
-        return Ok(Some((Item::Response, len)));
+        let status = first.split(' ').nth(1).and_then(|s| s.parse().ok());
+        let Some(status) = status else { return bad("the response has no status") };
+        return Ok(Some((Item::Response(Reply { status, headers, body: body.to_vec() }), len)));
     }
     let mut words = first.split(' ').filter(|w| !w.is_empty());
     let (Some(method), Some(uri), Some(version), None) =

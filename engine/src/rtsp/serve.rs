@@ -36,6 +36,8 @@ const TICK: Nanos = Nanos::from_millis(250);
 const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
+/// Most connections that are taken, or datagrams that are read, before the others get their turn.
+const MAX_AT_ONCE: usize = 128;
 
 /// What the rest of the engine sees of the server.
 #[derive(Debug, Default)]
@@ -80,6 +82,8 @@ pub struct Server {
     map: UtcMap,
     mapped: Nanos,
     ticked: Nanos,
+    /// There was no descriptor left for a connection.
+    full: bool,
 }
 
 impl Server {
@@ -130,6 +134,7 @@ impl Server {
             map: UtcMap::measure(),
             mapped: now(),
             ticked: Nanos(0),
+            full: false,
         })
     }
 
@@ -161,7 +166,8 @@ impl Server {
                     CHANGE => self.follow(),
                     RTP => {
                         self.read_rtp();
-                        if event.is_writable() {
+                        // It says so also whenever something has come.
+                        if event.is_writable() && std::mem::take(&mut self.world.way.full) {
                             self.deliver();
                         }
                     }
@@ -195,7 +201,7 @@ impl Server {
     }
 
     fn accept(&mut self, tls: bool) {
-        loop {
+        for _ in 0..MAX_AT_ONCE {
             let listener = if tls { &self.tls_listener } else { &self.listener };
             let Some(listener) = listener else { return };
             let (stream, peer) = match listener.accept() {
@@ -205,13 +211,14 @@ impl Server {
                 Err(_) => {
                     // Out of descriptors: make room, so that the queue of new ones moves on.
                     if !self.evict() {
+                        self.full = true;
                         return;
                     }
                     continue;
                 }
             };
-            if self.clients.len() >= MAX_CONNECTIONS && !self.evict() {
-                continue;
+            if self.clients.len() >= MAX_CONNECTIONS {
+                self.evict();
             }
             let config = self.tls.as_ref().filter(|_| tls);
             let Ok(conn) = Conn::new(stream, peer, config) else { continue };
@@ -231,6 +238,17 @@ impl Server {
                 self.clients.remove(token);
             }
         }
+        self.accept_again();
+    }
+
+    /// There may be more connections than were taken, and the edge is used up.
+    fn accept_again(&mut self) {
+        let registry = self.poll.registry();
+        for (listener, token) in [(&mut self.listener, RTSP), (&mut self.tls_listener, RTSPS)] {
+            if let Some(listener) = listener {
+                let _ = registry.reregister(listener, token, Interest::READABLE);
+            }
+        }
     }
 
     /// Closes the connection that has been without a session longest.
@@ -238,7 +256,7 @@ impl Server {
         let oldest = self
             .clients
             .iter()
-            // A tunnel's other half goes with it.
+            // The receiving half of a tunnel never has a session; it goes with its other half.
             .filter(|(_, c)| c.session.id().is_none() && !matches!(c.role, Role::TunnelIn { .. }))
             .min_by_key(|(_, c)| c.session.last_heard())
             .map(|(token, _)| token);
@@ -333,6 +351,11 @@ impl Server {
     }
 
     fn tunnel(&mut self, token: usize, cookie: String, get: bool, rest: &[u8]) {
+        // No tunnel within a tunnel: a half that became another kind would leave its other half
+        // with a token that the next client gets.
+        if !self.clients.get(token).is_some_and(|c| matches!(c.role, Role::Direct)) {
+            return self.close(token);
+        }
         if get {
             let answer = "HTTP/1.0 200 OK\r\nServer: lensd\r\nConnection: close\r\n\
                           Cache-Control: no-store\r\nPragma: no-cache\r\n\
@@ -346,7 +369,7 @@ impl Server {
             return;
         }
         let Some(out) = self.find_tunnel(&cookie) else { return self.close(token) };
-        // A client that opens this half anew has given the old one up.
+        // One at a time: a client that opens its POST again is done with the one before.
         self.close_feeders(out);
         if let Some(client) = self.clients.get_mut(token) {
             client.role = Role::TunnelIn { out, pending: Vec::new() };
@@ -364,12 +387,18 @@ impl Server {
     fn write_ready(&mut self, token: usize) {
         let stamp = self.stamp();
         let Some(client) = self.clients.get_mut(token) else { return };
+        let waited = !client.conn.is_clear();
         if client.conn.flush().is_err() || (client.closing && client.conn.is_clear()) {
             return self.close(token);
         }
+        // A client so slow that something always waits for it lives all the same: it has taken the
+        // rest of a unit.
+        if waited && client.conn.is_clear() {
+            client.session.heard(stamp.mono);
+        }
         let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get_mut(k));
         if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
-            receiver.writable(&post.outlet);
+            receiver.writable(&post.outlet, waited);
         }
         self.pump(token, stamp);
     }
@@ -449,7 +478,8 @@ impl Server {
     fn read_rtcp(&mut self) {
         let stamp = self.stamp();
         let mut buffer = [0; 2048];
-        while let Ok((n, from)) = self.world.udp.rtcp.recv_from(&mut buffer) {
+        for _ in 0..MAX_AT_ONCE {
+            let Ok((n, from)) = self.world.udp.rtcp.recv_from(&mut buffer) else { return };
             let Some(token) = self.owner(from) else { continue };
             let Some(client) = self.clients.get_mut(token) else { continue };
             client.session.heard(stamp.mono);
@@ -458,12 +488,16 @@ impl Server {
                 receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
             }
         }
+        // There may be more; whoever floods us must not keep the clients waiting.
+        let registry = self.poll.registry();
+        let _ = registry.reregister(&mut self.world.udp.rtcp, RTCP, Interest::READABLE);
     }
 
     fn read_rtp(&mut self) {
         let stamp = self.stamp();
         let mut buffer = [0; 65536];
-        while let Ok((n, from)) = self.world.udp.rtp.recv_from(&mut buffer) {
+        for _ in 0..MAX_AT_ONCE {
+            let Ok((n, from)) = self.world.udp.rtp.recv_from(&mut buffer) else { return };
             // Strangers, and players that punch holes into their NAT, are not heard.
             let Some(token) = self.owner(from) else { continue };
             let Some(client) = self.clients.get_mut(token) else { continue };
@@ -474,6 +508,8 @@ impl Server {
                 publishing.ingest.push(&buffer[..n], stamp.mono);
             }
         }
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let _ = self.poll.registry().reregister(&mut self.world.udp.rtp, RTP, both);
     }
 
     fn owner(&self, from: SocketAddr) -> Option<usize> {
@@ -483,16 +519,18 @@ impl Server {
     fn tick(&mut self) {
         let stamp = self.stamp();
         self.ticked = stamp.mono;
+        if std::mem::take(&mut self.full) {
+            self.accept_again();
+        }
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
-            // This half may be silent for long; it ends with the other.
-            if matches!(client.role, Role::TunnelIn { .. }) {
-                continue;
-            }
             let silent = stamp.mono.since(client.session.last_heard());
             let late = !client.asked && stamp.mono.since(client.accepted) > FIRST_REQUEST;
-            if silent > limit || late {
+            // What a tunnel's receiving half brings is heard by the other half's session, with
+            // which it ends.
+            let bound = matches!(client.role, Role::TunnelIn { .. });
+            if (silent > limit || late) && !bound {
                 over.push(token);
                 continue;
             }
@@ -543,12 +581,12 @@ impl Server {
         }
     }
 
-    /// Closes the halves of a tunnel that receive for it.
-    fn close_feeders(&mut self, out_token: usize) {
+    /// Closes what feeds a tunnel's session.
+    fn close_feeders(&mut self, token: usize) {
         let feeders: Vec<usize> = self
             .clients
             .iter()
-            .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == out_token))
+            .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == token))
             .map(|(t, _)| t)
             .collect();
         for feeder in feeders {
@@ -651,6 +689,110 @@ fn decode_tunnel(pending: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    /// A server without cameras that lets everybody in, on a free port, in a thread of its own.
+    struct Running {
+        view: Arc<View>,
+        bell: Arc<Bell>,
+        address: SocketAddr,
+        thread: Option<std::thread::JoinHandle<()>>,
+    }
+
+    impl Running {
+        fn start(options: crate::config::RtspOptions) -> Self {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let users = Arc::new(crate::users::UserTable::new(true));
+            let bell = Arc::new(Bell::new().unwrap());
+            let world = World {
+                options,
+                switchboard: Arc::default(),
+                posts: std::collections::HashMap::new(),
+                udp: super::super::udp::Pair::bind(address.ip(), 0).unwrap(),
+                way: Way { segment_ok: true, ..Way::default() },
+                addresses: std::collections::HashMap::new(),
+                guard: users.guard([0; 32]),
+                users,
+                bell: Arc::clone(&bell),
+                sessions: 0,
+                ingest: Arc::default(),
+                groups: 0,
+                random: || 1,
+            };
+            let view = Arc::new(View::default());
+            let change = Bell::new().unwrap();
+            let server =
+                Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
+            let thread = std::thread::spawn(move || server.run().unwrap());
+            Self { view, bell, address, thread: Some(thread) }
+        }
+
+        /// A connection that has sent this.
+        fn connect(&self, bytes: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream.write_all(bytes.as_bytes()).unwrap();
+            stream
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.view.stop.store(true, Ordering::Release);
+            self.bell.ring();
+            if let Some(thread) = self.thread.take() {
+                thread.join().unwrap();
+            }
+        }
+    }
+
+    /// Reads until a text was there; `false` at the end of the stream.
+    fn wait_for(stream: &mut TcpStream, text: &str) -> bool {
+        let mut got = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&got).contains(text) {
+            match stream.read(&mut buffer) {
+                Ok(n) if n > 0 => got.extend_from_slice(&buffer[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => panic!("no {text:?}: {got:?}"),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn half(method: &str, cookie: &str) -> String {
+        format!("{method} /s HTTP/1.0\r\nx-sessioncookie: {cookie}\r\n\r\n")
+    }
+
+    #[test]
+    fn a_tunnel_that_is_used_outlives_the_time_out() {
+        let options = crate::config::RtspOptions { timeout_secs: 1, ..Default::default() };
+        let server = Running::start(options);
+        let mut out = server.connect(&half("GET", "a"));
+        assert!(wait_for(&mut out, "200 OK"));
+        let mut feed = server.connect(&half("POST", "a"));
+        for cseq in 0..6 {
+            let request = format!("OPTIONS * RTSP/1.0\r\nCSeq: 10{cseq}\r\n\r\n");
+            feed.write_all(STANDARD.encode(request).as_bytes()).unwrap();
+            assert!(wait_for(&mut out, &format!("CSeq: 10{cseq}")));
+            std::thread::sleep(Duration::from_millis(400));
+        }
+    }
+
+    #[test]
+    fn a_tunnel_in_a_tunnel_is_closed() {
+        let server = Running::start(crate::config::RtspOptions::default());
+        let mut a = server.connect(&half("GET", "a"));
+        let mut b = server.connect(&half("GET", "b"));
+        assert!(wait_for(&mut a, "200 OK") && wait_for(&mut b, "200 OK"));
+        let mut feed = server.connect(&half("POST", "a"));
+        feed.write_all(STANDARD.encode(half("POST", "b")).as_bytes()).unwrap();
+        // Both halves end, so that no feeder is left that speaks for whoever comes next.
+        assert!(!wait_for(&mut a, "never"));
+        assert!(!wait_for(&mut feed, "never"));
+    }
 
     #[test]
     fn a_tunnel_is_decoded_wherever_it_is_cut() {

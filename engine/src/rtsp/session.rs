@@ -209,7 +209,8 @@ impl Session {
         loop {
             match self.parser.next_item() {
                 Ok(None) => break,
-                Ok(Some(Item::Response)) => {}
+                // We ask nothing of clients, so a response answers nothing.
+                Ok(Some(Item::Response(_))) => {}
                 Ok(Some(Item::Interleaved { channel, payload })) => {
                     house.interleaved(channel, &payload);
                 }

@@ -201,7 +201,12 @@ impl Call<'_> {
             return None;
         }
         let client = offer.client_port?;
-        let to = |port| SocketAddr::new(self.peer.ip(), port);
+        // With the interface, without which a link-local address cannot be reached.
+        let to = |port| {
+            let mut address = self.peer;
+            address.set_port(port);
+            address
+        };
         let taken = |a: &SocketAddr| self.world.addresses.contains_key(a);
         let addresses = [to(client.0), to(client.1)];
         // Two sessions on the same ports of one client could not be told apart.

@@ -260,7 +260,18 @@ impl Gather {
                 self.send_single(fd, to, &batch[0]).map(|()| 1)
             } {
                 Ok(n) => done += n,
-                Err(e) if *segment_ok && refuses_segments(&e) => *segment_ok = false,
+                // The address may be what is wrong: only packets that go one by one prove that it
+                // was the cutting.
+                Err(e) if *segment_ok && refuses_segments(&e) => {
+                    match self.send_single(fd, to, &batch[0]) {
+                        Ok(()) => {
+                            *segment_ok = false;
+                            done += 1;
+                        }
+                        Err(e) if done > 0 && e.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(e) => return Err(e),
+                    }
+                }
                 Err(e) if done > 0 && e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) => return Err(e),
             }
@@ -502,6 +513,22 @@ mod tests {
                 assert_eq!(&buffer[..n], &UNIT[packet.clone()]);
             }
         }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_sent_to_says_nothing_of_segments() {
+        // A link-local address without its interface: EINVAL.
+        let Ok(socket) = UdpSocket::bind("[::]:0") else { return };
+        let to = Address::from("[fe80::1]:9".parse::<SocketAddr>().unwrap());
+        let packets = [0..10, 10..20];
+        let parts = |r| std::iter::once(Part::Unit(r));
+        let body = Body::Copy(UNIT.to_vec());
+        let gather =
+            Gather::datagrams(Vec::new(), body, UNIT.len(), 0, 64, packets.iter().map(parts))
+                .unwrap();
+        let mut segment_ok = true;
+        assert!(gather.send_datagrams(&socket, &to, 0..1, &mut segment_ok).is_err());
+        assert!(segment_ok);
     }
 
     #[test]

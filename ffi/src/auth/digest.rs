@@ -74,6 +74,50 @@ const MAX_VALUE: usize = 2048;
 impl Response {
     /// Parses the parameters that follow the word `Digest`. Unknown parameters are skipped.
     pub fn parse(text: &str) -> Option<Self> {
+        let out = Self::parameters(text)?;
+        (!out.username.is_empty() && !out.response.is_empty() && !out.nonce.is_empty())
+            .then_some(out)
+    }
+
+    /// Answers another server's challenge (what follows the word `Digest` there), as its client.
+    /// `None` if the challenge is broken or wants an algorithm that is not known here.
+    pub fn answer(
+        challenge: &str,
+        user: &str,
+        password: &str,
+        method: &str,
+        uri: &str,
+        cnonce: &str,
+    ) -> Option<String> {
+        let mut out = Self::parameters(challenge)?;
+        let algorithm = out.algorithm()?;
+        out.username = user.to_owned();
+        out.uri = uri.to_owned();
+        if let Some(offered) = &out.qop {
+            // A list of ways; only plain authentication is done here.
+            if !offered.split(',').any(|q| q.trim() == "auth") {
+                return None;
+            }
+            out.qop = Some("auth".to_owned());
+            out.nc = "00000001".to_owned();
+            out.cnonce = cnonce.to_owned();
+        }
+        let ha1 = algorithm.hash(&format!("{user}:{}:{password}", out.realm));
+        let response = out.expected(algorithm, &ha1, method);
+        let mut text = format!(
+            "Digest username=\"{user}\", realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", \
+             algorithm={}, response=\"{response}\"",
+            out.realm,
+            out.nonce,
+            algorithm.name()
+        );
+        if out.qop.is_some() {
+            text.push_str(&format!(", qop=auth, nc={}, cnonce=\"{cnonce}\"", out.nc));
+        }
+        Some(text)
+    }
+
+    fn parameters(text: &str) -> Option<Self> {
         let mut out = Self::default();
         let mut rest = text.trim();
         while !rest.is_empty() {
@@ -96,8 +140,7 @@ impl Response {
             }
             rest = after.trim_start().trim_start_matches(',').trim_start();
         }
-        (!out.username.is_empty() && !out.response.is_empty() && !out.nonce.is_empty())
-            .then_some(out)
+        Some(out)
     }
 
     /// The algorithm that the client used.
@@ -236,6 +279,22 @@ mod tests {
             let ha1 = algorithm.hash("Mufasa:http-auth@example.org:Circle of Life");
             assert_eq!(r.expected(algorithm, &ha1, "GET"), want);
         }
+    }
+
+    #[test]
+    fn our_answer_is_what_we_expect() {
+        for (challenge, password) in [
+            ("realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth-int, auth\"", "p"),
+            ("realm=\"r\", nonce=\"n\"", "p"),
+        ] {
+            let text = Response::answer(challenge, "u", password, "PLAY", "/x", "c").unwrap();
+            let read = Response::parse(text.strip_prefix("Digest ").unwrap()).unwrap();
+            let algorithm = read.algorithm().unwrap();
+            let ha1 = algorithm.hash("u:r:p");
+            assert_eq!(read.expected(algorithm, &ha1, "PLAY"), read.response);
+        }
+        let odd = "realm=\"r\", nonce=\"n\", algorithm=SHA-512";
+        assert_eq!(Response::answer(odd, "u", "p", "PLAY", "/x", "c"), None);
     }
 
     /// RFC 2069 style, which many RTSP clients still send: no qop.
