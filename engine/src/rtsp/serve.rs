@@ -718,7 +718,7 @@ mod tests {
                 bell: Arc::clone(&bell),
                 sessions: 0,
                 ingest: Arc::default(),
-                groups: 0,
+                groups: std::collections::HashMap::new(),
                 random: || 1,
             };
             let view = Arc::new(View::default());
