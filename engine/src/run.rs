@@ -159,6 +159,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         bell: Arc::clone(&rtsp_bell),
         sessions: 0,
         ingest: Arc::clone(&desk),
+        groups: HashMap::new(),
         random: random_word,
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))

@@ -75,6 +75,9 @@ pub struct World {
     pub sessions: u32,
     /// Cameras that take a publisher's stream.
     pub ingest: Arc<Desk>,
+    /// Which group an outlet has, counted from the first: the same whenever it is asked for, so that
+    /// no stream ever comes to the address of another.
+    pub groups: HashMap<OutletKey, u32>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
 }
@@ -172,15 +175,12 @@ impl World {
     fn join_group(&mut self, key: &OutletKey, local: IpAddr) -> Result<Chosen, Status> {
         let ports = (self.options.multicast_port, self.options.multicast_port.wrapping_add(1));
         let ttl = self.options.multicast_ttl;
-        let taken = |a: Ipv4Addr| {
-            self.posts.values().filter_map(|p| p.group.as_ref()).any(|g| g.address == a)
-        };
-        // The lowest that is free: two streams in one group could not be told apart.
-        let first = u32::from(self.options.multicast_group);
-        let free = (0..256).map(|n| Ipv4Addr::from(first.wrapping_add(n))).find(|a| !taken(*a));
         let post = self.posts.get_mut(key).ok_or(Status::UNAVAILABLE)?;
         if post.group.is_none() {
-            let address = free.ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+            let first = u32::from(self.options.multicast_group);
+            let fresh = u32::try_from(self.groups.len()).unwrap_or(0);
+            let index = *self.groups.entry(key.clone()).or_insert(fresh);
+            let address = Ipv4Addr::from(first.wrapping_add(index));
             let socket =
                 udp::multicast_sender(local, ttl).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
             let to = |port| SocketAddr::new(IpAddr::V4(address), port);
@@ -517,6 +517,7 @@ mod tests {
             bell: Arc::new(Bell::new().unwrap()),
             sessions: 0,
             ingest: Arc::default(),
+            groups: HashMap::new(),
             random: || 1,
         };
         (world, publishers)

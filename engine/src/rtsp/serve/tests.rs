@@ -30,6 +30,7 @@ impl Running {
             bell: Arc::clone(&bell),
             sessions: 0,
             ingest: Arc::default(),
+            groups: std::collections::HashMap::new(),
             random: || 1,
         };
         let view = Arc::new(View::default());
