@@ -153,8 +153,11 @@ fn check(matches: &ArgMatches) -> ExitCode {
                 file.map_or_else(|| "no settings file".to_owned(), |f| f.display().to_string());
             println!("{from}: the settings are valid");
             for (i, camera) in settings.engine.cameras.iter().enumerate() {
-                let shown = camera.source.parse::<CameraSpec>().map(|spec| spec.shown());
-                println!("  camera {}: {}", i + 1, shown.unwrap_or_default());
+                let shown = match camera.source.parse::<CameraSpec>() {
+                    Ok(spec @ CameraSpec::Rtsp { .. }) => spec.shown(),
+                    _ => camera.source.clone(),
+                };
+                println!("  camera {}: {shown}", i + 1);
             }
             ExitCode::SUCCESS
         }

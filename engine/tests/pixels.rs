@@ -205,7 +205,9 @@ fn stamped_units_say_when_they_entered_and_still_decode() {
     let units = play_units(&path, "fps=500&stamp=1", 30);
     for (n, unit) in units.iter().enumerate() {
         let capture = sei::find(Codec::H264, &unit.bytes, &unit.nals).unwrap();
-        assert_eq!((capture.number as usize, capture.mono), (n, unit.capture.mono));
+        assert_eq!(capture.number as usize, n);
+        // The unit's own time is when it was due; it enters a little later.
+        assert!(capture.mono >= unit.capture.mono);
         let first = unit.bytes[unit.nals[0].offset as usize] & 31;
         assert_eq!(first, 9, "the delimiter stays first");
         if n > 0 {

@@ -1,0 +1,121 @@
+//! The loop over real sockets, without cameras.
+
+use super::*;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+/// A server without cameras that lets everybody in, on a free port, in a thread of its own.
+struct Running {
+    view: Arc<View>,
+    bell: Arc<Bell>,
+    address: SocketAddr,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(options: crate::config::RtspOptions) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let users = Arc::new(crate::users::UserTable::new(true));
+        let bell = Arc::new(Bell::new().unwrap());
+        let world = World {
+            options,
+            switchboard: Arc::default(),
+            posts: std::collections::HashMap::new(),
+            udp: super::super::udp::Pair::bind(address.ip(), 0).unwrap(),
+            way: Way { segment_ok: true, ..Way::default() },
+            addresses: std::collections::HashMap::new(),
+            guard: users.guard([0; 32]),
+            users,
+            bell: Arc::clone(&bell),
+            sessions: 0,
+            ingest: Arc::default(),
+            groups: std::collections::HashMap::new(),
+            random: || 1,
+        };
+        let view = Arc::new(View::default());
+        let change = Bell::new().unwrap();
+        let server = Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
+        let thread = std::thread::Builder::new()
+            .name("rtsp".to_owned())
+            .spawn(move || server.run().unwrap())
+            .unwrap();
+        Self { view, bell, address, thread: Some(thread) }
+    }
+
+    /// A connection that has sent this.
+    fn connect(&self, bytes: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.view.stop.store(true, Ordering::Release);
+        self.bell.ring();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Reads until a text was there; `false` at the end of the stream.
+fn wait_for(stream: &mut TcpStream, text: &str) -> bool {
+    let mut got = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&got).contains(text) {
+        match stream.read(&mut buffer) {
+            Ok(n) if n > 0 => got.extend_from_slice(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => panic!("no {text:?}: {got:?}"),
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn half(method: &str, cookie: &str) -> String {
+    format!("{method} /s HTTP/1.0\r\nx-sessioncookie: {cookie}\r\n\r\n")
+}
+
+#[test]
+fn a_tunnel_that_is_used_outlives_the_time_out() {
+    let options = crate::config::RtspOptions { timeout_secs: 1, ..Default::default() };
+    let server = Running::start(options);
+    let mut out = server.connect(&half("GET", "a"));
+    assert!(wait_for(&mut out, "200 OK"));
+    let mut feed = server.connect(&half("POST", "a"));
+    for cseq in 0..6 {
+        let request = format!("OPTIONS * RTSP/1.0\r\nCSeq: 10{cseq}\r\n\r\n");
+        feed.write_all(STANDARD.encode(request).as_bytes()).unwrap();
+        assert!(wait_for(&mut out, &format!("CSeq: 10{cseq}")));
+        std::thread::sleep(Duration::from_millis(400));
+    }
+}
+
+#[test]
+fn a_tunnel_in_a_tunnel_is_closed() {
+    let server = Running::start(crate::config::RtspOptions::default());
+    let mut a = server.connect(&half("GET", "a"));
+    let mut b = server.connect(&half("GET", "b"));
+    assert!(wait_for(&mut a, "200 OK") && wait_for(&mut b, "200 OK"));
+    let mut feed = server.connect(&half("POST", "a"));
+    feed.write_all(STANDARD.encode(half("POST", "b")).as_bytes()).unwrap();
+    // Both halves end, so that no feeder is left that speaks for whoever comes next.
+    assert!(!wait_for(&mut a, "never"));
+    assert!(!wait_for(&mut feed, "never"));
+}
+
+#[test]
+fn a_tunnel_is_decoded_wherever_it_is_cut() {
+    let text = format!("{}{}", STANDARD.encode("OPTIONS *"), STANDARD.encode("PLAY x y"));
+    for cut in 0..text.len() {
+        let mut pending = Vec::new();
+        let mut got = decode_tunnel(&mut pending, &text.as_bytes()[..cut]).unwrap();
+        got.extend(decode_tunnel(&mut pending, &text.as_bytes()[cut..]).unwrap());
+        assert_eq!(got, b"OPTIONS *PLAY x y");
+    }
+    assert_eq!(decode_tunnel(&mut Vec::new(), b"!!!!"), None);
+}
