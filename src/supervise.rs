@@ -30,6 +30,9 @@ const HEALTHY: Nanos = Nanos::from_secs(20);
 /// How long a plane may take to stop before it is killed.
 const STOP_WAIT: Nanos = Nanos::from_secs(5);
 
+/// Most messages of a plane that are read before the other plane and the signals get their turn.
+const MAX_AT_ONCE: usize = 64;
+
 const SIGNALS: Token = Token(2);
 
 /// The planes, by their tokens.
@@ -113,8 +116,13 @@ impl Supervisor {
             .register(&mut signals, SIGNALS, Interest::READABLE)
             .map_err(|e| format!("epoll: {e}"))?;
         let mut events = Events::with_capacity(8);
+        let mut more = false;
         loop {
-            let wait = self.restart_at.iter().flatten().min().map(|at| at.since(now()).duration());
+            let wait = match self.restart_at.iter().flatten().min() {
+                _ if more => Some(Duration::ZERO),
+                at => at.map(|at| at.since(now()).duration()),
+            };
+            more = false;
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 done => done.map_err(|e| format!("epoll: {e}"))?,
@@ -124,9 +132,12 @@ impl Supervisor {
                 return Ok(());
             }
             for which in [ENGINE, CONTROL] {
-                if let Err(reason) = self.read(which) {
-                    self.stop();
-                    return Err(reason);
+                match self.read(which) {
+                    Ok(rest) => more |= rest,
+                    Err(reason) => {
+                        self.stop();
+                        return Err(reason);
+                    }
                 }
                 if self.restart_at[which].is_some_and(|at| now() >= at) {
                     self.restart_at[which] = None;
@@ -145,7 +156,7 @@ impl Supervisor {
         let far = far.as_fd().try_clone_to_owned()?;
         // By its path if the file is still there, else as the kernel holds it.
         let own = std::env::current_exe().ok().filter(|p| p.exists());
-        let child = Command::new(own.unwrap_or_else(|| "/proc/self/exe".into()))
+        let mut child = Command::new(own.unwrap_or_else(|| "/proc/self/exe".into()))
             .arg(NAMES[which])
             // The child finds its leash as its standard input: no descriptor number to agree on.
             .stdin(Stdio::from(far))
@@ -154,15 +165,25 @@ impl Supervisor {
             // Ctrl-C reaches the supervisor alone, which stops the planes in order.
             .process_group(0)
             .spawn()?;
+        if let Err(e) = self.instruct(which, &leash, &memory) {
+            // A child that is neither waited for nor on a leash would stay as a zombie, at best.
+            drop(leash);
+            let _ = wait_or_kill(&mut child, Nanos(0));
+            return Err(e);
+        }
+        self.planes[which] = Some(Plane { child, leash, memory, sealed: false, since: now() });
+        Ok(())
+    }
+
+    /// Gives a new plane its orders, and listens to it.
+    fn instruct(&self, which: usize, leash: &Link, memory: &OwnedFd) -> io::Result<()> {
         leash.send(&Order::Start { config: self.config(which) }, &[memory.as_fd()])?;
         leash.set_nonblocking(true)?;
         self.poll.registry().register(
             &mut SourceFd(&leash.as_fd().as_raw_fd()),
             Token(which),
             Interest::READABLE,
-        )?;
-        self.planes[which] = Some(Plane { child, leash, memory, sealed: false, since: now() });
-        Ok(())
+        )
     }
 
     /// A plane's configuration; ports that it has had are its own again.
@@ -192,9 +213,11 @@ impl Supervisor {
         value.unwrap_or_default()
     }
 
-    /// Reads what a plane says. An error ends the server: it cannot even start.
-    fn read(&mut self, which: usize) -> Result<(), String> {
-        while let Some(plane) = &mut self.planes[which] {
+    /// Reads what a plane says; `true` if there may be more. An error ends the server: it cannot
+    /// even start.
+    fn read(&mut self, which: usize) -> Result<bool, String> {
+        for _ in 0..MAX_AT_ONCE {
+            let Some(plane) = &mut self.planes[which] else { return Ok(false) };
             match plane.leash.receive::<Report>() {
                 Ok(Received::Message(Report::Sealed, _)) => {
                     if region::is_sealed(&plane.memory).unwrap_or(false) {
@@ -206,7 +229,10 @@ impl Supervisor {
                 }
                 Ok(Received::Message(Report::Listening { ports, notes }, _)) => {
                     self.ports.extend(ports);
-                    self.notes.extend(notes);
+                    // They are for the banner; a plane that is started again repeats them.
+                    if !self.announced {
+                        self.notes.extend(notes);
+                    }
                     self.listening[which] = true;
                     self.announce();
                 }
@@ -216,11 +242,11 @@ impl Supervisor {
                     }
                     tracing::error!("the {} process failed: {reason}", NAMES[which]);
                 }
-                Ok(Received::Empty) => return Ok(()),
-                Ok(Received::Closed) | Err(_) => return self.bury(which),
+                Ok(Received::Empty) => return Ok(false),
+                Ok(Received::Closed) | Err(_) => return self.bury(which).map(|()| false),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A plane's leash has ended: so has the plane, or it is about to.

@@ -24,3 +24,7 @@ say "models of the shared memory, sanitizers, fuzzing"
 RUSTFLAGS="--cfg loom" cargo test -p lensd-ffi --release --locked --quiet --test loom --target-dir target/loom
 tests/sanitize.sh
 fuzz/run.sh
+
+say "real drivers, in the virtual machine"
+tests/rig/v4l2.sh
+tests/rig/stream.sh

@@ -14,7 +14,7 @@ use crate::thread::Stop;
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::CameraState;
-use lensd_ffi::time::Nanos;
+use lensd_ffi::time::{Nanos, now};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::num::NonZeroU64;
@@ -23,6 +23,8 @@ use std::sync::Arc;
 /// Waits between attempts to open: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(500);
 const LAST_WAIT: Nanos = Nanos::from_secs(15);
+/// A camera that has delivered this long has earned the first wait again.
+const HEALTHY: Nanos = Nanos::from_secs(20);
 
 /// A change that the engine's main thread asks a camera's thread for.
 pub struct Order {
@@ -61,6 +63,7 @@ pub fn run(task: Task, stop: &Stop) {
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut publishers = Some(publishers);
     let mut wait = FIRST_WAIT;
+    let mut said = String::new();
     while !stop.is_set() {
         let Some(own) = publishers.take() else { return };
         if config.on_demand && !is_wanted(&own) {
@@ -70,13 +73,18 @@ pub fn run(task: Task, stop: &Stop) {
             });
             publishers = Some(own);
             rest(&bell, Nanos::from_secs(60));
+            decline(&orders, "the camera rests: nobody reads it");
             continue;
         }
         let opened = open(&spec, &desk, &bell);
         let (own, error) = match opened {
             Err(error) => (own, Some(error)),
             Ok(mut camera) => {
-                wait = FIRST_WAIT;
+                let since = now();
+                // Streams that nobody reads now would keep the fault, and refuse whoever comes.
+                for publisher in [&own.main, &own.sub, &own.mjpeg] {
+                    publisher.stream().set_error("");
+                }
                 let info = camera.info();
                 for remark in &info.remarks {
                     tracing::info!(camera = id, "{remark}");
@@ -112,15 +120,20 @@ pub fn run(task: Task, stop: &Stop) {
                     stop,
                     config.on_demand,
                 );
+                if now().since(since) > HEALTHY {
+                    wait = FIRST_WAIT;
+                    said.clear();
+                }
                 (pipeline.into_publishers(), ended.err())
             }
         };
         if let Some(error) = error {
             // The same refusal at every attempt is said once.
-            if state.lock().error == error.message {
+            if said == error.message {
                 tracing::debug!(camera = id, "{error}");
             } else {
                 tracing::warn!(camera = id, "{error}");
+                said.clone_from(&error.message);
             }
             for publisher in [&own.main, &own.sub, &own.mjpeg] {
                 publisher.stream().set_error(&error.message);
@@ -131,7 +144,8 @@ pub fn run(task: Task, stop: &Stop) {
                 s.error.clone_from(&error.message);
             });
             if !stop.is_set() {
-                rest_until(stop, &bell, if error.retry { wait } else { LAST_WAIT });
+                let span = if error.retry { wait } else { LAST_WAIT };
+                rest_until(stop, &bell, span, || decline(&orders, &error.message));
                 wait = Nanos((wait.0 * 2).min(LAST_WAIT.0));
             }
         }
@@ -169,11 +183,20 @@ fn rest(bell: &Bell, span: Nanos) {
     bell.take();
 }
 
-/// Waits as long as `span` although clients come and ring, but not when told to stop.
-fn rest_until(stop: &Stop, bell: &Bell, span: Nanos) {
-    let until = lensd_ffi::time::now().plus(span);
+/// Answers changes for a camera that is not there: whoever asks must not wait until it is.
+fn decline(orders: &Receiver<Order>, why: &str) {
+    while let Ok(order) = orders.try_recv() {
+        let _ = order.reply.send(Err(EncodeError(why.to_owned())));
+    }
+}
+
+/// Waits as long as `span` although clients come and ring, but not when told to stop. `woken` is
+/// called at each ring.
+fn rest_until(stop: &Stop, bell: &Bell, span: Nanos, woken: impl Fn()) {
+    let until = now().plus(span);
     loop {
-        let left = until.since(lensd_ffi::time::now());
+        woken();
+        let left = until.since(now());
         if left.0 == 0 || stop.is_set() {
             return;
         }
@@ -218,6 +241,10 @@ fn deliver(
     on_demand: bool,
 ) -> Result<(), CameraError> {
     loop {
+        // A source that is never without a picture never says that it was woken.
+        if stop.is_set() {
+            return Ok(());
+        }
         match camera.next(bell)? {
             Shot::Frame(frame) => {
                 pipeline.frame(&frame);
@@ -251,5 +278,19 @@ fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {
     if width > 0 {
         let mut state = state.lock();
         (state.width, state.height) = (width as u32, height as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_is_away_declines() {
+        let (orders, receiver) = crossbeam::channel::bounded(1);
+        let (reply, outcome) = crossbeam::channel::bounded(1);
+        orders.send(Order { stream: "cam1/main".to_owned(), bitrate: 1, reply }).unwrap();
+        decline(&receiver, "unplugged");
+        assert_eq!(outcome.try_recv().unwrap().unwrap_err().0, "unplugged");
     }
 }

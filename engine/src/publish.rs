@@ -336,10 +336,11 @@ impl Publisher {
                 return Err(refused);
             }
         };
-        self.stream.ring_bells();
+        // Before the bells: whoever waits to describe the stream is woken by them.
         if meta.key {
             self.note_parameters(unit);
         }
+        self.stream.ring_bells();
         let extra = sei.map_or(0, |s| s.bytes().len());
         let mut figures = self.stream.figures.lock();
         figures.codec = meta.codec;
@@ -367,6 +368,11 @@ impl Publisher {
             sets,
         };
         let mut known = self.stream.parameters.lock();
+        // A key frame that repeats none is decoded with those before; SDP must not lose them.
+        let same = |k: &Parameters| k.codec == parameters.codec && k.width == parameters.width;
+        if parameters.sets.is_empty() && known.as_deref().is_some_and(same) {
+            return;
+        }
         if known.as_deref() != Some(&parameters) {
             *known = Some(Arc::new(parameters));
         }
@@ -416,6 +422,6 @@ mod tests {
         publisher.publish(&unit(&[&[0x65, 3]]), None).unwrap();
         assert!(!bell.take());
         let parameters = stream.parameters().unwrap();
-        assert_eq!(parameters.sets.len(), 0, "the second key frame had none");
+        assert_eq!(parameters.sets.len(), 2, "the second key frame had none of its own");
     }
 }

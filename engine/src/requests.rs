@@ -71,6 +71,7 @@ impl Requests {
     pub fn reset(&mut self) {
         self.subscriptions.clear();
         self.stills.clear();
+        self.lingering.clear();
         self.rates.clear();
     }
 

@@ -164,6 +164,9 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
+    // Before the thread: a fault after it would leave that running, and us waiting for it.
+    let requests =
+        Requests::new(Arc::clone(&switchboard), Arc::clone(&view)).map_err(fail("eventfd"))?;
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
             tracing::error!("the RTSP server's loop failed: {e}");
@@ -183,8 +186,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     Ok(Some(Engine {
         started_ms,
         state,
-        requests: Requests::new(Arc::clone(&switchboard), Arc::clone(&view))
-            .map_err(fail("eventfd"))?,
+        requests,
         switchboard,
         users,
         view,
@@ -197,7 +199,14 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
 }
 
 impl Engine {
+    /// Serves until told to stop, or until the RTSP server is lost; then ends in order.
     fn serve(mut self, leash: &Link) -> io::Result<()> {
+        let outcome = self.watch(leash);
+        self.end();
+        outcome
+    }
+
+    fn watch(&mut self, leash: &Link) -> io::Result<()> {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(16);
         leash.set_nonblocking(true)?;
@@ -231,7 +240,7 @@ impl Engine {
                         register(&poll, &new, LINK)?;
                         link = Some(new);
                     }
-                    Ok(Received::Message(Order::Stop, _) | Received::Closed) => return self.end(),
+                    Ok(Received::Message(Order::Stop, _) | Received::Closed) => return Ok(()),
                     Ok(Received::Message(Order::Start { .. }, _)) => {}
                     Ok(Received::Empty) => break,
                     Err(e) => {
@@ -245,6 +254,10 @@ impl Engine {
             {
                 link = None;
                 self.requests.reset();
+            }
+            if self.rtsp.is_finished() {
+                // The supervisor starts another engine, which has one.
+                return Err(io::Error::other("the RTSP thread has ended"));
             }
             let at = now();
             if at.since(published) >= PUBLISH_EVERY {
@@ -280,14 +293,13 @@ impl Engine {
     }
 
     /// Ends in order: first the clients, who get their goodbyes, then the cameras.
-    fn end(mut self) -> io::Result<()> {
+    fn end(mut self) {
         self.view.stop.store(true, std::sync::atomic::Ordering::Release);
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");
         }
         drop(self.cameras);
-        Ok(())
     }
 }
 

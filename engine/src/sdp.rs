@@ -86,6 +86,8 @@ pub struct Announced {
     pub payload_type: u8,
     /// Its track's `a=control`.
     pub control: String,
+    /// Whether there are other tracks.
+    pub several: bool,
     /// Parameter sets from SDP, with which its key frames are completed.
     pub sets: Vec<Vec<u8>>,
 }
@@ -97,8 +99,13 @@ pub struct Announced {
 pub fn parse_announce(body: &[u8]) -> Result<Announced, &'static str> {
     let text = std::str::from_utf8(body).map_err(|_| "the SDP is not text")?;
     let mut payload = None;
-    let mut out =
-        Announced { codec: Codec::H264, payload_type: 0, control: String::new(), sets: Vec::new() };
+    let mut out = Announced {
+        codec: Codec::H264,
+        payload_type: 0,
+        control: String::new(),
+        several: text.lines().take(512).filter(|l| l.starts_with("m=")).count() > 1,
+        sets: Vec::new(),
+    };
     let mut known = false;
     for line in text.lines().take(512) {
         if let Some(media) = line.strip_prefix("m=") {

@@ -123,12 +123,12 @@ impl CameraSpec {
     /// The SPEC for people and logs: without the password of a URL.
     pub fn shown(&self) -> String {
         let text = self.to_string();
-        let Self::Rtsp { url } = self else { return text };
-        match url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?)))
-        {
-            Some((scheme, (user, rest))) if !user.contains('/') => format!("{scheme}://***@{rest}"),
-            _ => text,
-        }
+        let (Self::Rtsp { .. }, Some((scheme, rest))) = (self, text.split_once("://")) else {
+            return text;
+        };
+        let host_end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let host = rest[..host_end].rfind('@').map_or(0, |at| at + 1);
+        format!("{scheme}://{}", &rest[host..])
     }
 }
 
@@ -385,7 +385,8 @@ mod tests {
     #[test]
     fn a_password_is_not_shown() {
         let shown = |text: &str| text.parse::<CameraSpec>().unwrap().shown();
-        assert_eq!(shown("rtsp://u:p@192.0.2.1/x"), "rtsp://***@192.0.2.1/x");
+        assert_eq!(shown("rtsp://u:p@192.0.2.1/x"), "rtsp://192.0.2.1/x");
+        assert_eq!(shown("rtsp://u:p@q@host"), "rtsp://host");
         assert_eq!(shown("rtsp://192.0.2.1/x@y"), "rtsp://192.0.2.1/x@y");
     }
 

@@ -11,6 +11,7 @@ use crate::sys::socket::{Body, Gather, Part};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
 use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::unit::Codec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -57,6 +58,11 @@ impl Packed {
     /// Whether every byte that was sent so far was right: asked after sending.
     pub fn is_intact(&self) -> bool {
         !self.lent || self.entry.stream.ring().is_intact(&self.entry.view)
+    }
+
+    /// How the unit is coded.
+    pub const fn codec(&self) -> Codec {
+        self.entry.view.meta.codec
     }
 
     /// When the unit was captured.
@@ -175,6 +181,11 @@ impl Outlet {
         Some(self.head() - 1 - back as u64)
     }
 
+    /// Capture time of the newest unit, 0 if there is none.
+    pub const fn last_capture(&self) -> Nanos {
+        self.last_capture
+    }
+
     /// Whether the unit at this index is a key frame.
     pub fn is_key(&self, index: u64) -> bool {
         self.entry(index).is_some_and(|e| e.view.meta.key)
@@ -257,6 +268,10 @@ impl Outlet {
         let mut nals = Vec::new();
         ring.nals(&entry.view, &mut nals).ok()?;
         let head = |range: std::ops::Range<usize>| {
+            // A NAL unit may be shorter than its own header, at the end of a truncated file.
+            if range.end > entry.view.len {
+                return None;
+            }
             let mut out = Vec::new();
             ring.copy(&entry.view, range.start, range.len(), &mut out).ok()?;
             Some(out)

@@ -6,6 +6,7 @@ use crate::rtp::outlet::{Found, Framing, Outlet, Packed};
 use crate::rtp::rtcp::{self, Report};
 use crate::sys::socket::Address;
 use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
+use lensd_ffi::unit::Codec;
 use mio::net::UdpSocket;
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 /// How often a sender report is sent; with the loop's tick this stays under five seconds.
 const REPORT_EVERY: Nanos = Nanos::from_secs(4);
+/// How old the newest unit may be where somebody joins with the group in the ring. Behind an older
+/// one a stream has rested: its last group would be a picture of long ago, and then a gap.
+const STALE: Nanos = Nanos::from_secs(3);
 /// The name in source descriptions (RFC 3550 6.5.1); no host name, which would be told to all.
 pub const CNAME: &str = "lensd";
 
@@ -81,6 +85,8 @@ pub struct Receiver {
     resume: Nanos,
     /// The way to this client refuses `UDP_SEGMENT`, e.g. a tunnel with small packets.
     single: bool,
+    /// Coding of what it gets, as its SDP said.
+    codec: Option<Codec>,
     next_report: Nanos,
 }
 
@@ -91,6 +97,9 @@ pub enum Over {
     Io(io::Error),
     /// See [`Sent::Torn`].
     Torn,
+    /// The path leads to a stream of another coding now, which a client that was told of this one
+    /// cannot play: it must ask anew.
+    Recoded,
 }
 
 impl Receiver {
@@ -107,17 +116,19 @@ impl Receiver {
             partly: 0,
             resume: Nanos(0),
             single: false,
+            codec: None,
             next_report: Nanos(0),
         }
     }
 
     /// Begins. Returns the index it begins at if that is known, and asks for a key frame if not.
-    pub fn begin(&mut self, outlet: &Outlet, join: Join, utc: UtcNanos) -> Option<u64> {
+    pub fn begin(&mut self, outlet: &Outlet, join: Join, now: Stamp) -> Option<u64> {
         self.playing = true;
-        self.since_ms = utc.millis();
+        self.since_ms = now.utc.millis();
         self.next_report = Nanos(0);
         self.partly = 0;
-        match outlet.newest_key().filter(|_| join == Join::Gop) {
+        let fresh = now.mono.since(outlet.last_capture()) <= STALE;
+        match outlet.newest_key().filter(|_| join == Join::Gop && fresh) {
             Some(key) => {
                 self.next = key;
                 self.waits_for_key = false;
@@ -174,6 +185,9 @@ impl Receiver {
                     match outlet.find(self.next, Framing::Interleaved(*rtp)) {
                         Found::NotYet => return Ok(()),
                         Found::Gone => None,
+                        Found::Unit(unit) if self.codec.is_some_and(|c| c != unit.codec()) => {
+                            return Err(Over::Recoded);
+                        }
                         Found::Unit(unit) => match conn.send(&unit).map_err(Over::Io)? {
                             Sent::Taken => Some(unit),
                             Sent::Blocked => {
@@ -189,6 +203,9 @@ impl Receiver {
                 {
                     Found::NotYet => return Ok(()),
                     Found::Gone => None,
+                    Found::Unit(unit) if self.codec.is_some_and(|c| c != unit.codec()) => {
+                        return Err(Over::Recoded);
+                    }
                     Found::Unit(unit) => {
                         if now.mono < self.resume {
                             // Somebody else has woken the loop, which then asks all for the time.
@@ -284,6 +301,7 @@ impl Receiver {
     fn count(&mut self, unit: &Arc<Packed>) {
         self.next += 1;
         self.partly = 0;
+        self.codec = Some(unit.codec());
         self.counts.units += 1;
         self.counts.packets += unit.packets as u64;
         self.counts.bytes += unit.bytes as u64;
@@ -409,4 +427,78 @@ fn send_datagrams(
     // What went out torn is a broken picture at the client, which its decoder will not believe
     // after the group is left out.
     if unit.is_intact() { Datagrams::Sent } else { Datagrams::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::camera::CodedUnit;
+    use crate::publish::{Kind, Publisher, Stream};
+    use crate::rtp::packet::{Extension, Shape};
+    use lensd_ffi::bell::Bell;
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::split_annex_b;
+
+    const SHAPE: Shape =
+        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
+
+    fn at(secs: u64) -> Stamp {
+        Stamp { mono: Nanos::from_secs(secs), ..Stamp::default() }
+    }
+
+    fn unit(codec: Codec, key: bool, capture: Stamp) -> CodedUnit {
+        let bytes = vec![0, 0, 0, 1, 0x65, 1, 2, 3];
+        let mut unit = CodedUnit { codec, key, capture, bytes, ..CodedUnit::default() };
+        split_annex_b(&unit.bytes, &mut unit.nals);
+        unit
+    }
+
+    fn outlet() -> (Outlet, Publisher) {
+        let geometry = Geometry { slots: 16, bytes: 4096 };
+        let (stream, publisher) =
+            Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap();
+        (Outlet::new(&stream, Bell::new().unwrap(), SHAPE, 0), publisher)
+    }
+
+    #[test]
+    fn another_coding_ends_the_session() {
+        let (mut outlet, mut publisher) = outlet();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = peer.local_addr().unwrap();
+        let delivery = Delivery::Datagrams { rtp: Address::from(to), rtcp: to };
+        let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut receiver = Receiver::new(delivery);
+        receiver.begin(&outlet, Join::Key, at(10));
+        let mut way = Way { segment_ok: true, ..Way::default() };
+        for (codec, ends) in [(Codec::H264, false), (Codec::H264, false), (Codec::H265, true)] {
+            publisher.publish(&unit(codec, true, at(10)), None).unwrap();
+            outlet.advance();
+            let sent = receiver.pump(&mut outlet, None, &socket, &socket, &mut way, at(10));
+            assert_eq!(matches!(sent, Err(Over::Recoded)), ends);
+        }
+        assert_eq!(receiver.counts.units, 2);
+    }
+
+    #[test]
+    fn a_nal_unit_without_a_whole_header_is_survived() {
+        let (mut outlet, mut publisher) = outlet();
+        let mut broken = unit(Codec::H265, true, at(10));
+        broken.bytes.extend_from_slice(&[0, 0, 1, 0x40]);
+        broken.nals.clear();
+        split_annex_b(&broken.bytes, &mut broken.nals);
+        assert_eq!(broken.nals.len(), 2);
+        publisher.publish(&broken, None).unwrap();
+        assert!(outlet.advance());
+    }
+
+    #[test]
+    fn a_group_of_long_ago_is_not_joined() {
+        let (mut outlet, mut publisher) = outlet();
+        publisher.publish(&unit(Codec::H264, true, at(10)), None).unwrap();
+        outlet.advance();
+        let mut receiver = Receiver::new(Delivery::Group);
+        assert_eq!(receiver.begin(&outlet, Join::Gop, at(11)), Some(0));
+        assert_eq!(receiver.begin(&outlet, Join::Gop, at(100)), None);
+        assert!(outlet.stream().take_key_wanted());
+    }
 }

@@ -1,6 +1,6 @@
 //! The one loop that does the RTSP server's I/O.
 
-use super::client::{Over, Way};
+use super::client::{Delivery, Over, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
 use super::world::{Call, Holding, World, timeout};
@@ -54,7 +54,6 @@ struct Client {
     holding: Holding,
     role: Role,
     accepted: Nanos,
-    asked: bool,
     closing: bool,
 }
 
@@ -229,7 +228,6 @@ impl Server {
                 holding: Holding::default(),
                 role: Role::Direct,
                 accepted: now,
-                asked: false,
                 closing: false,
             });
             let stream = self.clients[token].conn.stream();
@@ -284,7 +282,6 @@ impl Server {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return self.close(token),
             };
-            client.asked = true;
             self.take_bytes(token, &buffer[..read]);
         }
         // There may be more, and the edge is used up: come back after the others.
@@ -421,7 +418,7 @@ impl Server {
             }
             if let Some(group) = &mut post.group {
                 // Nobody is told when a group's network fails; the reports make it visible.
-                let _ = group.receiver.pump(
+                let sent = group.receiver.pump(
                     &mut post.outlet,
                     None,
                     &group.socket,
@@ -429,6 +426,14 @@ impl Server {
                     &mut self.world.way,
                     stamp,
                 );
+                if matches!(sent, Err(Over::Recoded)) {
+                    let listens = |c: &Client| {
+                        let receiver = c.holding.receiver.as_ref();
+                        receiver.is_some_and(|r| matches!(r.delivery, Delivery::Group))
+                    };
+                    let members = post.members.iter().copied();
+                    over.extend(members.filter(|&t| self.clients.get(t).is_some_and(listens)));
+                }
             }
         }
         for token in over {
@@ -526,7 +531,8 @@ impl Server {
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
             let silent = stamp.mono.since(client.session.last_heard());
-            let late = !client.asked && stamp.mono.since(client.accepted) > FIRST_REQUEST;
+            let late =
+                !client.session.has_spoken() && stamp.mono.since(client.accepted) > FIRST_REQUEST;
             // What a tunnel's receiving half brings is heard by the other half's session, with
             // which it ends.
             let bound = matches!(client.role, Role::TunnelIn { .. });
@@ -620,7 +626,7 @@ fn pump_one(
     receiver.pump(outlet, Some(&mut client.conn), &udp.rtp, &udp.rtcp, way, stamp)?;
     // A socket that takes what we send belongs to a client that lives.
     if receiver.counts.units > before
-        && matches!(receiver.delivery, super::client::Delivery::Stream { .. })
+        && matches!(receiver.delivery, Delivery::Stream { .. })
         && client.conn.is_clear()
     {
         client.session.heard(stamp.mono);
@@ -629,7 +635,6 @@ fn pump_one(
 }
 
 fn describe(client: &Client, id: &str) -> ClientState {
-    use super::client::Delivery;
     let transport = match (&client.holding.receiver, &client.role) {
         _ if client.conn.is_tls() => "tls",
         (_, Role::TunnelOut(_)) => "http",

@@ -76,6 +76,11 @@ pub trait House {
     /// # Errors
     /// As [`House::setup`].
     fn setup_record(&mut self, path: &Path, offers: &[Offer]) -> Result<Chosen, Status>;
+    /// A transport for a publisher's other tracks (sound), whose packets nobody reads.
+    ///
+    /// # Errors
+    /// 461.
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status>;
     /// Begins to receive.
     ///
     /// # Errors
@@ -137,6 +142,8 @@ pub struct Session {
     user: Option<String>,
     agent: String,
     last_heard: Nanos,
+    /// Whether a whole message has come.
+    spoken: bool,
     closed: bool,
 }
 
@@ -155,6 +162,7 @@ impl Session {
             user: None,
             agent: String::new(),
             last_heard: now,
+            spoken: false,
             closed: false,
         }
     }
@@ -194,6 +202,11 @@ impl Session {
         self.last_heard
     }
 
+    /// Whether the client has sent a whole message; a few bytes of one are no sign of a client.
+    pub const fn has_spoken(&self) -> bool {
+        self.spoken
+    }
+
     /// Whether a request waits for a camera.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -207,7 +220,9 @@ impl Session {
         self.last_heard = now;
         self.parser.push(bytes);
         loop {
-            match self.parser.next_item() {
+            let item = self.parser.next_item();
+            self.spoken |= matches!(item, Ok(Some(_)));
+            match item {
                 Ok(None) => break,
                 // We ask nothing of clients, so a response answers nothing.
                 Ok(Some(Item::Response(_))) => {}
@@ -480,13 +495,20 @@ impl Session {
                 "RTP/AVP over UDP, TCP or multicast is served here",
             );
         }
-        let chosen = if recording {
+        let ignored = self.announced.as_ref().is_some_and(|a| !names_track(&request.uri, a));
+        let chosen = if ignored {
+            house.setup_ignored(&offers).map(|c| (c, None))
+        } else if recording {
             house.setup_record(&path, &offers).map(|c| (c, None))
         } else {
             house.setup(&path, &offers).map(|(c, ssrc)| (c, Some(ssrc)))
         };
         let (chosen, ssrc) = match chosen {
             Ok(chosen) => chosen,
+            // What was set up of another track stays.
+            Err(status) if ignored || (recording && self.id.is_some()) => {
+                return Response::new(status);
+            }
             Err(status) => {
                 self.id = None;
                 self.state = State::Init;
@@ -556,6 +578,7 @@ impl Session {
             Ok(announced) => announced,
             Err(why) => return warn(Status::UNSUPPORTED_MEDIA, why),
         };
+        self.announced = None;
         if let Err(status) = house.announce(&path, &announced) {
             return Response::new(status);
         }
@@ -605,6 +628,14 @@ impl Session {
 fn base_of(uri: &str) -> &str {
     let end = uri.find('?').unwrap_or(uri.len());
     uri[..end].trim_end_matches('/').trim_end_matches(TRACK).trim_end_matches('/')
+}
+
+/// Whether a SETUP is for the track that was taken from a publisher's SDP.
+fn names_track(uri: &str, announced: &Announced) -> bool {
+    let uri = uri.split('?').next().unwrap_or_default().trim_end_matches('/');
+    let control = announced.control.split('?').next().unwrap_or_default().trim_end_matches('/');
+    // Publishers of one track may name none.
+    matches!(control, "" | "*") || !announced.several || uri.ends_with(control)
 }
 
 fn warn(status: Status, why: &str) -> Response {

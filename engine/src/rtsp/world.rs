@@ -358,7 +358,7 @@ impl House for Call<'_> {
                 state.fps,
             ));
         }
-        if self.holding.hold.is_none()
+        if self.holding.hold.as_ref().is_none_or(|h| !Arc::ptr_eq(h.stream(), &stream))
             && let Some(bell) = self.world.ringer()
         {
             // A stream that rests until somebody wants it runs now.
@@ -394,10 +394,10 @@ impl House for Call<'_> {
                     post.outlet.stream().want_key();
                     None
                 } else {
-                    group.receiver.begin(&post.outlet, Join::Key, self.now.utc)
+                    group.receiver.begin(&post.outlet, Join::Key, self.now)
                 }
             }
-            _ => receiver.begin(&post.outlet, join, self.now.utc),
+            _ => receiver.begin(&post.outlet, join, self.now),
         };
         self.holding.hold = None;
         // The loop sends at once what can be sent, after the answer.
@@ -423,6 +423,8 @@ impl House for Call<'_> {
         if !self.world.ingest.has(&path.name) {
             return Err(Status::NOT_FOUND);
         }
+        // Whoever announces again begins anew.
+        self.holding.ingest = None;
         let ingest = self.world.ingest.begin(&path.name, what).ok_or(Status::FORBIDDEN)?;
         self.holding.ingest = Some(Publishing { ingest, channels: None });
         Ok(())
@@ -435,6 +437,18 @@ impl House for Call<'_> {
             self.release();
         }
         got
+    }
+
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status> {
+        let of = |offer: &Offer| match offer.lower {
+            Lower::Tcp => Some(Chosen::Tcp { channels: offer.interleaved.unwrap_or((2, 3)) }),
+            Lower::Udp if offer.multicast || self.tls => None,
+            // Its address is noted nowhere, so its packets are a stranger's.
+            Lower::Udp => {
+                offer.client_port.map(|client| Chosen::Udp { client, server: self.world.udp.ports })
+            }
+        };
+        offers.iter().find_map(of).ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
 
     fn record(&mut self) -> Result<(), Status> {
@@ -468,4 +482,119 @@ impl House for Call<'_> {
 /// How long a session may be silent.
 pub const fn timeout(options: &RtspOptions) -> Nanos {
     Nanos::from_secs(options.timeout_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transport;
+    use super::*;
+    use crate::publish::{Kind, Publisher, Stream};
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::Codec;
+
+    /// A world with a stream each for two cameras.
+    fn world() -> (World, Vec<Publisher>) {
+        let switchboard = Arc::new(Switchboard::default());
+        let mut publishers = Vec::new();
+        for camera in [1, 2] {
+            let geometry = Geometry { slots: 16, bytes: 4096 };
+            let bell = Bell::new().unwrap();
+            let (stream, publisher) =
+                Stream::create(camera, Kind::Main, Codec::H264, geometry, bell).unwrap();
+            switchboard.add(stream);
+            publishers.push(publisher);
+        }
+        let users = Arc::new(UserTable::new(false));
+        let world = World {
+            options: RtspOptions { max_sessions: 2, ..RtspOptions::default() },
+            switchboard,
+            posts: HashMap::new(),
+            udp: Pair::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).unwrap(),
+            way: Way { segment_ok: true, ..Way::default() },
+            addresses: HashMap::new(),
+            guard: users.guard([0; 32]),
+            users,
+            bell: Arc::new(Bell::new().unwrap()),
+            sessions: 0,
+            ingest: Arc::default(),
+            groups: HashMap::new(),
+            random: || 1,
+        };
+        (world, publishers)
+    }
+
+    fn call<'a>(world: &'a mut World, holding: &'a mut Holding, token: usize) -> Call<'a> {
+        let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+        Call { world, holding, token, peer: local, local, tls: false, now: Stamp::default() }
+    }
+
+    fn setup(
+        world: &mut World,
+        holding: &mut Holding,
+        token: usize,
+        uri: &str,
+        how: &str,
+    ) -> Result<Chosen, Status> {
+        let offers = transport::parse(how);
+        call(world, holding, token).setup(&Path::parse(uri), &offers).map(|s| s.0)
+    }
+
+    #[test]
+    fn what_is_set_up_is_freed_whatever_the_transport() {
+        let (mut world, _publishers) = world();
+        for how in [
+            "RTP/AVP/TCP;interleaved=0-1",
+            "RTP/AVP;client_port=5000-5001",
+            "RTP/AVP;multicast",
+            "RTP/AVP",
+        ] {
+            for _ in 0..3 {
+                let mut holding = Holding::default();
+                let _ = setup(&mut world, &mut holding, 0, "/cam1/main", how);
+                call(&mut world, &mut holding, 0).teardown();
+            }
+            assert_eq!((world.sessions, world.addresses.len()), (0, 0), "{how}");
+            assert!(world.posts.is_empty(), "{how}");
+        }
+    }
+
+    #[test]
+    fn two_streams_never_share_a_group_and_addresses_come_back() {
+        let (mut world, _publishers) = world();
+        let (mut long, mut short) = (Holding::default(), Holding::default());
+        let how = "RTP/AVP;multicast";
+        let first = setup(&mut world, &mut long, 0, "/cam1/main", how).unwrap();
+        for _ in 0..300 {
+            let other = setup(&mut world, &mut short, 1, "/cam2/main", how).unwrap();
+            assert_ne!(first, other);
+            call(&mut world, &mut short, 1).teardown();
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_sessions_that_are_there() {
+        let (mut world, _publishers) = world();
+        let how = "RTP/AVP/TCP;interleaved=0-1";
+        let mut holdings: [Holding; 3] = Default::default();
+        let [a, b, c] = &mut holdings;
+        setup(&mut world, a, 0, "/cam1/main", how).unwrap();
+        setup(&mut world, b, 1, "/cam1/main", how).unwrap();
+        let refused = setup(&mut world, c, 2, "/cam1/main", how);
+        assert_eq!(refused.unwrap_err(), Status::NOT_ENOUGH_BANDWIDTH);
+        call(&mut world, a, 0).teardown();
+        call(&mut world, a, 0).teardown();
+        setup(&mut world, c, 2, "/cam1/main", how).unwrap();
+        assert_eq!(world.sessions, 2);
+    }
+
+    #[test]
+    fn a_stream_that_rests_is_woken_although_another_was_asked_for_before() {
+        let (mut world, publishers) = world();
+        let mut holding = Holding::default();
+        for (publisher, uri) in publishers.iter().zip(["/cam1/main", "/cam2/main"]) {
+            let said = call(&mut world, &mut holding, 0).describe(&Path::parse(uri));
+            assert_eq!(said, Described::Wait);
+            assert!(publisher.stream().is_wanted());
+        }
+    }
 }

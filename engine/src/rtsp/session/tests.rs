@@ -77,6 +77,13 @@ impl House for Doll {
             .map(|channels| Chosen::Tcp { channels })
             .ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status> {
+        self.calls.push("ignore");
+        offers[0]
+            .interleaved
+            .map(|channels| Chosen::Tcp { channels })
+            .ok_or(Status::UNSUPPORTED_TRANSPORT)
+    }
     fn record(&mut self) -> Result<(), Status> {
         self.calls.push("record");
         Ok(())
@@ -228,6 +235,55 @@ fn publishing() {
     assert_eq!(status(&ask(&mut s, &mut house, "RECORD rtsp://h/p", SESSION)), 200);
     s.handle_input(b"$\x02\x00\x02hi", T0, &mut house);
     assert_eq!(house.packets, [(2, b"hi".to_vec())]);
+}
+
+#[test]
+fn half_a_request_is_no_sign_of_a_client() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    s.handle_input(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: ", T0, &mut house);
+    assert!(!s.has_spoken());
+    s.handle_input(b"y\r\n\r\n", T0, &mut house);
+    assert!(s.has_spoken());
+}
+
+/// Announces sound and a picture, in this order.
+fn announce_both(s: &mut Session, house: &mut Doll) {
+    let sdp = "v=0\r\nm=audio 0 RTP/AVP 97\r\na=rtpmap:97 MPEG4-GENERIC/44100\r\n\
+               a=control:streamid=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
+               a=control:streamid=1\r\n";
+    let request = format!(
+        "ANNOUNCE rtsp://h/p RTSP/1.0\r\nCSeq: 1\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    );
+    s.handle_input(request.as_bytes(), T0, house);
+    assert!(matches!(s.poll_output(), Some(Output::Bytes(_))));
+}
+
+#[test]
+fn a_publisher_with_sound_keeps_its_place() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    announce_both(&mut s, &mut house);
+    for (track, channels) in [(0, "0-1"), (1, "2-3")] {
+        let how = format!("Transport: RTP/AVP/TCP;unicast;interleaved={channels};mode=record\r\n");
+        let line = format!("SETUP rtsp://h/p/streamid={track}");
+        assert_eq!(status(&ask(&mut s, &mut house, &line, &how)), 200);
+    }
+    assert_eq!(status(&ask(&mut s, &mut house, "RECORD rtsp://h/p", SESSION)), 200);
+    assert_eq!(house.calls, ["ignore", "record"], "and nothing is torn down in between");
+}
+
+#[test]
+fn a_publisher_may_try_another_transport() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    announce_both(&mut s, &mut house);
+    let udp = "Transport: RTP/AVP;unicast;client_port=5000-5001;mode=record\r\n";
+    assert_eq!(status(&ask(&mut s, &mut house, "SETUP rtsp://h/p/streamid=1", udp)), 461);
+    let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record\r\n";
+    assert_eq!(status(&ask(&mut s, &mut house, "SETUP rtsp://h/p/streamid=1", tcp)), 200);
+    assert_eq!(status(&ask(&mut s, &mut house, "SETUP rtsp://h/p/streamid=1", tcp)), 200);
+    assert_eq!(status(&ask(&mut s, &mut house, "RECORD rtsp://h/p", SESSION)), 200);
+    assert!(!house.calls.contains(&"teardown"));
 }
 
 #[test]
