@@ -59,8 +59,15 @@ fn what_is_published_can_be_played() {
         let received = slices(&fs::read(coded).unwrap());
         assert_eq!((sent.len(), received.len()), (100, 150));
         let begin = sent.iter().position(|s| *s == received[0]).expect("a slice of the file");
+        let mut next = begin;
         for (i, slice) in received.iter().enumerate() {
-            assert!(*slice == sent[(begin + i) % sent.len()], "{transport}: slice {i}");
+            if *slice != sent[next % sent.len()] {
+                // On a machine that stands still for a second, units are left out up to the next
+                // key frame, and never otherwise.
+                assert_eq!(slice[0] & 31, 5, "{transport}: slice {i}");
+                next = sent.iter().position(|s| s == slice).expect("a slice of the file");
+            }
+            next += 1;
         }
         drop(publisher);
     }
