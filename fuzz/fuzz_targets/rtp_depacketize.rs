@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
         codec: Codec::H264,
         payload_type: 96,
         control: String::new(),
+        several: false,
         sets: vec![vec![0x67, 1, 2], vec![0x68, 1]],
     };
     let mut ingest = desk.begin("p", &what).expect("nobody publishes");

@@ -71,6 +71,9 @@ impl House for Doll {
     fn announce(&mut self, _path: &Path, _what: &Announced) -> Result<(), Status> {
         Ok(())
     }
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status> {
+        self.setup_record(&Path::default(), offers)
+    }
     fn setup_record(&mut self, path: &Path, offers: &[Offer]) -> Result<Chosen, Status> {
         self.open(path, offers)
     }
