@@ -1,7 +1,7 @@
 //! SEI NAL units. Law: no panic.
 #![no_main]
 
-use lensd_engine::encode::sei::parse;
+use lensd_engine::syntax::sei::parse;
 use lensd_ffi::unit::Codec;
 use libfuzzer_sys::fuzz_target;
 

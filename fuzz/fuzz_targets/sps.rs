@@ -1,7 +1,7 @@
 //! Sequence parameter sets. Laws: no panic; a size that a camera can have.
 #![no_main]
 
-use lensd_engine::encode::sps::parse_sps;
+use lensd_engine::syntax::sps::parse_sps;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
