@@ -131,6 +131,10 @@ impl Pipeline {
         if self.info.coded.is_some() && track.stream().name.ends_with("main") {
             return Err(EncodeError("this stream is passed through as the camera codes it".into()));
         }
+        if bitrate == 0 {
+            // "As it is": an encoder made with no bits at all would never begin.
+            return Ok(());
+        }
         track.set_rate(Rate { bitrate, ..track.rate })
     }
 
@@ -497,6 +501,28 @@ fn make_encoder(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::{Kind, geometry_for};
+    use lensd_ffi::bell::Bell;
+
+    #[test]
+    fn no_bit_rate_means_the_one_there_is() {
+        let make = |kind, codec| {
+            let bell = Bell::new().unwrap();
+            Stream::create(1, kind, codec, geometry_for(1), bell).unwrap().1
+        };
+        let publishers = Publishers {
+            main: make(Kind::Main, Codec::H264),
+            sub: make(Kind::Sub, Codec::H264),
+            mjpeg: make(Kind::Mjpeg, Codec::Jpeg),
+        };
+        let config = CameraConfig::default();
+        let mut pipeline = Pipeline::new(&config, CameraInfo::default(), false, publishers);
+        pipeline.set_bitrate("cam1/main", 0).unwrap();
+        assert_eq!(pipeline.main.rate.bitrate, config.bitrate);
+        pipeline.set_bitrate("cam1/main", 1_000_000).unwrap();
+        assert_eq!(pipeline.main.rate.bitrate, 1_000_000);
+        assert!(pipeline.set_bitrate("cam1/mjpeg", 1).is_err());
+    }
 
     #[test]
     fn a_sub_stream_keeps_the_shape_and_is_never_larger() {
