@@ -50,7 +50,7 @@ fn as_format(frame: &Frame, format: PixelFormat) -> Frame {
 }
 
 #[test]
-#[ignore = "a measurement, for release builds"]
+#[ignore = "a measurement: cargo test --release -p lensd-engine --test speed -- --ignored --nocapture"]
 fn speeds() {
     let bell = Bell::new().unwrap();
     for options in [
