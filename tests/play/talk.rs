@@ -89,7 +89,12 @@ impl Talk {
 
     /// DESCRIBE, SETUP and PLAY over this connection.
     pub fn play(&mut self, path: &str) -> String {
-        assert_eq!(self.ask("DESCRIBE", path, "Accept: application/sdp\r\n").status, 200);
+        // A camera without a first picture yet is 503: on a busy machine that may take a while.
+        super::until("a description", || {
+            let status = self.ask("DESCRIBE", path, "Accept: application/sdp\r\n").status;
+            assert!([200, 503].contains(&status), "{path}: {status}");
+            (status == 200).then_some(())
+        });
         let answer = self.ask("SETUP", &format!("{path}/trackID=0"), TCP);
         assert_eq!(answer.status, 200, "{answer:?}");
         let session = answer.session();
