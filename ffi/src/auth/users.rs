@@ -18,6 +18,12 @@ pub enum Permission {
     Storage,
     /// State and settings of the system.
     System,
+    /// Installing another version of this program.
+    FirmwareUpdate,
+    /// Restarting the program or the machine: can only be written.
+    Reboot,
+    /// Lights.
+    Light,
 }
 
 /// A set of permissions with a name.
@@ -37,15 +43,17 @@ pub enum Role {
 impl Role {
     /// Whether the role may read, or with `write` change, things of this domain.
     pub const fn allows(self, permission: Permission, write: bool) -> bool {
-        use Permission::{Device, Media, Storage, System};
+        use Permission::{Device, Light, Media, Reboot, Storage, System};
         match self {
             Self::Administrator => true,
             Self::Operator => match permission {
-                Device | Media => true,
+                Device | Media | Light | Reboot => true,
                 Storage | System => !write,
                 _ => false,
             },
-            Self::Viewer => !write && matches!(permission, Device | Media | Storage | System),
+            Self::Viewer => {
+                !write && matches!(permission, Device | Media | Light | Storage | System)
+            }
             Self::Guest => !write && matches!(permission, System),
         }
     }
