@@ -15,6 +15,8 @@ mod page;
 mod rest;
 mod run;
 mod store;
+#[allow(dead_code, reason = "its first users come with the next changes")]
+mod work;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;
