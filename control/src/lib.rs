@@ -11,13 +11,17 @@ mod engine;
 pub mod http;
 mod live;
 mod net;
+#[allow(dead_code, reason = "its first users come with the next changes")]
+mod outbox;
 mod page;
 mod rest;
 mod run;
 mod store;
 #[allow(dead_code, reason = "its first users come with the next changes")]
 mod work;
+pub mod ws;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;
 pub use run::run;
+pub use ws::fuzz_websocket;
