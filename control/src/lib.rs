@@ -17,11 +17,13 @@ mod page;
 mod rest;
 mod run;
 mod store;
+mod tls;
 #[allow(dead_code, reason = "its first users come with the next changes")]
 mod work;
 pub mod ws;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;
+pub use http::multipart::fuzz_multipart;
 pub use run::run;
 pub use ws::fuzz_websocket;

@@ -6,15 +6,19 @@
 
 use super::parse::{self, BodyReader, Framing, Head, HeadScan, Method, Request};
 use super::respond::{self, Fault, Payload, Response, Tail};
+use super::shape::Wants;
 use super::{At, parse::MAX_HEADERS, parse::MAX_LINE};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::sync::Arc;
 
 /// Most bytes that wait to be parsed: one head and a little of what follows.
 const MAX_INPUT: usize = MAX_LINE + MAX_HEADERS + 8 * 1024;
 /// While this many bytes wait to be sent, no further request is begun.
 const HIGH_WATER: usize = 64 * 1024;
+/// Most bytes of a file that are in memory at a time.
+const CHUNK: u64 = 64 * 1024;
 /// From the first byte of a head to its last; also from the connection to its first byte.
 const HEAD_TIME: Nanos = Nanos::from_secs(10);
 /// From a head to the end of its body.
@@ -66,6 +70,7 @@ pub struct Session {
     queued: usize,
     /// Of the request at hand.
     tail: Tail,
+    wants: Wants,
     head_only: bool,
     expects: bool,
     /// End of the present state's patience.
@@ -87,6 +92,7 @@ impl Session {
             sent: 0,
             queued: 0,
             tail: Tail::Close,
+            wants: Wants::default(),
             head_only: false,
             expects: false,
             deadline: Some(at.mono.plus(HEAD_TIME)),
@@ -202,6 +208,7 @@ impl Session {
         self.head_only = head.request.method == Method::Head;
         self.tail = if head.keep_alive { Tail::Keep { old: head.old } } else { Tail::Close };
         self.expects = head.expects;
+        self.wants = Wants::of(&head.request);
         self.deadline = Some(at.mono.plus(BODY_TIME));
         self.state = match head.framing {
             Framing::Length(0) => State::Ready(Box::new(head.request)),
@@ -284,6 +291,11 @@ impl Session {
         }
         self.push(Payload::Own(respond::head(response, Tail::Upgrade, at)));
         let mut output = Vec::with_capacity(self.queued);
+        if self.output.iter().any(|p| matches!(p, Payload::File(_))) {
+            // Further requests wait while a file is sent, so this does not happen.
+            self.abort();
+            return None;
+        }
         while !self.output.is_empty() {
             output.extend_from_slice(self.poll_output());
             self.output_sent(self.poll_output().len(), at);
@@ -341,7 +353,7 @@ impl Session {
     pub fn output_sent(&mut self, n: usize, at: At) {
         self.sent += n;
         self.queued -= n;
-        if self.output.front().is_some_and(|p| self.sent >= p.bytes().len()) {
+        if self.output.front().is_some_and(|p| self.sent > 0 && self.sent >= p.bytes().len()) {
             self.output.pop_front();
             self.sent = 0;
         }
@@ -349,6 +361,33 @@ impl Session {
         if !self.output.is_empty() {
             self.note_stall(at);
         }
+    }
+
+    /// The piece of a file that is to be sent next: where it begins, and how long it is. **Read it
+    /// and call [`Session::take_chunk`].**
+    pub fn wants_chunk(&self) -> Option<(Arc<File>, u64, usize)> {
+        let Payload::File(body) = self.output.front()? else { return None };
+        let length = usize::try_from(body.length.min(CHUNK)).unwrap_or_default();
+        Some((Arc::clone(&body.file), body.offset, length))
+    }
+
+    /// The piece. None at all, or more than was wanted: the file has become shorter, and the
+    /// connection ends, so that the client sees that it has not everything.
+    pub fn take_chunk(&mut self, bytes: Vec<u8>) {
+        let Some(Payload::File(body)) = self.output.front_mut() else { return };
+        let length = bytes.len() as u64;
+        if bytes.is_empty() || length > body.length {
+            return self.abort();
+        }
+        body.offset += length;
+        body.length -= length;
+        if body.length == 0
+            && let Some(file) = self.output.pop_front()
+        {
+            self.queued -= weight(&file);
+        }
+        self.queued += bytes.len();
+        self.output.push_front(Payload::Own(bytes));
     }
 
     /// The peer takes nothing now.
@@ -424,6 +463,7 @@ impl Session {
     }
 
     fn send(&mut self, response: Response, at: At) {
+        let response = std::mem::take(&mut self.wants).shape(response);
         self.push(Payload::Own(respond::head(&response, self.tail, at)));
         if !self.head_only {
             self.push(response.body);
@@ -431,10 +471,18 @@ impl Session {
     }
 
     fn push(&mut self, payload: Payload) {
-        if !payload.bytes().is_empty() {
-            self.queued += payload.bytes().len();
+        if !payload.is_empty() {
+            self.queued += weight(&payload);
             self.output.push_back(payload);
         }
+    }
+}
+
+/// What a payload counts for in the output. While a file waits, no further request is begun.
+fn weight(payload: &Payload) -> usize {
+    match payload {
+        Payload::File(_) => HIGH_WATER + 1,
+        payload => payload.bytes().len(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be asked over HTTP: one table of routes, and their handlers by subject.
 
 mod cameras;
+mod certificate;
 mod settings;
 mod socket;
 mod stills;
@@ -29,14 +30,35 @@ pub(crate) struct Call<'a> {
     pub(crate) who: &'a Who,
     pub(crate) peer: SocketAddr,
     pub(crate) key: ConnKey,
+    /// Whether it came over TLS.
+    pub(crate) secure: bool,
     pub(crate) at: At,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From {
+    pub(crate) peer: SocketAddr,
+    pub(crate) key: ConnKey,
+    pub(crate) secure: bool,
+}
+
 impl Call<'_> {
+    /// `https` or `http`, as the client reached us.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
     /// Host and port as the client knows us, for the URLs that it is told.
     pub(crate) fn authority(&self) -> String {
         let known = self.request.header("host").filter(|h| !h.is_empty());
-        known.map_or_else(|| format!("localhost:{}", self.desk.port), str::to_owned)
+        known.map_or_else(
+            || match self.desk.own_ports.get(self.scheme()) {
+                Some(port) => format!("localhost:{port}"),
+                None => "localhost".to_owned(),
+            },
+            str::to_owned,
+        )
     }
 
     /// The host of [`Call::authority`], an IPv6 address in its brackets.
@@ -67,6 +89,8 @@ pub(crate) type Handler = for<'a, 'b> fn(&'a mut Call<'b>) -> Result<Reply, Faul
 const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
 const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
+const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
+const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
 const DEVICE_WRITE: Option<Access> = Some(Access::write(Permission::Device));
 
 const fn get(
@@ -112,6 +136,8 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now"),
     get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
     get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
+    get("/api/certificate", NETWORK, Class::Api, certificate::view, "The TLS certificate"),
+    write(Method::Post, "/api/certificate", NETWORK_WRITE, certificate::replace, "Takes a certificate and its key as PEM, or makes a self-signed one"),
     get("/api/settings/main-camera", DEVICE, Class::Api, settings::main_camera, "Number of the active camera"),
     write(Method::Post, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
     write(Method::Patch, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
@@ -158,15 +184,10 @@ pub(crate) fn admit(
 }
 
 /// Answers a request that may be made.
-pub(crate) fn answer(
-    desk: &mut Desk,
-    pass: &Pass,
-    request: &Request,
-    peer: SocketAddr,
-    key: ConnKey,
-    at: At,
-) -> Reply {
-    let mut call = Call { desk, request, params: &pass.params, who: &pass.who, peer, key, at };
+pub(crate) fn answer(desk: &mut Desk, pass: &Pass, request: &Request, from: From, at: At) -> Reply {
+    let From { peer, key, secure } = from;
+    let (params, who) = (&pass.params, &pass.who);
+    let mut call = Call { desk, request, params, who, peer, key, secure, at };
     match (pass.route.handler)(&mut call) {
         Ok(reply) => reply,
         Err(fault) => Reply::Now(fault.response(at)),
