@@ -18,7 +18,6 @@ mod rest;
 mod run;
 mod store;
 mod tls;
-#[allow(dead_code, reason = "its first users come with the next changes")]
 mod work;
 pub mod ws;
 
