@@ -126,6 +126,10 @@ pub struct Outlet {
     packets: u32,
     octets: u32,
     last_capture: Nanos,
+    /// Something was lost: what follows refers to it, so nothing is given out before a key frame.
+    waits_for_key: bool,
+    /// Units of the ring that no client can have.
+    lost: u64,
     packed: VecDeque<(u64, Framing, Arc<Packed>)>,
     /// How many clients there are.
     pub crowd: usize,
@@ -145,6 +149,8 @@ impl Outlet {
             packets: 0,
             octets: 0,
             last_capture: Nanos(0),
+            waits_for_key: false,
+            lost: 0,
             packed: VecDeque::new(),
             crowd: 0,
         }
@@ -186,6 +192,11 @@ impl Outlet {
         self.last_capture
     }
 
+    /// Units of the ring that never got an index, since the outlet itself was too slow.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Whether the unit at this index is a key frame.
     pub fn is_key(&self, index: u64) -> bool {
         self.entry(index).is_some_and(|e| e.view.meta.key)
@@ -223,12 +234,13 @@ impl Outlet {
             let stream = Arc::clone(self.stream());
             match self.cursor.next(stream.ring()) {
                 Next::Unit(view) => self.admit(stream, view),
-                Next::Lapped(_) => {
-                    // Clients notice by the missing sequence numbers.
-                    self.next_seq = self.next_seq.wrapping_add(1);
-                }
+                // The cursor stands at a key frame then only if the ring still has one.
+                Next::Lapped(units) => self.lose(units),
                 Next::Empty | Next::Corrupt => break,
             }
+        }
+        if self.waits_for_key {
+            self.stream().want_key();
         }
         self.head() > before
     }
@@ -246,9 +258,24 @@ impl Outlet {
         }
     }
 
+    /// Notes that units are gone before anybody saw them.
+    fn lose(&mut self, units: u64) {
+        self.lost += units;
+        if !std::mem::replace(&mut self.waits_for_key, true) {
+            // Clients notice by the missing sequence number.
+            self.next_seq = self.next_seq.wrapping_add(1);
+        }
+    }
+
     fn admit(&mut self, stream: Arc<Stream>, view: UnitView) {
+        if self.waits_for_key && !view.meta.key {
+            self.lost += 1;
+            return;
+        }
         let entry = Entry { stream, view, first_seq: self.next_seq };
-        let Some(made) = self.make(&entry) else { return };
+        // The writer may be so near that the unit is overwritten while it is looked at.
+        let Some(made) = self.make(&entry) else { return self.lose(1) };
+        self.waits_for_key = false;
         if made.is_empty() {
             return;
         }
@@ -413,5 +440,90 @@ impl Packed {
     /// Whether the message may be handed to the kernel now.
     fn is_sendable(&self) -> bool {
         !self.lent || self.entry.stream.ring().is_lendable(&self.entry.view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coded::CodedUnit;
+    use crate::publish::{Kind, Publisher};
+    use crate::rtp::packet::Extension;
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::split_annex_b;
+
+    const SHAPE: Shape =
+        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
+
+    /// An outlet of a ring that holds four units.
+    fn outlet() -> (Outlet, Publisher) {
+        let geometry = Geometry { slots: 4, bytes: 4096 };
+        let (stream, publisher) =
+            Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap();
+        (Outlet::new(&stream, Bell::new().unwrap(), SHAPE, 0), publisher)
+    }
+
+    fn publish(publisher: &mut Publisher, key: bool) {
+        let bytes = vec![0, 0, 0, 1, if key { 0x65 } else { 0x41 }, 1, 2, 3];
+        let mut unit = CodedUnit { codec: Codec::H264, key, bytes, ..CodedUnit::default() };
+        split_annex_b(&unit.bytes, &mut unit.nals);
+        publisher.publish(&unit, None).unwrap();
+    }
+
+    /// Sequence number and key of all units that can be had.
+    fn given(outlet: &Outlet) -> Vec<(u16, bool)> {
+        (0..outlet.head()).map(|i| (outlet.position(i).0, outlet.is_key(i))).collect()
+    }
+
+    #[test]
+    fn an_outlet_that_was_lapped_goes_on_at_a_key_frame() {
+        let (mut outlet, mut publisher) = outlet();
+        publish(&mut publisher, true);
+        publish(&mut publisher, false);
+        assert!(outlet.advance());
+        // The ring holds no key frame any more when the outlet looks again.
+        for _ in 0..9 {
+            publish(&mut publisher, false);
+        }
+        assert!(!outlet.advance());
+        assert!(outlet.stream().take_key_wanted());
+        publish(&mut publisher, false);
+        assert!(!outlet.advance(), "a picture that refers to what is lost");
+        publish(&mut publisher, true);
+        publish(&mut publisher, false);
+        assert!(outlet.advance());
+        // One sequence number is left out, by which decoders learn of the loss.
+        assert_eq!(given(&outlet), [(0, true), (1, false), (3, true), (4, false)]);
+        assert_eq!(outlet.lost(), 10);
+    }
+
+    #[test]
+    fn an_outlet_that_was_lapped_finds_the_key_frame_in_the_ring() {
+        let (mut outlet, mut publisher) = outlet();
+        publish(&mut publisher, true);
+        assert!(outlet.advance());
+        for key in [false, false, false, false, false, true, false] {
+            publish(&mut publisher, key);
+        }
+        assert!(outlet.advance());
+        assert_eq!(given(&outlet), [(0, true), (2, true), (3, false)]);
+        assert_eq!(outlet.lost(), 5);
+    }
+
+    #[test]
+    fn a_unit_that_is_overwritten_while_it_is_taken_in_is_a_loss() {
+        let (mut outlet, mut publisher) = outlet();
+        publish(&mut publisher, true);
+        let stream = Arc::clone(outlet.stream());
+        let seen = stream.ring().view(0).unwrap();
+        for _ in 0..4 {
+            publish(&mut publisher, false);
+        }
+        outlet.admit(Arc::clone(&stream), seen);
+        outlet.cursor = Cursor::at(1);
+        assert!(!outlet.advance(), "nothing can be decoded without the unit that is gone");
+        publish(&mut publisher, true);
+        assert!(outlet.advance());
+        assert_eq!(given(&outlet), [(1, true)]);
     }
 }

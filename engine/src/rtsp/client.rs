@@ -87,6 +87,8 @@ pub struct Receiver {
     single: bool,
     /// Coding of what it gets, as its SDP said.
     codec: Option<Codec>,
+    /// [`Outlet::lost`] when it was last looked at.
+    seen_lost: u64,
     next_report: Nanos,
 }
 
@@ -117,6 +119,7 @@ impl Receiver {
             resume: Nanos(0),
             single: false,
             codec: None,
+            seen_lost: 0,
             next_report: Nanos(0),
         }
     }
@@ -127,6 +130,7 @@ impl Receiver {
         self.since_ms = now.utc.millis();
         self.next_report = Nanos(0);
         self.partly = 0;
+        self.seen_lost = outlet.lost();
         let fresh = now.mono.since(outlet.last_capture()) <= STALE;
         match outlet.newest_key().filter(|_| join == Join::Gop && fresh) {
             Some(key) => {
@@ -165,6 +169,10 @@ impl Receiver {
             return Ok(());
         }
         let mut conn = conn;
+        // What the outlet itself has lost, all its clients have.
+        let lost = outlet.lost() - std::mem::replace(&mut self.seen_lost, outlet.lost());
+        self.counts.skipped += lost;
+        self.counts.skipped_groups += u64::from(lost > 0);
         loop {
             if self.waits_for_key && !self.find_key(outlet) {
                 return Ok(());
