@@ -1,6 +1,7 @@
 //! The engine's main thread: it puts everything together, talks to the supervisor and to control,
 //! and publishes the state.
 
+use crate::apply::{self, Apply};
 use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
 use crate::capture;
@@ -17,11 +18,12 @@ use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
 use crate::thread::{Stop, Thread};
 use crate::users::UserTable;
-use crossbeam::channel::{Sender, bounded};
+use crossbeam::channel::bounded;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region::Region;
-use lensd_ffi::state::{CameraState, EngineState, StateWriter};
+use lensd_ffi::settings::bank::{BankReader, BankWriter};
+use lensd_ffi::state::{BANK_AT, CameraState, EngineState, StateWriter};
 use lensd_ffi::time::{Nanos, now, utc_now};
 use lensd_ffi::unit::Codec;
 use mio::unix::SourceFd;
@@ -69,8 +71,6 @@ pub fn run(leash: Link) -> ExitCode {
 /// A camera and what is known of it.
 struct Cam {
     state: Arc<Mutex<CameraState>>,
-    orders: Sender<capture::Order>,
-    bell: Bell,
     panics: Arc<AtomicU64>,
     thread: Thread,
 }
@@ -99,7 +99,9 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     };
     let config: Config = serde_json::from_value(config).map_err(|e| format!("engine: {e}"))?;
     let region = Region::adopt(memory).map_err(|e| format!("engine memory: {e}"))?;
-    let mut state = StateWriter::new(Arc::new(region));
+    let region = Arc::new(region);
+    let bank = BankWriter::create(Arc::clone(&region), BANK_AT);
+    let mut state = StateWriter::new(region);
     let started_ms = utc_now().millis();
     state.set(&EngineState { pid: std::process::id(), started_ms, ..EngineState::default() });
     let _ = leash.send(&Report::Sealed, &[]);
@@ -128,13 +130,15 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let desk = Arc::new(Desk::default());
     let users = Arc::new(UserTable::new(config.open));
     let (specs, notes) = cameras_of(&config)?;
+    let bell = Bell::new().map_err(fail("eventfd"))?;
     let mut cameras = Vec::new();
+    let mut applied = Vec::new();
     for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
         let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
-        cameras.push(
-            start_camera(id, camera_config, spec, &switchboard, &desk)
-                .map_err(|e| format!("camera {id}: {e}"))?,
-        );
+        let (cam, camera) = start_camera(id, camera_config, spec, &switchboard, &desk, &bell)
+            .map_err(|e| format!("camera {id}: {e}"))?;
+        cameras.push(cam);
+        applied.push(camera);
     }
     if !switchboard.select(config.main_camera.max(1)) {
         switchboard.select(1);
@@ -168,8 +172,16 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
     // Before the thread: a fault after it would leave that running, and us waiting for it.
-    let requests =
-        Requests::new(Arc::clone(&switchboard), Arc::clone(&view)).map_err(fail("eventfd"))?;
+    let apply = Apply::new(
+        bank,
+        applied,
+        Arc::clone(&switchboard),
+        Arc::clone(&view),
+        (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
+        config.hardware.clone(),
+    )
+    .map_err(fail("sensors"))?;
+    let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view), bell, apply);
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
             tracing::error!("the RTSP server's loop failed: {e}");
@@ -234,7 +246,10 @@ impl Engine {
                     Ok(Received::Message(Order::Peer, fds)) => {
                         let Ok([memory, socket]) = <[_; 2]>::try_from(fds) else { continue };
                         if let Ok(region) = Region::open(memory) {
-                            self.users.attach(Arc::new(region));
+                            let region = Arc::new(region);
+                            self.users.attach(Arc::clone(&region));
+                            let bank = BankReader::attach(region, BANK_AT);
+                            self.requests.apply().attach(bank, now());
                         }
                         let new = Link::from_fd(socket);
                         new.set_nonblocking(true)?;
@@ -253,7 +268,7 @@ impl Engine {
                 }
             }
             if let Some(open) = &link
-                && !self.requests.serve(open, &cameras_by_id(&self.cameras))
+                && !self.requests.serve(open)
             {
                 link = None;
                 self.requests.reset();
@@ -293,6 +308,8 @@ impl Engine {
             tracing::warn!("the engine's state is too long for its cell");
         }
         let panics = self.cameras.iter().map(|c| c.panics.load(Ordering::Relaxed)).collect();
+        self.requests.apply().measure(&state);
+        self.requests.apply().measure_devices();
         *self.shown.lock() = ops::Shown { engine: state, panics };
     }
 
@@ -307,17 +324,14 @@ impl Engine {
     }
 }
 
-fn cameras_by_id(cameras: &[Cam]) -> Vec<(&Sender<capture::Order>, &Bell)> {
-    cameras.iter().map(|c| (&c.orders, &c.bell)).collect()
-}
-
 fn start_camera(
     id: u32,
     config: CameraConfig,
     spec: CameraSpec,
     switchboard: &Switchboard,
     desk: &Arc<Desk>,
-) -> io::Result<Cam> {
+    desk_bell: &Bell,
+) -> io::Result<(Cam, apply::Camera)> {
     let bell = Arc::new(Bell::new()?);
     let make = |kind, codec, bitrate| {
         Stream::create(id, kind, codec, geometry_for(bitrate), bell.try_clone()?)
@@ -341,6 +355,8 @@ fn start_camera(
     }));
     let panics = Arc::<AtomicU64>::default();
     let (orders, receiver) = bounded(16);
+    let handles = Arc::<capture::Handles>::default();
+    let own = config.clone();
     let task = capture::Task {
         id,
         config,
@@ -351,11 +367,14 @@ fn start_camera(
         orders: receiver,
         desk: Arc::clone(desk),
         panics: Arc::clone(&panics),
+        handles: Arc::clone(&handles),
+        desk_bell: desk_bell.try_clone()?,
     };
-    let own = bell.try_clone()?;
+    let camera =
+        apply::Camera::new(id, own, Arc::clone(&state), handles, orders, bell.try_clone()?);
     let thread =
         Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| capture::run(task, stop))?;
-    Ok(Cam { state, orders, bell: own, panics, thread })
+    Ok((Cam { state, panics, thread }, camera))
 }
 
 /// A camera's configuration and what its SPEC says.

@@ -260,7 +260,8 @@ mod tests {
     #[test]
     fn each_control_is_seen() {
         let grey = [100, 128, 128];
-        for (id, value, brighter) in [(BRIGHTNESS, 20, true), (CONTRAST, 64, false), (GAIN, 99, true)]
+        for (id, value, brighter) in
+            [(BRIGHTNESS, 20, true), (CONTRAST, 64, false), (GAIN, 99, true)]
         {
             let look = Look::default();
             set(&look, id, value);

@@ -157,9 +157,8 @@ impl Headers {
             [0x22, 0x11, 0x11] => 1,
             _ => return Err(Fault::Unfit("its colours are neither 4:2:0 nor 4:2:2")),
         };
-        let table = |component: Component| {
-            tables.get(usize::from(component.table)).copied().flatten()
-        };
+        let table =
+            |component: Component| tables.get(usize::from(component.table)).copied().flatten();
         let (Some(luma), Some(chroma)) = (table(y), table(u)) else {
             return Err(Fault::Unfit("it has no quantization tables"));
         };
@@ -331,7 +330,9 @@ mod tests {
         let planes = [(&luma[..], 64), (&luma[..], 64), (&luma[..], 64)];
         compressor.compress_planes(&planes, (64, 48), Subsampling::S444, 80, &mut coded).unwrap();
         assert!(why(&coded).unwrap().contains("4:2:0"));
-        compressor.compress_planes(&planes[..1], (64, 48), Subsampling::Grey, 80, &mut coded).unwrap();
+        compressor
+            .compress_planes(&planes[..1], (64, 48), Subsampling::Grey, 80, &mut coded)
+            .unwrap();
         assert!(why(&coded).unwrap().contains("three colours"));
     }
 

@@ -544,8 +544,7 @@ mod tests {
         let (mut outlet, mut publisher) = outlet();
         let bytes = vec![0xff, 0xd8, 0xff, 0xc2, 0, 2, 0xff, 0xd9];
         let nals = vec![lensd_ffi::unit::NalSpan { offset: 0, len: 8 }];
-        let unit =
-            CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
+        let unit = CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
         publisher.publish(&unit, None).unwrap();
         assert!(!outlet.advance());
         assert_eq!(outlet.lost(), 1);

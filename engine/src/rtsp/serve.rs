@@ -4,6 +4,7 @@ use super::client::{Delivery, Over, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
 use super::world::{Call, Holding, World, timeout};
+use crate::config::RtspOptions;
 use crate::rtp::outlet::Outlet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +47,8 @@ pub struct View {
     pub clients: Mutex<Vec<ClientState>>,
     /// Set to end it.
     pub stop: AtomicBool,
+    /// Put here, other options are taken over at the next ring.
+    pub options: Mutex<Option<RtspOptions>>,
 }
 
 struct Client {
@@ -157,6 +160,10 @@ impl Server {
             let paced = self.world.way.resume.is_some_and(|at| now() >= at);
             if self.bell.take() || paced {
                 self.deliver();
+                if let Some(options) = self.view.options.lock().take() {
+                    self.world.way.pacing = Nanos::from_millis(options.pacing_ms);
+                    self.world.options = options;
+                }
             }
             for event in &events {
                 match event.token() {

@@ -630,8 +630,7 @@ mod tests {
         // A progressive picture.
         let bytes = vec![0xff, 0xd8, 0xff, 0xc2, 0, 2, 0xff, 0xd9];
         let nals = vec![NalSpan { offset: 0, len: 8 }];
-        let unit =
-            CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
+        let unit = CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
         publisher.publish(&unit, None).unwrap();
         let mut holding = Holding::default();
         let path = Path::parse("/cam1/mjpeg");

@@ -536,15 +536,19 @@ mod tests {
         let mut left = 0;
         let mut at = 0;
         while at < gather.packet_count() {
-            let sent = gather.send_single(gather.datagram_of(at), at..usize::MAX, &mut |pieces: &mut [libc::iovec]| {
-                if left == 0 {
-                    left = room;
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                left -= 1;
-                got.push(pieces.iter().map(|p| p.iov_len).sum());
-                Ok(())
-            });
+            let sent = gather.send_single(
+                gather.datagram_of(at),
+                at..usize::MAX,
+                &mut |pieces: &mut [libc::iovec]| {
+                    if left == 0 {
+                        left = room;
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
+                    left -= 1;
+                    got.push(pieces.iter().map(|p| p.iov_len).sum());
+                    Ok(())
+                },
+            );
             at += sent.unwrap_or(0);
         }
         got

@@ -81,7 +81,8 @@ pub(super) const DISK: Module = Module {
         "disk",
         "The file system of the data folder",
         &[
-            Key::measured("disk-total", Kind::Whole(0, i64::MAX), "Size of the file system").unit("bytes"),
+            Key::measured("disk-total", Kind::Whole(0, i64::MAX), "Size of the file system")
+                .unit("bytes"),
             Key::measured("disk-free", Kind::Whole(0, i64::MAX), "Room that we may use")
                 .unit("bytes"),
             Key::measured("disk-error", Kind::Text(200), "Why there is no value"),
