@@ -6,7 +6,7 @@ use crate::http::At;
 use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
 use crate::live::{self, Viewer};
-use crate::store::UsersFile;
+use crate::users_file::UsersFile;
 use lensd_ffi::auth::Users;
 use lensd_ffi::link::Ask;
 use lensd_ffi::region::Region;
