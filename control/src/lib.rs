@@ -18,6 +18,7 @@ mod rest;
 mod run;
 pub mod store;
 mod users_file;
+mod work;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;
