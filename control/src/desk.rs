@@ -6,7 +6,12 @@ use crate::http::At;
 use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
 use crate::live::{self, Viewer};
+<<<<<<< HEAD
+use crate::users_file::UsersFile;
+=======
 use crate::store::UsersFile;
+use crate::work::{Panicked, Work};
+>>>>>>> net
 use lensd_ffi::auth::Users;
 use lensd_ffi::link::Ask;
 use lensd_ffi::region::Region;
@@ -27,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) door: Door,
     pub(crate) engine: Engine,
+    /// Threads for what would hold the loop up.
+    pub(crate) work: Work<Self>,
     pub(crate) started: At,
     /// Our own port.
     pub(crate) port: u16,
@@ -37,6 +44,8 @@ pub(crate) struct Desk {
     writer: StateWriter<Region>,
     users_file: UsersFile,
     waiting: HashMap<ConnKey, Finish>,
+    /// Responses that jobs have made, for whoever still waits.
+    made: Vec<(ConnKey, Response)>,
     viewers: BTreeMap<ConnKey, Viewer>,
     /// The active camera at the last look.
     active: u32,
@@ -73,6 +82,7 @@ impl Desk {
         Ok(Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
+            work: Work::new()?,
             started: at,
             port: 0,
             connections: 0,
@@ -80,6 +90,7 @@ impl Desk {
             writer,
             users_file,
             waiting: HashMap::new(),
+            made: Vec::new(),
             viewers: BTreeMap::new(),
             active: 0,
             config,
@@ -138,9 +149,36 @@ impl Desk {
         Ok(())
     }
 
+    /// Lets a thread do `job`; `finish` makes the response for `key` from it. It runs also if the
+    /// client has gone meanwhile, for what was done is done. **The handler returns
+    /// `Reply::Later`.**
+    ///
+    /// # Errors
+    /// 503 `BUSY` when too much work waits.
+    #[allow(dead_code, reason = "its first users come with the next changes")]
+    pub(crate) fn answer_by_work<T: Send + 'static>(
+        &mut self,
+        key: ConnKey,
+        job: impl FnOnce() -> T + Send + 'static,
+        finish: impl FnOnce(&mut Self, T, At) -> Result<Response, Fault> + 'static,
+    ) -> Result<(), Fault> {
+        self.work.try_run(job, move |desk: &mut Self, made: Result<T, Panicked>, at| {
+            let response = made.map_err(Fault::from).and_then(|made| finish(desk, made, at));
+            let response = response.unwrap_or_else(|fault| fault.response(at));
+            desk.made.push((key, response));
+        })
+    }
+
+    /// Does what follows from the jobs that are done.
+    pub(crate) fn follow_work(&mut self, at: At) {
+        for then in self.work.take_done() {
+            then(self, at);
+        }
+    }
+
     /// Responses that have become ready.
     pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
-        let mut ready = Vec::new();
+        let mut ready = std::mem::take(&mut self.made);
         for Finished { ask, outcome, waiters } in self.engine.take_finished(at.mono) {
             for key in waiters {
                 if let Some(finish) = self.waiting.remove(&key) {

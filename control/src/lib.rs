@@ -8,13 +8,17 @@
 pub mod config;
 mod desk;
 mod engine;
+pub mod files;
 pub mod http;
 mod live;
 mod net;
 mod page;
+pub mod password;
 mod rest;
 mod run;
-mod store;
+pub mod store;
+mod users_file;
+mod work;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;

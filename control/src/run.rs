@@ -18,8 +18,9 @@ use std::process::ExitCode;
 const LEASH: Token = Token(0);
 const LINK: Token = Token(1);
 const BELL: Token = Token(2);
+const WORK: Token = Token(3);
 /// The server's own tokens begin here.
-const LISTENER: Token = Token(3);
+const LISTENER: Token = Token(4);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -82,6 +83,7 @@ fn start(leash: &Link) -> Result<House, String> {
     leash.set_nonblocking(true).map_err(|e| e.to_string())?;
     watch(&poll, leash.as_fd(), LEASH).map_err(|e| e.to_string())?;
     watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
+    watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
     let ports = BTreeMap::from([("http".to_owned(), desk.port)]);
     leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
     Ok(House { poll, desk, serve, next_tick: at.mono, next_look: at.mono, end: None })
@@ -144,6 +146,7 @@ impl House {
                 match event.token() {
                     LEASH => self.obey(leash, at),
                     LINK => self.hear_engine(at),
+                    WORK => self.desk.follow_work(at),
                     BELL => rung |= self.desk.engine.bell().take(),
                     _ => self.serve.handle_event(event, &mut self.desk, at),
                 }
