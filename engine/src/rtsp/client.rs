@@ -79,7 +79,7 @@ pub struct Receiver {
     waits_for_key: bool,
     /// Its socket took nothing of the next unit.
     blocked: bool,
-    /// Datagrams of the next unit that are sent already.
+    /// Packets of the next unit that are sent already.
     partly: usize,
     /// When the rest of them may go, if the stream is paced.
     resume: Nanos,
@@ -420,9 +420,9 @@ fn send_datagrams(
     paced: bool,
     segment_ok: &mut bool,
 ) -> Datagrams {
-    let all = unit.gather.datagram_count();
+    let all = unit.gather.packet_count();
     while *partly < all {
-        let end = if paced { *partly + 1 } else { all };
+        let end = if paced { unit.gather.datagram_end(*partly) } else { all };
         match unit.gather.send_datagrams(socket, to, *partly..end, segment_ok) {
             Ok(n) => *partly += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Datagrams::Full,
