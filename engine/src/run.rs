@@ -160,6 +160,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         sessions: 0,
         ingest: Arc::clone(&desk),
         groups: HashMap::new(),
+        unfit: HashMap::new(),
         random: random_word,
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))

@@ -5,6 +5,7 @@
 
 pub mod h264;
 pub mod h265;
+mod huffman;
 pub mod jpeg;
 pub mod outlet;
 pub mod packet;

@@ -4,6 +4,7 @@
 //! its sequence numbers, and makes its packets once. Units keep an index of the outlet's own, so
 //! that clients stand at an index wherever the units come from.
 
+use super::jpeg;
 use super::packet::{PREFIX, Packets, Piece, Shape, Source, rtp_time};
 use super::rtcp::SenderReport;
 use crate::publish::{Stream, Subscription};
@@ -13,6 +14,7 @@ use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::Codec;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Most units that are remembered for clients that lag.
@@ -130,6 +132,8 @@ pub struct Outlet {
     waits_for_key: bool,
     /// Units of the ring that no client can have.
     lost: u64,
+    /// Why the newest unit that RTP cannot carry was left out.
+    unfit: Option<&'static str>,
     packed: VecDeque<(u64, Framing, Arc<Packed>)>,
     /// How many clients there are.
     pub crowd: usize,
@@ -151,6 +155,7 @@ impl Outlet {
             last_capture: Nanos(0),
             waits_for_key: false,
             lost: 0,
+            unfit: None,
             packed: VecDeque::new(),
             crowd: 0,
         }
@@ -192,7 +197,8 @@ impl Outlet {
         self.last_capture
     }
 
-    /// Units of the ring that never got an index, since the outlet itself was too slow.
+    /// Units of the ring that never got an index: the outlet itself was too slow, or RTP cannot
+    /// carry them.
     pub const fn lost(&self) -> u64 {
         self.lost
     }
@@ -277,6 +283,8 @@ impl Outlet {
         let Some(made) = self.make(&entry) else { return self.lose(1) };
         self.waits_for_key = false;
         if made.is_empty() {
+            self.lost += 1;
+            self.say_unfit(&entry);
             return;
         }
         self.next_seq = made.next_seq();
@@ -290,19 +298,21 @@ impl Outlet {
         }
     }
 
+    /// Says once why pictures are left out.
+    fn say_unfit(&mut self, entry: &Entry) {
+        let why = refusal(&entry.stream, &entry.view);
+        if why.is_some() && why != self.unfit {
+            let why = why.unwrap_or_default();
+            tracing::warn!(stream = entry.stream.name, "a picture is not sent over RTP: {why}");
+            self.unfit = Some(why);
+        }
+    }
+
     fn make(&self, entry: &Entry) -> Option<Packets> {
         let ring = entry.stream.ring();
         let mut nals = Vec::new();
         ring.nals(&entry.view, &mut nals).ok()?;
-        let head = |range: std::ops::Range<usize>| {
-            // A NAL unit may be shorter than its own header, at the end of a truncated file.
-            if range.end > entry.view.len {
-                return None;
-            }
-            let mut out = Vec::new();
-            ring.copy(&entry.view, range.start, range.len(), &mut out).ok()?;
-            Some(out)
-        };
+        let head = |range| head_of(&entry.stream, &entry.view, range);
         let source =
             Source { meta: &entry.view.meta, len: entry.view.len, nals: &nals, head: &head };
         Some(Packets::pack(&source, &self.shape, entry.first_seq))
@@ -377,6 +387,25 @@ impl Outlet {
             made,
             lent,
         })
+    }
+}
+
+/// Some bytes of a unit; `None` if it does not have them, or not any more.
+fn head_of(stream: &Stream, view: &UnitView, range: Range<usize>) -> Option<Vec<u8>> {
+    // A NAL unit may be shorter than its own header, at the end of a truncated file.
+    if range.end > view.len {
+        return None;
+    }
+    let mut out = Vec::new();
+    stream.ring().copy(view, range.start, range.len(), &mut out).ok()?;
+    Some(out)
+}
+
+/// Why RTP cannot carry a unit of a stream; `None` if it can.
+pub fn refusal(stream: &Stream, view: &UnitView) -> Option<&'static str> {
+    match view.meta.codec {
+        Codec::Jpeg => jpeg::refusal(view.len, &|range| head_of(stream, view, range)),
+        Codec::H264 | Codec::H265 => None,
     }
 }
 
@@ -508,6 +537,21 @@ mod tests {
         assert!(outlet.advance());
         assert_eq!(given(&outlet), [(0, true), (2, true), (3, false)]);
         assert_eq!(outlet.lost(), 5);
+    }
+
+    #[test]
+    fn a_picture_that_rtp_cannot_carry_is_left_out_and_counted() {
+        let (mut outlet, mut publisher) = outlet();
+        let bytes = vec![0xff, 0xd8, 0xff, 0xc2, 0, 2, 0xff, 0xd9];
+        let nals = vec![lensd_ffi::unit::NalSpan { offset: 0, len: 8 }];
+        let unit = CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
+        publisher.publish(&unit, None).unwrap();
+        assert!(!outlet.advance());
+        assert_eq!(outlet.lost(), 1);
+        assert!(outlet.unfit.unwrap().contains("baseline"));
+        publish(&mut publisher, true);
+        assert!(outlet.advance());
+        assert_eq!(given(&outlet), [(0, true)]);
     }
 
     #[test]

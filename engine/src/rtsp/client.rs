@@ -16,7 +16,7 @@ use std::sync::Arc;
 const REPORT_EVERY: Nanos = Nanos::from_secs(4);
 /// How old the newest unit may be where somebody joins with the group in the ring. Behind an older
 /// one a stream has rested: its last group would be a picture of long ago, and then a gap.
-const STALE: Nanos = Nanos::from_secs(3);
+pub const STALE: Nanos = Nanos::from_secs(3);
 /// The name in source descriptions (RFC 3550 6.5.1); no host name, which would be told to all.
 pub const CNAME: &str = "lensd";
 

@@ -32,6 +32,8 @@ pub enum Described {
     NotFound,
     /// It exists, but cannot be had now: why.
     Unavailable(String),
+    /// Its pictures are coded in a way that RTP cannot carry: why.
+    Unfit(&'static str),
 }
 
 /// Where a client begins.
@@ -464,6 +466,10 @@ impl Session {
             Described::Wait => None,
             Described::NotFound => Some(Response::new(Status::NOT_FOUND)),
             Described::Unavailable(why) => Some(warn(Status::UNAVAILABLE, &why)),
+            Described::Unfit(why) => {
+                let why = format!("RTP cannot carry this camera's JPEG pictures: {why}");
+                Some(warn(Status::UNSUPPORTED_MEDIA, &why))
+            }
         }
     }
 

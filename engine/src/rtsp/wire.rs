@@ -144,7 +144,7 @@ impl Status {
     pub const TOO_LARGE: Self = Self(413);
     /// Request line too long.
     pub const URI_TOO_LONG: Self = Self(414);
-    /// Not SDP, or SDP of something that is not taken.
+    /// Not SDP, SDP of something that is not taken, or pictures that RTP cannot carry.
     pub const UNSUPPORTED_MEDIA: Self = Self(415);
     /// Parameter not understood.
     pub const PARAMETER: Self = Self(451);

@@ -1,7 +1,7 @@
 //! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
 //! one connection's session.
 
-use super::client::{Counts, Delivery, Receiver, Way};
+use super::client::{Counts, Delivery, Receiver, STALE, Way};
 use super::path::Path;
 use super::session::{Described, House, Start};
 use super::transport::{Chosen, Lower, Offer};
@@ -9,8 +9,8 @@ use super::udp::{self, Pair};
 use super::wire::Status;
 use crate::config::{Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
-use crate::publish::Subscription;
-use crate::rtp::outlet::Outlet;
+use crate::publish::{Stream, Subscription};
+use crate::rtp::outlet::{Outlet, refusal};
 use crate::rtp::packet::{Extension, Shape};
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
@@ -78,6 +78,8 @@ pub struct World {
     /// Which group an outlet has, counted from the first: the same whenever it is asked for, so that
     /// no stream ever comes to the address of another.
     pub groups: HashMap<OutletKey, u32>,
+    /// Streams whose pictures RTP cannot carry, and why: what the log has said already.
+    pub unfit: HashMap<String, &'static str>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
 }
@@ -196,6 +198,18 @@ impl World {
 }
 
 impl Call<'_> {
+    /// Why the pictures that a stream has now cannot be sent, and whether that is known of one that
+    /// is new: what is in the ring of a stream that has rested says nothing of those to come.
+    fn unfit(&mut self, stream: &Stream) -> Option<(&'static str, bool)> {
+        let newest = stream.ring().newest_key()?;
+        let why = refusal(stream, &newest)?;
+        let fresh = self.now.mono.since(newest.meta.encoded) <= STALE;
+        if fresh && self.world.unfit.insert(stream.name.clone(), why) != Some(why) {
+            tracing::warn!(stream = stream.name, "RTP cannot carry this camera's JPEG: {why}");
+        }
+        Some((why, fresh))
+    }
+
     fn choose_udp(&self, offer: &Offer) -> Option<(Chosen, [SocketAddr; 2])> {
         if self.tls {
             return None;
@@ -347,7 +361,12 @@ impl House for Call<'_> {
             return Described::NotFound;
         };
         let state = stream.state(self.now.mono);
-        if let Some(parameters) = stream.parameters() {
+        let unfit = self.unfit(&stream);
+        if let Some((why, true)) = unfit {
+            self.holding.hold = None;
+            return Described::Unfit(why);
+        }
+        if let Some(parameters) = stream.parameters().filter(|_| unfit.is_none()) {
             self.holding.hold = None;
             let origin = u64::from(stream.camera) << 32 | u64::from(std::process::id());
             return Described::Sdp(sdp::describe(
@@ -488,9 +507,10 @@ pub const fn timeout(options: &RtspOptions) -> Nanos {
 mod tests {
     use super::super::transport;
     use super::*;
+    use crate::coded::CodedUnit;
     use crate::publish::{Kind, Publisher, Stream};
     use lensd_ffi::ring::Geometry;
-    use lensd_ffi::unit::Codec;
+    use lensd_ffi::unit::{Codec, NalSpan};
 
     /// A world with a stream each for two cameras.
     fn world() -> (World, Vec<Publisher>) {
@@ -518,6 +538,7 @@ mod tests {
             sessions: 0,
             ingest: Arc::default(),
             groups: HashMap::new(),
+            unfit: HashMap::new(),
             random: || 1,
         };
         (world, publishers)
@@ -596,5 +617,29 @@ mod tests {
             assert_eq!(said, Described::Wait);
             assert!(publisher.stream().is_wanted());
         }
+    }
+
+    #[test]
+    fn pictures_that_rtp_cannot_carry_are_not_announced() {
+        let (mut world, _publishers) = world();
+        let geometry = Geometry { slots: 16, bytes: 4096 };
+        let bell = Bell::new().unwrap();
+        let (stream, mut publisher) =
+            Stream::create(1, Kind::Mjpeg, Codec::Jpeg, geometry, bell).unwrap();
+        world.switchboard.add(stream);
+        // A progressive picture.
+        let bytes = vec![0xff, 0xd8, 0xff, 0xc2, 0, 2, 0xff, 0xd9];
+        let nals = vec![NalSpan { offset: 0, len: 8 }];
+        let unit = CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
+        publisher.publish(&unit, None).unwrap();
+        let mut holding = Holding::default();
+        let path = Path::parse("/cam1/mjpeg");
+        let said = call(&mut world, &mut holding, 0).describe(&path);
+        assert!(matches!(said, Described::Unfit(why) if why.contains("baseline")), "{said:?}");
+        // Long afterwards it is not known what the camera gives: it is asked for a picture.
+        let mut later = call(&mut world, &mut holding, 0);
+        later.now.mono = lensd_ffi::time::now().plus(Nanos::from_secs(100));
+        assert_eq!(later.describe(&path), Described::Wait);
+        assert!(publisher.stream().is_wanted());
     }
 }

@@ -31,6 +31,7 @@ impl Running {
             sessions: 0,
             ingest: Arc::default(),
             groups: std::collections::HashMap::new(),
+            unfit: std::collections::HashMap::new(),
             random: || 1,
         };
         let view = Arc::new(View::default());

@@ -33,6 +33,7 @@ impl House for Doll {
             ("s", true) => Described::Sdp("v=0\r\n".into()),
             ("s", false) => Described::Wait,
             ("dead", _) => Described::Unavailable("unplugged".into()),
+            ("odd", _) => Described::Unfit("it is too large"),
             _ => Described::NotFound,
         }
     }
@@ -148,6 +149,7 @@ fn each_mistake_has_its_status() {
     for (want, lines) in [
         (404, vec![("DESCRIBE rtsp://h/x", "")]),
         (503, vec![("DESCRIBE rtsp://h/dead", "")]),
+        (415, vec![("DESCRIBE rtsp://h/odd", "")]),
         (406, vec![("DESCRIBE rtsp://h/s", "Accept: text/html\r\n")]),
         (404, vec![("SETUP rtsp://h/x", TCP)]),
         (400, vec![("SETUP rtsp://h/s", "")]),
