@@ -1,4 +1,7 @@
 //! The thread of one camera: open, deliver, and open again when it fails.
+//!
+//! A panic in a camera or an encoder is a failure like any other: the camera and its stages are
+//! thrown away, its rings and their readers stay, and it is opened again after the same waits.
 
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
@@ -10,7 +13,7 @@ use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
 use crate::pull::PulledCamera;
-use crate::thread::Stop;
+use crate::thread::{Stop, guard};
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::CameraState;
@@ -19,6 +22,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Waits between attempts to open: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(500);
@@ -54,11 +58,22 @@ pub struct Task {
     pub orders: Receiver<Order>,
     /// Places to publish to.
     pub desk: Arc<Desk>,
+    /// How often the camera or one of its stages has panicked.
+    pub panics: Arc<AtomicU64>,
 }
 
 /// Runs until told to stop.
 pub fn run(task: Task, stop: &Stop) {
-    let Task { id, config, spec, publishers, bell, state, orders, desk } = task;
+    run_with(task, stop, open);
+}
+
+/// As [`run`], with another way to open cameras.
+fn run_with(
+    task: Task,
+    stop: &Stop,
+    mut open: impl FnMut(&CameraSpec, &Desk, &Bell) -> Result<Box<dyn Camera>, CameraError>,
+) {
+    let Task { id, config, spec, publishers, bell, state, orders, desk, panics } = task;
     // The kernel may round a sleep up by 50 us to save wake-ups, which would be latency here.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut publishers = Some(publishers);
@@ -76,16 +91,19 @@ pub fn run(task: Task, stop: &Stop) {
             decline(&orders, "the camera rests: nobody reads it");
             continue;
         }
-        let opened = open(&spec, &desk, &bell);
+        let opened = guarded(&panics, || {
+            let camera = open(&spec, &desk, &bell)?;
+            let info = camera.info();
+            Ok((camera, info))
+        });
         let (own, error) = match opened {
             Err(error) => (own, Some(error)),
-            Ok(mut camera) => {
+            Ok((mut camera, info)) => {
                 let since = now();
                 // Streams that nobody reads now would keep the fault, and refuse whoever comes.
                 for publisher in [&own.main, &own.sub, &own.mjpeg] {
                     publisher.stream().set_error("");
                 }
-                let info = camera.info();
                 for remark in &info.remarks {
                     tracing::info!(camera = id, "{remark}");
                 }
@@ -111,15 +129,17 @@ pub fn run(task: Task, stop: &Stop) {
                 });
                 let stamped = config.capture_sei || matches!(spec, CameraSpec::Test(_));
                 let mut pipeline = Pipeline::new(&config, info, stamped, own);
-                let ended = deliver(
-                    &mut *camera,
-                    &mut pipeline,
-                    &bell,
-                    &orders,
-                    &state,
-                    stop,
-                    config.on_demand,
-                );
+                let ended = guarded(&panics, || {
+                    deliver(
+                        &mut *camera,
+                        &mut pipeline,
+                        &bell,
+                        &orders,
+                        &state,
+                        stop,
+                        config.on_demand,
+                    )
+                });
                 if now().since(since) > HEALTHY {
                     wait = FIRST_WAIT;
                     said.clear();
@@ -151,6 +171,19 @@ pub fn run(task: Task, stop: &Stop) {
         }
         publishers = Some(own);
     }
+}
+
+/// Does something in which a panic is a failure of the camera, and counted.
+fn guarded<T>(
+    panics: &AtomicU64,
+    body: impl FnOnce() -> Result<T, CameraError>,
+) -> Result<T, CameraError> {
+    guard(body).unwrap_or_else(|panic| {
+        let times = panics.fetch_add(1, Ordering::Relaxed) + 1;
+        Err(CameraError::passing(format!(
+            "this camera's thread has panicked ({times} since the start), a fault of lensd: {panic}"
+        )))
+    })
 }
 
 /// What a camera gives, in words; size and rate are left out where they show only later.
@@ -284,6 +317,82 @@ fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::CodedUnit;
+    use crate::publish::{Kind, Stream, Subscription};
+    use crate::thread::Thread;
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::{Codec, NalSpan};
+
+    /// A camera that passes one unit through at each look, or panics.
+    struct Doll {
+        broken: bool,
+    }
+
+    impl Camera for Doll {
+        fn info(&self) -> CameraInfo {
+            CameraInfo { coded: Some(Codec::H264), ..CameraInfo::default() }
+        }
+
+        fn next(&mut self, _: &Bell) -> Result<Shot, CameraError> {
+            assert!(!self.broken, "broken");
+            let (bytes, nals) = (vec![0, 0, 0, 1, 0x65], vec![NalSpan { offset: 4, len: 1 }]);
+            Ok(Shot::Unit(CodedUnit { key: true, bytes, nals, ..CodedUnit::default() }))
+        }
+    }
+
+    #[test]
+    fn a_camera_that_panics_is_opened_again_and_keeps_its_readers() {
+        let bell = Arc::new(Bell::new().unwrap());
+        let make = |kind, codec| {
+            let geometry = Geometry { slots: 16, bytes: 4096 };
+            Stream::create(1, kind, codec, geometry, bell.try_clone().unwrap()).unwrap()
+        };
+        let (main, main_publisher) = make(Kind::Main, Codec::H264);
+        let sub = make(Kind::Sub, Codec::H264).1;
+        let mjpeg = make(Kind::Mjpeg, Codec::Jpeg).1;
+        let (_orders, receiver) = crossbeam::channel::bounded(1);
+        let (state, panics) = (Arc::<Mutex<CameraState>>::default(), Arc::<AtomicU64>::default());
+        let task = Task {
+            id: 1,
+            config: CameraConfig::default(),
+            spec: "test:".parse().unwrap(),
+            publishers: Publishers { main: main_publisher, sub, mjpeg },
+            bell: bell.try_clone().unwrap(),
+            state: Arc::clone(&state),
+            orders: receiver,
+            desk: Arc::default(),
+            panics: Arc::clone(&panics),
+        };
+        let reader = Bell::new().unwrap();
+        let _subscription = Subscription::new(&main, reader.try_clone().unwrap());
+        let (shown, errors) = crossbeam::channel::unbounded();
+        let mut opened = 0;
+        let thread = Thread::start("cam-1", Stop::new(Arc::clone(&bell)), move |stop| {
+            run_with(task, stop, |_, _, _| {
+                shown.send(state.lock().error.clone()).unwrap();
+                opened += 1;
+                // The first cannot even be opened, the second breaks when it delivers.
+                assert!(opened > 1, "broken");
+                Ok(Box::new(Doll { broken: opened == 2 }))
+            });
+        });
+        let thread = thread.unwrap();
+        assert_eq!(errors.recv().unwrap(), "");
+        for times in ["(1 since", "(2 since"] {
+            let error = errors.recv().unwrap();
+            assert!(error.contains("panicked") && error.contains(times), "{error}");
+        }
+        // The errors have rung, too.
+        for _ in 0..100 {
+            if main.ring().head() == 0 {
+                rest(&reader, Nanos::from_secs(60));
+            }
+        }
+        assert!(main.ring().head() > 0);
+        drop(thread);
+        assert_eq!(panics.load(Ordering::Relaxed), 2);
+        assert_eq!(main.state(now()).error, "");
+    }
 
     #[test]
     fn a_camera_that_is_away_declines() {

@@ -37,6 +37,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const LEASH: Token = Token(0);
@@ -70,6 +71,7 @@ struct Cam {
     state: Arc<Mutex<CameraState>>,
     orders: Sender<capture::Order>,
     bell: Bell,
+    panics: Arc<AtomicU64>,
     thread: Thread,
 }
 
@@ -83,7 +85,7 @@ struct Engine {
     rtsp: Thread,
     cameras: Vec<Cam>,
     requests: Requests,
-    shown: Arc<Mutex<EngineState>>,
+    shown: Arc<Mutex<ops::Shown>>,
     _ops: Option<ops::Ops>,
 }
 
@@ -175,7 +177,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     })
     .map_err(fail("thread"))?;
 
-    let shown = Arc::new(Mutex::new(EngineState::default()));
+    let shown = Arc::<Mutex<ops::Shown>>::default();
     let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
         Ok(ops) => Some(ops),
         Err(e) => {
@@ -290,12 +292,13 @@ impl Engine {
         if !self.state.set(&state) {
             tracing::warn!("the engine's state is too long for its cell");
         }
-        *self.shown.lock() = state;
+        let panics = self.cameras.iter().map(|c| c.panics.load(Ordering::Relaxed)).collect();
+        *self.shown.lock() = ops::Shown { engine: state, panics };
     }
 
     /// Ends in order: first the clients, who get their goodbyes, then the cameras.
     fn end(mut self) {
-        self.view.stop.store(true, std::sync::atomic::Ordering::Release);
+        self.view.stop.store(true, Ordering::Release);
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");
@@ -336,6 +339,7 @@ fn start_camera(
         error: "starting".to_owned(),
         ..CameraState::default()
     }));
+    let panics = Arc::<AtomicU64>::default();
     let (orders, receiver) = bounded(16);
     let task = capture::Task {
         id,
@@ -346,11 +350,12 @@ fn start_camera(
         state: Arc::clone(&state),
         orders: receiver,
         desk: Arc::clone(desk),
+        panics: Arc::clone(&panics),
     };
     let own = bell.try_clone()?;
     let thread =
         Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| capture::run(task, stop))?;
-    Ok(Cam { state, orders, bell: own, thread })
+    Ok(Cam { state, orders, bell: own, panics, thread })
 }
 
 /// A camera's configuration and what its SPEC says.
