@@ -37,6 +37,9 @@ impl House for Doll {
             _ => Described::NotFound,
         }
     }
+    fn uses(&mut self, path: &Path) -> Uses {
+        Uses { play: ["s", "t", "dead", "odd"].contains(&&*path.name), publish: path.name == "p" }
+    }
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
         self.calls.push("setup");
         if path.name != "s" {
@@ -158,7 +161,13 @@ fn each_mistake_has_its_status() {
         (461, vec![("SETUP rtsp://h/s", "Transport: RTP/AVP;unicast\r\n")]),
         (455, vec![("PLAY rtsp://h/s", "")]),
         (455, vec![("PAUSE rtsp://h/s", "")]),
-        (455, vec![("RECORD rtsp://h/s", "")]),
+        (455, vec![("RECORD rtsp://h/p", "")]),
+        (405, vec![("RECORD rtsp://h/s", "")]),
+        (405, vec![("SETUP rtsp://h/s", TCP), ("RECORD rtsp://h/s", SESSION)]),
+        (405, vec![("ANNOUNCE rtsp://h/s", "Content-Type: application/sdp\r\n")]),
+        (405, vec![("DESCRIBE rtsp://h/p", "")]),
+        (405, vec![("SETUP rtsp://h/p", TCP)]),
+        (405, vec![("PLAY rtsp://h/p", "")]),
         (454, vec![("PLAY rtsp://h/s", SESSION)]),
         (454, vec![("TEARDOWN rtsp://h/s", "")]),
         (459, vec![("SETUP rtsp://h/s", TCP), ("SETUP rtsp://h/t", TCP)]),
@@ -180,6 +189,15 @@ fn each_mistake_has_its_status() {
         let last = lines.iter().map(|(l, h)| ask(&mut s, &mut house, l, h)).last().unwrap();
         assert_eq!(status(&last), want, "{lines:?}: {last}");
     }
+}
+
+#[test]
+fn a_method_at_the_wrong_path_is_told_what_is_allowed_there() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let answer = ask(&mut s, &mut house, "ANNOUNCE rtsp://h/s", "");
+    assert!(answer.contains("\r\nAllow: OPTIONS, DESCRIBE, SETUP, PLAY, "), "{answer}");
+    let answer = ask(&mut s, &mut house, "DESCRIBE rtsp://h/p", "");
+    assert!(answer.contains("\r\nAllow: OPTIONS, ANNOUNCE, SETUP, RECORD, "), "{answer}");
 }
 
 #[test]
