@@ -384,8 +384,7 @@ impl Session {
             Method::Pause => Some(self.pause(house)),
             Method::Record => Some(self.record(house)),
             Method::Teardown => Some(self.teardown(house)),
-            Method::GetParameter => Some(self.get_parameter(request)),
-            Method::SetParameter => Some(warn(Status::PARAMETER, "there are no parameters to set")),
+            Method::GetParameter | Method::SetParameter => Some(self.parameter(request)),
             Method::HttpGet | Method::HttpPost | Method::Other(_) => {
                 Some(Response::new(Status::NOT_IMPLEMENTED).with("Public", PUBLIC))
             }
@@ -651,11 +650,13 @@ impl Session {
         Response::new(Status::OK)
     }
 
-    fn get_parameter(&self, request: &Request) -> Response {
+    /// Without a body either is a sign of life (RFC 2326 sections 10.8 and 10.9 leave that open for
+    /// SET_PARAMETER, and some players send it); there are no parameters.
+    fn parameter(&self, request: &Request) -> Response {
         if request.body.iter().all(u8::is_ascii_whitespace) {
             self.with_session(Response::new(Status::OK))
         } else {
-            warn(Status::PARAMETER, "there are no parameters to get")
+            warn(Status::PARAMETER, "there are no parameters")
         }
     }
 

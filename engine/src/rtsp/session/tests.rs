@@ -183,11 +183,28 @@ fn each_mistake_has_its_status() {
         (415, vec![("ANNOUNCE rtsp://h/p", "Content-Type: application/sdp\r\n")]),
         (501, vec![("REDIRECT rtsp://h/s", "")]),
         (551, vec![("OPTIONS *", "Require: funky\r\n")]),
-        (451, vec![("SET_PARAMETER rtsp://h/s", "")]),
+        (200, vec![("SET_PARAMETER rtsp://h/s", "")]),
+        (454, vec![("SET_PARAMETER rtsp://h/s", SESSION)]),
     ] {
         let (mut s, mut house) = (Session::new(T0), doll());
         let last = lines.iter().map(|(l, h)| ask(&mut s, &mut house, l, h)).last().unwrap();
         assert_eq!(status(&last), want, "{lines:?}: {last}");
+    }
+}
+
+#[test]
+fn parameters_are_not_understood() {
+    for method in ["GET_PARAMETER", "SET_PARAMETER"] {
+        for (body, want) in [("", 200), ("\r\n", 200), ("volume: 11\r\n", 451)] {
+            let (mut s, mut house) = (Session::new(T0), doll());
+            let request = format!(
+                "{method} rtsp://h/s RTSP/1.0\r\nCSeq: 1\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            s.handle_input(request.as_bytes(), T0, &mut house);
+            let Some(Output::Bytes(bytes)) = s.poll_output() else { panic!() };
+            assert_eq!(status(&String::from_utf8(bytes).unwrap()), want, "{method} {body:?}");
+        }
     }
 }
 
