@@ -85,7 +85,7 @@ fn publishers_are_refused_where_they_do_not_belong() {
     };
     // No such place; a camera's own path; nobody's login; a viewer's.
     refused(&server.rtsp_as("ann:secret123", "other"), "404");
-    refused(&server.rtsp_as("ann:secret123", "cam2/main"), "404");
+    refused(&server.rtsp_as("ann:secret123", "cam2/main"), "405");
     refused(&server.rtsp("live"), "401");
     refused(&server.rtsp_as("bob:secret456", "live"), "403");
     let first = publish(&file, "tcp", &server.rtsp_as("ann:secret123", "live"));

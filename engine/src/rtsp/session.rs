@@ -10,7 +10,7 @@
 use super::parse::{Item, ParseError, Parser};
 use super::path::Path;
 use super::transport::{self, Answer, Chosen, Offer};
-use super::wire::{Method, PUBLIC, Request, Response, Status};
+use super::wire::{Method, PLAYABLE, PUBLIC, PUBLISHABLE, Request, Response, Status};
 use crate::sdp::{Announced, TRACK};
 use lensd_ffi::auth::{Access, Credentials, Permission, Verdict};
 use lensd_ffi::time::Nanos;
@@ -36,6 +36,15 @@ pub enum Described {
     Unfit(&'static str),
 }
 
+/// What a path is there for. Neither: there is no such path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// It leads to a stream.
+    pub play: bool,
+    /// It takes a publisher's stream.
+    pub publish: bool,
+}
+
 /// Where a client begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Start {
@@ -51,6 +60,8 @@ pub trait House {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict;
     /// The challenges of a 401.
     fn challenges(&mut self, stale: bool) -> Vec<String>;
+    /// What a path is there for.
+    fn uses(&mut self, path: &Path) -> Uses;
     /// What is known of a path.
     fn describe(&mut self, path: &Path) -> Described;
     /// Chooses one of the offered transports and gets it ready; the SSRC, too. What an earlier call
@@ -361,6 +372,9 @@ impl Session {
         if let Some(refusal) = self.check_login(request, &path, house) {
             return Some(refusal);
         }
+        if let Some(refusal) = self.check_method(request, &path, house) {
+            return Some(refusal);
+        }
         match &request.method {
             Method::Options => Some(Response::new(Status::OK).with("Public", PUBLIC)),
             Method::Describe => self.describe(request, path, late, house),
@@ -370,8 +384,7 @@ impl Session {
             Method::Pause => Some(self.pause(house)),
             Method::Record => Some(self.record(house)),
             Method::Teardown => Some(self.teardown(house)),
-            Method::GetParameter => Some(self.get_parameter(request)),
-            Method::SetParameter => Some(warn(Status::PARAMETER, "there are no parameters to set")),
+            Method::GetParameter | Method::SetParameter => Some(self.parameter(request)),
             Method::HttpGet | Method::HttpPost | Method::Other(_) => {
                 Some(Response::new(Status::NOT_IMPLEMENTED).with("Public", PUBLIC))
             }
@@ -434,6 +447,29 @@ impl Session {
                 Some(response)
             }
         }
+    }
+
+    /// Refuses what exists, but not at this path (RFC 2326 section 11.3.1).
+    fn check_method(
+        &self,
+        request: &Request,
+        path: &Path,
+        house: &mut dyn House,
+    ) -> Option<Response> {
+        let publishes = match request.method {
+            Method::Announce => true,
+            // What was announced has tracks below its path, and the state says what may follow.
+            _ if self.announced.is_some() => return None,
+            Method::Record => true,
+            Method::Describe | Method::Setup | Method::Play | Method::Pause => false,
+            _ => return None,
+        };
+        let allowed = match (house.uses(path), publishes) {
+            (Uses { play: true, publish: false }, true) => PLAYABLE,
+            (Uses { play: false, publish: true }, false) => PUBLISHABLE,
+            _ => return None,
+        };
+        Some(Response::new(Status::METHOD_NOT_ALLOWED).with("Allow", allowed))
     }
 
     fn describe(
@@ -614,11 +650,13 @@ impl Session {
         Response::new(Status::OK)
     }
 
-    fn get_parameter(&self, request: &Request) -> Response {
+    /// Without a body either is a sign of life (RFC 2326 sections 10.8 and 10.9 leave that open for
+    /// SET_PARAMETER, and some players send it); there are no parameters.
+    fn parameter(&self, request: &Request) -> Response {
         if request.body.iter().all(u8::is_ascii_whitespace) {
             self.with_session(Response::new(Status::OK))
         } else {
-            warn(Status::PARAMETER, "there are no parameters to get")
+            warn(Status::PARAMETER, "there are no parameters")
         }
     }
 

@@ -40,9 +40,16 @@ pub enum Method {
     Other(String),
 }
 
-/// The value of the `Public` and `Allow` headers.
+/// The value of the `Public` header: what there is.
 pub const PUBLIC: &str = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, PAUSE, RECORD, TEARDOWN, \
                           GET_PARAMETER, SET_PARAMETER";
+
+/// The value of the `Allow` header where a stream can be played.
+pub const PLAYABLE: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, \
+                            SET_PARAMETER";
+/// And where one can be published.
+pub const PUBLISHABLE: &str = "OPTIONS, ANNOUNCE, SETUP, RECORD, TEARDOWN, GET_PARAMETER, \
+                               SET_PARAMETER";
 
 impl Method {
     /// From the request line.

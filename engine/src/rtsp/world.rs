@@ -3,7 +3,7 @@
 
 use super::client::{Counts, Delivery, Receiver, STALE, Way};
 use super::path::Path;
-use super::session::{Described, House, Start};
+use super::session::{Described, House, Start, Uses};
 use super::transport::{Chosen, Lower, Offer};
 use super::udp::{self, Pair};
 use super::wire::Status;
@@ -354,6 +354,13 @@ impl House for Call<'_> {
 
     fn challenges(&mut self, stale: bool) -> Vec<String> {
         self.world.guard.challenges(stale, self.now.utc.millis())
+    }
+
+    fn uses(&mut self, path: &Path) -> Uses {
+        Uses {
+            play: self.world.switchboard.resolve(&path.name).is_some(),
+            publish: self.world.ingest.has(&path.name),
+        }
     }
 
     fn describe(&mut self, path: &Path) -> Described {
