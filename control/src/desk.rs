@@ -1,5 +1,6 @@
 //! What handlers get: the engine, the door, who watches, and what is known of this server.
 
+use crate::board::{self, Board};
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
 use crate::http::At;
@@ -7,10 +8,12 @@ use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
 use crate::live::{self, Viewer};
 use crate::outbox::Outbox;
+use crate::store::Store;
 use crate::users_file::UsersFile;
 use crate::work::{Panicked, Work};
+use crate::ws::v1::Clients;
 use lensd_ffi::auth::Users;
-use lensd_ffi::link::Ask;
+use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
 use lensd_ffi::time::Nanos;
@@ -29,6 +32,14 @@ pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) door: Door,
     pub(crate) engine: Engine,
+    /// Settings and measured values.
+    pub(crate) board: Board,
+    /// What outlives the process.
+    pub(crate) store: Arc<Store>,
+    /// Clients of `/api/v1`.
+    pub(crate) v1: Clients,
+    /// What the supervisor is to be told.
+    pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
     pub(crate) work: Work<Self>,
     /// Messages to WebSockets.
@@ -74,13 +85,24 @@ impl Desk {
             }
         };
         let users = Users { open: config.open, ..users };
-        let mut writer = StateWriter::new(Arc::new(memory));
+        let store = Store::open(&config.data).unwrap_or_else(|e| {
+            notes.push(format!("settings are lost at the next restart: {e}"));
+            Store::volatile(Some(e.to_string()))
+        });
+        notes.extend(store.notes().iter().cloned());
+        let memory = Arc::new(memory);
+        let board = Board::new(Arc::clone(&memory), &store);
+        let mut writer = StateWriter::new(memory);
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
         Ok(Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
+            board,
+            store: Arc::new(store),
+            v1: Clients::default(),
+            reports: Vec::new(),
             work: Work::new()?,
             outbox: Outbox::default(),
             started: at,
@@ -97,8 +119,14 @@ impl Desk {
         })
     }
 
-    /// Once a second: what others changed in files.
-    pub(crate) fn look_around(&mut self) {
+    /// An answer for a connection whose handler returned `Reply::Later`.
+    pub(crate) fn answer_later(&mut self, key: ConnKey, response: Response) {
+        self.made.push((key, response));
+    }
+
+    /// Once a second: what others changed in files, and what is measured.
+    pub(crate) fn look_around(&mut self, at: At) {
+        board::tick(self, at);
         self.ports.clear();
         match self.users_file.read_new() {
             None => {}
@@ -179,7 +207,10 @@ impl Desk {
     /// Responses that have become ready.
     pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
         let mut ready = std::mem::take(&mut self.made);
-        for Finished { ask, outcome, waiters } in self.engine.take_finished(at.mono) {
+        for Finished { ask, outcome, waiters, set } in self.engine.take_finished(at.mono) {
+            if let Some(set) = set {
+                board::answered(self, set, &outcome, at);
+            }
             for key in waiters {
                 if let Some(finish) = self.waiting.remove(&key) {
                     ready.push((key, finish(self, &ask, &outcome, at)));

@@ -183,7 +183,7 @@ impl House {
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
-            self.desk.look_around();
+            self.desk.look_around(at);
         }
     }
 

@@ -165,6 +165,8 @@ pub enum Report {
         #[serde(default)]
         notes: Vec<String>,
     },
+    /// Somebody who may asks for both planes to be started again.
+    Restart,
     /// The plane cannot start, and trying again will not help.
     Failed {
         /// One line: what, where, and what to do.

@@ -95,17 +95,6 @@ pub(super) const TIME: Module = module(
     "The clock of the machine",
     &[
         Key::measured("time", Kind::Whole(0, i64::MAX), "Now, since 1970").unit("ms"),
-        Key::measured(
-            "time-synchronised",
-            Kind::Flag,
-            "Whether the kernel's clock follows another",
-        ),
-        Key::measured(
-            "time-error-bound",
-            Kind::Whole(0, i64::MAX),
-            "How wrong it may be (adjtimex)",
-        )
-        .unit("us"),
         Key::measured("time-zone", Kind::Text(64), "Time zone of the machine"),
     ],
 );
