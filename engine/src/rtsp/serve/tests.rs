@@ -1,6 +1,8 @@
 //! The loop over real sockets, without cameras.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

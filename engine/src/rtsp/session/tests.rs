@@ -1,6 +1,6 @@
 //! Plays: what a client sends, and the status that it gets.
 
-use super::super::transport::Lower;
+use super::super::transport::{Chosen, Lower};
 use super::*;
 
 /// A house with one stream, `s`, one path to publish to, `p`, and a user `u`.
