@@ -59,6 +59,8 @@ struct Supervisor {
     notes: Vec<String>,
     listening: [bool; 2],
     announced: bool,
+    /// Control has asked for both planes to be started again.
+    restart: bool,
     password: Option<String>,
 }
 
@@ -97,6 +99,7 @@ fn begin(settings: Settings, password: Option<String>) -> Result<Supervisor, Str
         notes: Vec::new(),
         listening: [false; 2],
         announced: false,
+        restart: false,
         password,
     };
     for which in [ENGINE, CONTROL] {
@@ -138,6 +141,11 @@ impl Supervisor {
                         self.stop();
                         return Err(reason);
                     }
+                }
+                if std::mem::take(&mut self.restart) {
+                    tracing::warn!("both planes are started again, as was asked for");
+                    self.stop();
+                    self.restart_at = [Some(now()); 2];
                 }
                 if self.restart_at[which].is_some_and(|at| now() >= at) {
                     self.restart_at[which] = None;
@@ -236,6 +244,7 @@ impl Supervisor {
                     self.listening[which] = true;
                     self.announce();
                 }
+                Ok(Received::Message(Report::Restart, _)) => self.restart = true,
                 Ok(Received::Message(Report::Failed { reason }, _)) => {
                     if !self.announced {
                         return Err(reason);

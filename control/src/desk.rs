@@ -96,7 +96,7 @@ impl Desk {
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
-        Ok(Self {
+        let mut desk = Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
             board,
@@ -116,7 +116,9 @@ impl Desk {
             viewers: BTreeMap::new(),
             active: 0,
             config,
-        })
+        };
+        board::adopt_all(&mut desk);
+        Ok(desk)
     }
 
     /// An answer for a connection whose handler returned `Reply::Later`.

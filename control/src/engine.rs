@@ -93,6 +93,8 @@ struct Feed {
     refused: bool,
     /// The newest picture as a part of a multipart body, made once for all viewers.
     part: Option<(u64, Arc<Vec<u8>>)>,
+    /// The picture that WebSockets got last.
+    shown: Option<Place>,
 }
 
 /// The engine.
@@ -263,7 +265,8 @@ impl Engine {
         self.next_id += 1;
         self.send(id, &ask)?;
         let deadline = now.plus(patience);
-        let pending = Pending { ask, asked: now, deadline, waiters, unit: None, retried: false, set: None };
+        let pending =
+            Pending { ask, asked: now, deadline, waiters, unit: None, retried: false, set: None };
         self.pending.insert(id, pending);
         Ok(id)
     }
@@ -482,6 +485,20 @@ impl Engine {
             feed.viewers = feed.viewers.saturating_sub(1);
         }
         self.rest(stream, now);
+    }
+
+    /// The newest picture of a watched stream as a WebSocket's frame, once.
+    pub(crate) fn newest_frame(&mut self, stream: &str, now: Nanos) -> Option<Arc<Vec<u8>>> {
+        let feed = self.feeds.get_mut(stream)?;
+        let reader = feed.reader.as_ref()?;
+        let newest = reader.head().checked_sub(1)?;
+        if feed.shown == Some((feed.epoch, newest)) {
+            return None;
+        }
+        let mut jpeg = Vec::new();
+        let capture = read_unit(reader, newest, &mut jpeg).ok()?;
+        feed.shown = Some((feed.epoch, newest));
+        (now.since(capture.mono) <= FRESH).then(|| crate::ws::frame_binary(&[&jpeg]))
     }
 
     /// The newest picture of a watched stream as a multipart part, unless `seen` is it.

@@ -5,6 +5,7 @@
 //! `desk` is what they ask. The engine is met in [`lensd_ffi`] alone.
 #![forbid(unsafe_code)]
 
+mod board;
 pub mod config;
 mod desk;
 mod engine;

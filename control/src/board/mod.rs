@@ -9,6 +9,7 @@ mod own;
 mod proposal;
 mod save;
 
+pub(crate) use own::adopt_all;
 pub(crate) use proposal::{Refusal, propose};
 
 use crate::desk::{ConnKey, Desk};
@@ -137,11 +138,6 @@ impl Board {
     /// What is known of a key.
     pub(crate) fn held(&self, entry: &Entry) -> &Held {
         &self.held[entry.index]
-    }
-
-    /// A value of a control key, as JSON.
-    pub(crate) fn value(&self, name: &str) -> &Value {
-        find(name).map_or(&Value::Null, |e| &self.held[e.index].value)
     }
 
     /// What is kept of a key; none: nothing was set.
@@ -282,9 +278,7 @@ fn take_back(desk: &mut Desk, mut set: Set, at: At) {
         let id = desk.board.next_id;
         desk.board.next_id += 1;
         // Nobody waits for it, and what holds is in the engine's bank.
-        if let Err(fault) =
-            desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono)
-        {
+        if let Err(fault) = desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono) {
             tracing::warn!("settings could not be taken back: {}", fault.message);
         }
     }
@@ -340,16 +334,19 @@ fn own_part(desk: &mut Desk, mut set: Set, at: At) {
             desk.board.bank.set(*index, &Held::of(value.unwrap_or_default()));
         }
     }
-    desk.board.saves.add(changes, Box::new(move |desk, stored, at| {
-        if let Err(why) = stored {
-            for item in &mut set.items {
-                if item.outcome.is_ok() && item.entry().is_some_and(|e| e.key.saved) {
-                    item.refuse(Refusal::NotStored(why.clone()));
+    desk.board.saves.add(
+        changes,
+        Box::new(move |desk, stored, at| {
+            if let Err(why) = stored {
+                for item in &mut set.items {
+                    if item.outcome.is_ok() && item.entry().is_some_and(|e| e.key.saved) {
+                        item.refuse(Refusal::NotStored(why.clone()));
+                    }
                 }
             }
-        }
-        end(desk, set, at);
-    }));
+            end(desk, set, at);
+        }),
+    );
     save::go_on(desk);
 }
 

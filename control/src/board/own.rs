@@ -43,9 +43,7 @@ impl Notices {
     }
 
     fn value(&self) -> Value {
-        let notice = |(id, time, level, text): &(u64, i64, &str, String)| {
-            json!({"id": id, "time": time, "level": level, "text": text})
-        };
+        let notice = |(id, time, level, text): &(u64, i64, &str, String)| json!({"id": id, "time": time, "level": level, "text": text});
         self.list.iter().map(notice).collect()
     }
 }
@@ -113,6 +111,15 @@ pub(crate) fn adopt_all(desk: &mut Desk) {
 /// Makes a value hold in what uses it.
 fn adopt(desk: &mut Desk, name: &str, value: &Value) {
     let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
+    if name == "cors-origins" {
+        desk.config.origins = value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|o| Some(o.as_str()?.into()))
+            .collect();
+        return;
+    }
     let limits = &mut desk.config.limits;
     match (name, number) {
         ("limit-anonymous", Some(n)) => limits.anonymous_per_minute = n,

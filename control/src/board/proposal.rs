@@ -115,8 +115,8 @@ pub(crate) fn propose(
     may: impl Fn(Access) -> bool,
 ) -> Vec<Item> {
     let check = |name: &str, value: &Value| {
-        let entry = resolve(name).map_err(|near| (None, Refusal::Unknown(near)))?;
-        let refuse = |why| (Some(entry), why);
+        let entry = resolve(name).map_err(|near| Box::new((None, Refusal::Unknown(near))))?;
+        let refuse = |why| Box::new((Some(entry), why));
         let Some(write) = entry.write() else {
             let read = entry.read();
             // Who may not read it does not learn what it is.
@@ -133,7 +133,10 @@ pub(crate) fn propose(
             let before = board.held(entry).value.clone();
             Item { name, entry: Some(entry), outcome: Ok(value), before }
         }
-        Err((entry, why)) => Item { name, entry, outcome: Err(why), before: Value::Null },
+        Err(refused) => {
+            let (entry, why) = *refused;
+            Item { name, entry, outcome: Err(why), before: Value::Null }
+        }
     };
     changes.into_iter().map(item).collect()
 }

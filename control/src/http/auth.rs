@@ -29,6 +29,13 @@ pub struct Who {
     pub role: Role,
 }
 
+impl Who {
+    /// Whether they may.
+    pub const fn allows(&self, access: Access) -> bool {
+        self.role.allows(access.permission, access.write)
+    }
+}
+
 /// Decides about requests.
 #[derive(Debug)]
 pub struct Door {
@@ -41,6 +48,46 @@ pub struct Door {
 }
 
 impl Door {
+    /// Who a login of a WebSocket is.
+    ///
+    /// # Errors
+    /// 401 or 429.
+    pub fn login(&mut self, credentials: &Credentials, from: IpAddr, at: At) -> Result<Who, Fault> {
+        let failures = self.failures.look(from, at.mono);
+        if !failures.within {
+            return Err(Fault {
+                retry_after: Some(failures.reset),
+                ..Fault::new(429, "RATE_LIMITED", "Rate limit exceeded", "too many failed logins")
+            });
+        }
+        let asked = lensd_ffi::auth::Request {
+            credentials,
+            method: "",
+            uri: "",
+            access: Access::read(lensd_ffi::auth::Permission::System),
+        };
+        match self.guard.verdict(&asked, at.utc.millis()) {
+            Verdict::Allow { user, role } => Ok(Who { user, role }),
+            _ => {
+                self.failures.count(from, at.mono);
+                let why = "the user name, password or token is wrong";
+                Err(Fault::new(401, "INVALID_CREDENTIALS", "Invalid credentials", why))
+            }
+        }
+    }
+
+    /// Other limits.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.failures.set_limit(limits.failed_logins);
+        self.anonymous.set_limit(limits.anonymous_per_minute);
+        self.users.set_limit(limits.user_per_second);
+        self.stills.set_limit(if self.guard.users().open {
+            u32::MAX
+        } else {
+            limits.stills_per_second
+        });
+    }
+
     /// With a secret key for nonces.
     pub fn new(users: Users, key: [u8; 32], limits: &Limits) -> Self {
         let (second, minute) = (Nanos::from_secs(1), Nanos::from_secs(60));

@@ -25,10 +25,9 @@ fn with_key(fault: Fault, name: &str) -> Fault {
 
 /// Everything that the caller may read.
 pub(super) fn all(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    let readable = entries().iter().filter(|e| !e.key.action && call.who.may(e.read()));
-    let data: Map<String, Value> = readable
-        .map(|e| (e.key.name.to_owned(), call.desk.board.held(e).value.clone()))
-        .collect();
+    let readable = entries().iter().filter(|e| !e.key.action && call.who.allows(e.read()));
+    let data: Map<String, Value> =
+        readable.map(|e| (e.key.name.to_owned(), call.desk.board.held(e).value.clone())).collect();
     Ok(Reply::Now(Response::success(Value::Object(data), call.at)))
 }
 
@@ -46,7 +45,7 @@ fn entry_of(call: &Call<'_>) -> Result<(String, &'static Entry), Fault> {
 /// One setting with everything that is known of it.
 pub(super) fn one(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (name, entry) = entry_of(call)?;
-    if !call.who.may(entry.read()) {
+    if !call.who.allows(entry.read()) {
         return Err(with_key(Refusal::Denied(entry.read()).fault(), &name));
     }
     let held = call.desk.board.held(entry);
@@ -69,7 +68,8 @@ pub(super) fn one(call: &mut Call<'_>) -> Result<Reply, Fault> {
 pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (name, entry) = entry_of(call)?;
     let value = body_value(&call.request.body).map_err(|f| with_key(f, &name))?;
-    let items = propose(&call.desk.board, [(name.clone(), value)], |access| call.who.may(access));
+    let items =
+        propose(&call.desk.board, [(name.clone(), value)], |access| call.who.allows(access));
     let key = call.key;
     let then = move |desk: &mut Desk, mut results: Vec<Result1>, at: At| {
         let response = match results.pop().map(|r| r.outcome) {
@@ -99,7 +99,7 @@ fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result
     if changes.is_empty() {
         return Err(invalid("the object has no members"));
     }
-    let items = propose(&call.desk.board, changes, |access| call.who.may(access));
+    let items = propose(&call.desk.board, changes, |access| call.who.allows(access));
     let key = call.key;
     let then = move |desk: &mut Desk, results: Vec<Result1>, at: At| {
         let response = many(&results, atomic, at);
@@ -141,8 +141,7 @@ fn many(results: &[Result1], atomic: bool, at: At) -> Response {
         }
         Some(_) => {
             let timestamp = at.utc.millis();
-            let body =
-                json!({"status": "success", "data": taken, "errors": errors, "timestamp": timestamp});
+            let body = json!({"status": "success", "data": taken, "errors": errors, "timestamp": timestamp});
             Response::json(200, &body)
         }
         None => Response::success(Value::Object(taken), at),
@@ -151,7 +150,7 @@ fn many(results: &[Result1], atomic: bool, at: At) -> Response {
 
 fn module(call: &Call<'_>, name: &str) -> Map<String, Value> {
     let own = entries().iter().filter(|e| e.module.name == name && !e.key.action);
-    own.filter(|e| call.who.may(e.read()))
+    own.filter(|e| call.who.allows(e.read()))
         .map(|e| (e.key.name.to_owned(), call.desk.board.held(e).value.clone()))
         .collect()
 }
@@ -168,9 +167,10 @@ pub(super) fn config(call: &mut Call<'_>) -> Result<Reply, Fault> {
 
 fn section_of(call: &Call<'_>) -> Result<&'static str, Fault> {
     let wanted = call.params.find("section").unwrap_or_default();
-    board::modules().into_iter().find(|name| *name == wanted).ok_or_else(|| {
-        Fault::not_found("there is no such module; GET /api/config names them")
-    })
+    board::modules()
+        .into_iter()
+        .find(|name| *name == wanted)
+        .ok_or_else(|| Fault::not_found("there is no such module; GET /api/config names them"))
 }
 
 /// One module.
@@ -179,7 +179,7 @@ pub(super) fn section(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let data = module(call, name);
     let first = entries().iter().find(|e| e.module.name == name);
     if let Some(entry) = first.filter(|_| data.is_empty())
-        && !call.who.may(entry.read())
+        && !call.who.allows(entry.read())
     {
         return Err(Refusal::Denied(entry.read()).fault());
     }

@@ -33,6 +33,8 @@ const DEEPEST: usize = 32;
 struct Client {
     peer: SocketAddr,
     who: Who,
+    /// What it may do, in words: clients of the same words get the same bytes.
+    class: Arc<str>,
     /// Whether it is told of fluctuating values.
     measured: bool,
     /// Whether it gets pictures, and of which stream.
@@ -51,8 +53,26 @@ impl Clients {
 }
 
 fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
-    let client = Client { peer, who: who.clone(), measured: false, pictures: None };
+    let (who, class) = (who.clone(), class_of(who));
+    let client = Client { peer, who, class, measured: false, pictures: None };
     desk.v1.0.insert(key, client);
+}
+
+/// What somebody may do, in words: `Light_r`, `Light_rw`.
+fn names(who: &Who) -> Vec<String> {
+    use lensd_ffi::auth::Permission::*;
+    [Device, Media, User, Network, Storage, System, FirmwareUpdate, Reboot, Light]
+        .into_iter()
+        .filter_map(|p| match (who.allows(Access::read(p)), who.allows(Access::write(p))) {
+            (_, true) => Some(format!("{p:?}_rw")),
+            (true, false) => Some(format!("{p:?}_r")),
+            _ => None,
+        })
+        .collect()
+}
+
+fn class_of(who: &Who) -> Arc<str> {
+    names(who).join(" ").into()
 }
 
 fn close(desk: &mut Desk, key: ConnKey, at: At) {
@@ -116,7 +136,8 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
         }
         _ => {
             let why = "a login is {\"username\", \"password\"} or {\"token\"}, all of them texts";
-            let answer = json!({ "authenticated": false, "error": "Invalid message", "message": why });
+            let answer =
+                json!({ "authenticated": false, "error": "Invalid message", "message": why });
             return say(desk, key, &answer);
         }
     };
@@ -124,18 +145,19 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
         Ok(who) => {
             let token = match &credentials {
                 lensd_ffi::auth::Credentials::Token(token) => json!(token),
-                _ => desk.session_token(&who, at).map_or(Value::Null, Value::from),
+                _ => Value::Null,
             };
             let mut answer = json!({
                 "authenticated": true,
                 "user": who.user,
                 "role": who.role,
-                "permissions": who.permissions(),
+                "permissions": names(&who),
             });
             if !token.is_null() {
                 answer["token"] = token;
             }
             if let Some(client) = desk.v1.0.get_mut(&key) {
+                client.class = class_of(&who);
                 client.who = who;
             }
             answer
@@ -158,7 +180,7 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
 
 fn may(desk: &Desk, key: ConnKey) -> impl Fn(Access) -> bool + use<> {
     let who = desk.v1.0.get(&key).map(|c| c.who.clone());
-    move |access| who.as_ref().is_some_and(|w| w.may(access))
+    move |access| who.as_ref().is_some_and(|w| w.allows(access))
 }
 
 fn get(desk: &mut Desk, key: ConnKey, wanted: &Value) {
@@ -300,6 +322,9 @@ fn confirm(desk: &mut Desk, key: ConnKey, results: &[Result1]) {
     }
 }
 
+/// Bytes for a class of clients; none: nothing of it is theirs to know.
+type Frame = Option<Arc<Vec<u8>>>;
+
 /// Tells everybody what has changed. Clients who may read the same get the same bytes, framed once.
 pub(crate) fn tell(desk: &mut Desk) {
     let news = desk.board.take_news();
@@ -308,29 +333,35 @@ pub(crate) fn tell(desk: &mut Desk) {
     }
     let news: Vec<(&'static Entry, Option<ConnKey>)> =
         news.into_iter().map(|(index, known)| (&entries()[index], known)).collect();
-    // By what is told: one bit for each piece of news.
-    let mut frames: HashMap<Vec<bool>, Option<Arc<Vec<u8>>>> = HashMap::new();
-    let mut readers: HashMap<(Who, bool), Vec<bool>> = HashMap::new();
+    let board = &desk.board;
+    let frame = |told: &dyn Fn(&Entry, Option<ConnKey>) -> bool| {
+        let members: Map<String, Value> = news
+            .iter()
+            .filter(|(entry, known)| told(entry, *known))
+            .map(|(e, _)| (e.key.name.to_owned(), board.held(e).value.clone()))
+            .collect();
+        (!members.is_empty()).then(|| frame_text(&Value::Object(members).to_string()))
+    };
+    let mut frames: HashMap<(&Arc<str>, bool), Frame> = HashMap::new();
     for (key, client) in &desk.v1.0 {
-        let kind = (client.who.clone(), client.measured);
-        let readable = readers.entry(kind).or_insert_with(|| {
-            let tells = |e: &Entry| client.who.may(e.read()) && (client.measured || !e.key.quiet());
-            news.iter().map(|(entry, _)| tells(entry)).collect()
-        });
-        let mut told = readable.clone();
-        for (told, (_, known)) in told.iter_mut().zip(&news) {
-            *told &= *known != Some(*key);
-        }
-        let board = &desk.board;
-        let frame = frames.entry(told).or_insert_with_key(|told| {
-            let members = news.iter().zip(told).filter(|(_, told)| **told);
-            let message: Map<String, Value> = members
-                .map(|((e, _), _)| (e.key.name.to_owned(), board.held(e).value.clone()))
-                .collect();
-            (!message.is_empty()).then(|| frame_text(&Value::Object(message).to_string()))
-        });
+        let tells = |entry: &Entry| {
+            client.who.allows(entry.read()) && (client.measured || !entry.key.quiet)
+        };
+        // Who made a change has been told in the confirmation.
+        let made = frame_key(*key, &news);
+        let frame = if made {
+            frame(&|entry, known| tells(entry) && known != Some(*key))
+        } else {
+            let class = (&client.class, client.measured);
+            frames.entry(class).or_insert_with(|| frame(&|entry, _| tells(entry))).clone()
+        };
         if let Some(frame) = frame {
-            desk.outbox.send(*key, Arc::clone(frame));
+            desk.outbox.send(*key, frame);
         }
     }
+}
+
+/// Whether a client made one of the changes.
+fn frame_key(key: ConnKey, news: &[(&'static Entry, Option<ConnKey>)]) -> bool {
+    news.iter().any(|(_, known)| *known == Some(key))
 }

@@ -5,6 +5,7 @@ use super::image::MEANINGS;
 use super::keys::{Means, means};
 use crate::camera::devices;
 use crate::config::Join;
+use crate::hardware::Lamp;
 use crate::publish::Kind;
 use crossbeam::channel::Receiver;
 use lensd_ffi::settings::bank::Held;
@@ -134,19 +135,15 @@ impl Apply {
                 "rtsp-max-sessions" => json!(self.rtsp.max_sessions),
                 _ => json!(self.rtsp.pacing_ms),
             }),
-            Means::Light(lamp) => Held {
-                value: self.wish(name),
-                error: self.lights[lamp].missing().unwrap_or_default(),
-                hardware: None,
-            },
-            Means::Disc => Held {
-                value: self.wish(name),
-                error: self.disc.missing().unwrap_or_default(),
-                hardware: None,
-            },
+            Means::Light(lamp) => self.driven(name, &self.lights[lamp]),
+            Means::Disc => self.driven(name, &self.disc),
             Means::Limit => Held::of(self.wish(name)),
             Means::KeyFrame | Means::ResetImage => Held::default(),
         }
+    }
+
+    fn driven(&self, name: &str, lamp: &Lamp) -> Held {
+        lamp.missing().map_or_else(|| Held::of(self.wish(name)), Held::missing)
     }
 
     fn control_now(&self, name: &str) -> Held {
@@ -233,7 +230,7 @@ impl Apply {
             }
             "rtsp-sessions" => json!(state.sessions),
             "light-error" => {
-                let faults = self.lights.each_ref().map(crate::hardware::Lamp::missing);
+                let faults = self.lights.each_ref().map(Lamp::missing);
                 return fault(faults.iter().map(Option::as_ref));
             }
             "disc-rotation-error" => return fault([self.disc.missing().as_ref()]),

@@ -70,6 +70,8 @@ pub struct Key {
     pub saved: bool,
     /// Whether setting it does something and leaves no value behind.
     pub action: bool,
+    /// Whether its value fluctuates by itself: it is told only to who has subscribed to that.
+    pub quiet: bool,
     /// One line of documentation.
     pub doc: &'static str,
 }
@@ -87,6 +89,7 @@ impl Key {
             settable: true,
             saved: true,
             action: false,
+            quiet: false,
             doc,
         }
     }
@@ -103,12 +106,22 @@ impl Key {
 
     /// A value that is measured, and cannot be set.
     pub(super) const fn measured(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { settable: false, saved: false, ..Self::new(name, kind, Default::Null, doc) }
+        Self {
+            settable: false,
+            saved: false,
+            quiet: true,
+            ..Self::new(name, kind, Default::Null, doc)
+        }
     }
 
     /// Something to be done.
     pub(super) const fn action(name: &'static str, kind: Kind, doc: &'static str) -> Self {
         Self { action: true, saved: false, ..Self::new(name, kind, Default::Null, doc) }
+    }
+
+    /// Of a measured value: a state that changes seldom, and that everybody is told of.
+    pub(super) const fn announced(self) -> Self {
+        Self { quiet: false, ..self }
     }
 
     pub(super) const fn alias(self, aliases: &'static [&'static str]) -> Self {

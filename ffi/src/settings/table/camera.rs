@@ -11,16 +11,19 @@ pub(super) const CAMERA_HEADS: Module = Module {
     doc: "Which cameras there are, and which one the main stream shows",
     keys: &[
         Key::measured("cam1-exists", Kind::Flag, "Whether camera 1 delivers pictures")
+            .announced()
             .alias(&["cam0Exists"])
             .read_by(System),
         Key::measured("cam2-exists", Kind::Flag, "Whether camera 2 delivers pictures")
+            .announced()
             .alias(&["cam1Exists"])
             .read_by(System),
-        Key::measured("cam1-name", Kind::Text(128), "Name of camera 1"),
-        Key::measured("cam2-name", Kind::Text(128), "Name of camera 2"),
-        Key::measured("cam1-format", Kind::Text(128), "What camera 1 really delivers"),
-        Key::measured("cam2-format", Kind::Text(128), "What camera 2 really delivers"),
+        Key::measured("cam1-name", Kind::Text(128), "Name of camera 1").announced(),
+        Key::measured("cam2-name", Kind::Text(128), "Name of camera 2").announced(),
+        Key::measured("cam1-format", Kind::Text(128), "What camera 1 really delivers").announced(),
+        Key::measured("cam2-format", Kind::Text(128), "What camera 2 really delivers").announced(),
         Key::measured("cameras", Kind::Whole(0, 64), "How many cameras are configured or found")
+            .announced()
             .read_by(System),
         Key::set(
             "main-camera",
@@ -56,5 +59,6 @@ pub(super) const DEVICES: Module = Module {
         "devices",
         Kind::Json(8192),
         "Path, name, driver and role of each device",
-    )],
+    )
+    .announced()],
 };

@@ -33,7 +33,7 @@ pub(super) const LIGHT: Module = Module {
             "How bright it is when on",
         )
         .unit("%"),
-        Key::measured("light-error", ERROR, "Why a light cannot be switched"),
+        Key::measured("light-error", ERROR, "Why a light cannot be switched").announced(),
     ],
 };
 
@@ -46,7 +46,7 @@ pub(super) const DISC_ROTATION: Module = Module {
     keys: &[
         Key::set("disc-rotation", Kind::Flag, D::Flag(false), "Whether the disc spins"),
         Key::set("disc-speed", Kind::Whole(0, 100), D::Whole(100), "Speed when it spins").unit("%"),
-        Key::measured("disc-rotation-error", ERROR, "Why the motor cannot be driven"),
+        Key::measured("disc-rotation-error", ERROR, "Why the motor cannot be driven").announced(),
     ],
 };
 
@@ -58,7 +58,7 @@ pub(super) const HEAD_SENSORS: Module = sensors(
         Key::measured("acceleration-y", Kind::Number(-1000.0, 1000.0), "Upwards").unit("m/s2"),
         Key::measured("acceleration-z", Kind::Number(-1000.0, 1000.0), "Towards the lens")
             .unit("m/s2"),
-        Key::measured("head-sensors-error", ERROR, "Why there is no value"),
+        Key::measured("head-sensors-error", ERROR, "Why there is no value").announced(),
     ],
 );
 
@@ -74,8 +74,8 @@ pub(super) const HEAD_TEMPERATURE: Module = sensors(
             "Above it, head-temperature-high is true",
         )
         .unit("C"),
-        Key::measured("head-temperature-high", Kind::Flag, "Whether it is too hot"),
-        Key::measured("head-temperature-error", ERROR, "Why there is no value"),
+        Key::measured("head-temperature-high", Kind::Flag, "Whether it is too hot").announced(),
+        Key::measured("head-temperature-error", ERROR, "Why there is no value").announced(),
     ],
 );
 
@@ -91,8 +91,8 @@ pub(super) const PRESSURE: Module = sensors(
             "Below it, pressure-low is true",
         )
         .unit("kPa"),
-        Key::measured("pressure-low", Kind::Flag, "Whether it is too low"),
-        Key::measured("pressure-error", ERROR, "Why there is no value"),
+        Key::measured("pressure-low", Kind::Flag, "Whether it is too low").announced(),
+        Key::measured("pressure-error", ERROR, "Why there is no value").announced(),
     ],
 );
 
@@ -100,8 +100,8 @@ pub(super) const FPGA: Module = sensors(
     "fpga",
     "The image processor (UIO)",
     &[
-        Key::measured("fpga-present", Kind::Flag, "Whether there is one"),
-        Key::measured("fpga-error", ERROR, "Why it cannot be used"),
+        Key::measured("fpga-present", Kind::Flag, "Whether there is one").announced(),
+        Key::measured("fpga-error", ERROR, "Why it cannot be used").announced(),
     ],
 );
 
@@ -110,6 +110,6 @@ pub(super) const FPGA_TEMPERATURE: Module = sensors(
     "Temperature of the image processor (hwmon or IIO)",
     &[
         Key::measured("fpga-temperature", Kind::Number(-273.15, 1000.0), "Temperature").unit("C"),
-        Key::measured("fpga-temperature-error", ERROR, "Why there is no value"),
+        Key::measured("fpga-temperature-error", ERROR, "Why there is no value").announced(),
     ],
 );

@@ -10,5 +10,5 @@ const fn module(name: &'static str, doc: &'static str, keys: &'static [Key]) -> 
 pub(super) const USERS: Module = module(
     "users",
     "Who may log in; see /api/users",
-    &[Key::measured("users", Kind::Json(16_384), "Names and roles")],
+    &[Key::measured("users", Kind::Json(16_384), "Names and roles").announced()],
 );

@@ -27,7 +27,8 @@ pub(super) const NETWORK: Module = module(
         "network-interfaces",
         Kind::Json(8192),
         "Name, state, hardware address and addresses of each",
-    )],
+    )
+    .announced()],
 );
 
 pub(super) const WEBSERVER: Module = module(
@@ -74,6 +75,6 @@ pub(super) const URLS: Module = Module {
     ..module(
         "urls",
         "Where the servers are",
-        &[Key::measured("ports", Kind::Json(1024), "Ports by name")],
+        &[Key::measured("ports", Kind::Json(1024), "Ports by name").announced()],
     )
 };

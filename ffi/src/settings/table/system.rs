@@ -30,7 +30,7 @@ pub(super) const FACTORY: Module = module(
 pub(super) const VARIANT: Module = module(
     "variant",
     "Factory variant",
-    &[Key::measured("variant", Kind::Text(32), "Name of the factory variant")],
+    &[Key::measured("variant", Kind::Text(32), "Name of the factory variant").announced()],
 );
 
 pub(super) const NOTIFICATIONS: Module = module(
@@ -41,7 +41,8 @@ pub(super) const NOTIFICATIONS: Module = module(
             "notifications",
             Kind::Json(8192),
             "The last notices, newest first: {id, time, level, text}",
-        ),
+        )
+        .announced(),
         Key::action(
             "notification-dismiss",
             Kind::Whole(0, i64::MAX),
@@ -54,7 +55,7 @@ pub(super) const SYSTEM_INFO: Module = module(
     "system-info",
     "Load of the machine (/proc, /sys)",
     &[
-        Key::measured("hostname", Kind::Text(64), "Name of the machine"),
+        Key::measured("hostname", Kind::Text(64), "Name of the machine").announced(),
         Key::measured("uptime", Kind::Whole(0, i64::MAX), "Since the control plane started")
             .unit("s"),
         Key::measured("cpu-load", Kind::Number(0.0, 100.0), "Processors in use").unit("%"),
@@ -64,14 +65,14 @@ pub(super) const SYSTEM_INFO: Module = module(
             .unit("bytes"),
         Key::measured("cpu-temperature", Kind::Number(-273.15, 1000.0), "Of the processor")
             .unit("C"),
-        Key::measured("system-info-error", Kind::Text(200), "Why a value is missing"),
+        Key::measured("system-info-error", Kind::Text(200), "Why a value is missing").announced(),
     ],
 );
 
 pub(super) const VERSION: Module = module(
     "version",
     "What runs",
-    &[Key::measured("version", Kind::Text(64), "Version of the program")],
+    &[Key::measured("version", Kind::Text(64), "Version of the program").announced()],
 );
 
 pub(super) const DISK: Module = Module {
@@ -85,7 +86,7 @@ pub(super) const DISK: Module = Module {
                 .unit("bytes"),
             Key::measured("disk-free", Kind::Whole(0, i64::MAX), "Room that we may use")
                 .unit("bytes"),
-            Key::measured("disk-error", Kind::Text(200), "Why there is no value"),
+            Key::measured("disk-error", Kind::Text(200), "Why there is no value").announced(),
         ],
     )
 };
@@ -95,7 +96,7 @@ pub(super) const TIME: Module = module(
     "The clock of the machine",
     &[
         Key::measured("time", Kind::Whole(0, i64::MAX), "Now, since 1970").unit("ms"),
-        Key::measured("time-zone", Kind::Text(64), "Time zone of the machine"),
+        Key::measured("time-zone", Kind::Text(64), "Time zone of the machine").announced(),
     ],
 );
 
