@@ -96,7 +96,7 @@ pub trait Camera: Send {
     /// The camera is then to be dropped, and opened again if the error says so.
     fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError>;
 
-    /// Frames that the driver lost since it was opened.
+    /// Frames that the driver, or the way from a publisher, lost since it was opened.
     fn lost(&self) -> u64 {
         0
     }

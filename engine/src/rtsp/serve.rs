@@ -460,6 +460,8 @@ impl Server {
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
                 receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
+            } else if let Some(publishing) = &mut client.holding.ingest {
+                publishing.ingest.heard(&buffer[..n], stamp.mono);
             }
         }
         // There may be more; whoever floods us must not keep the clients waiting.
@@ -508,6 +510,9 @@ impl Server {
             if (silent > limit || late) && !bound {
                 over.push(token);
                 continue;
+            }
+            if let Some(publishing) = &mut client.holding.ingest {
+                publishing.report(&self.world.udp.rtcp, stamp.mono);
             }
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
