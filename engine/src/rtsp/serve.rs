@@ -39,6 +39,10 @@ const TICK: Nanos = Nanos::from_millis(250);
 const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
+/// Most bytes of messages that are not whole, of all connections.
+const MAX_HELD: usize = 64 << 20;
+/// What each may have of that even when others take all the rest.
+const HELD_SHARE: usize = MAX_HELD / MAX_CONNECTIONS;
 /// Most connections that are taken, or datagrams that are read, before the others get their turn.
 const MAX_AT_ONCE: usize = 128;
 
@@ -58,6 +62,8 @@ struct Client {
     role: Role,
     accepted: Nanos,
     closing: bool,
+    /// As [`Session::held`] was.
+    held: usize,
 }
 
 /// What a TCP connection is.
@@ -86,6 +92,9 @@ pub struct Server {
     ticked: Nanos,
     /// There was no descriptor left for a connection.
     full: bool,
+    /// Bytes that all clients hold.
+    held: usize,
+    max_held: usize,
 }
 
 impl Server {
@@ -137,6 +146,8 @@ impl Server {
             mapped: now(),
             ticked: Nanos(0),
             full: false,
+            held: 0,
+            max_held: MAX_HELD,
         })
     }
 
@@ -232,6 +243,7 @@ impl Server {
                 role: Role::Direct,
                 accepted: now,
                 closing: false,
+                held: 0,
             });
             let stream = self.clients[token].conn.stream();
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -331,7 +343,7 @@ impl Server {
     fn drain(&mut self, token: usize) {
         while let Some(client) = self.clients.get_mut(token) {
             match client.session.poll_output() {
-                None => return,
+                None => return self.weigh(token),
                 Some(Output::Bytes(bytes)) => {
                     if client.conn.write(&bytes).is_err() {
                         return self.close(token);
@@ -347,6 +359,20 @@ impl Server {
                     self.tunnel(token, cookie, get, &rest)
                 }
             }
+        }
+    }
+
+    /// Counts what a client holds. When all hold too much, those go that hold more than their share;
+    /// not publishers, who have shown who they are, and whose packets may be large.
+    fn weigh(&mut self, token: usize) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let before = std::mem::replace(&mut client.held, client.session.held());
+        self.held = self.held + client.held - before;
+        if self.held > self.max_held
+            && client.held > HELD_SHARE
+            && client.session.state() != State::Recording
+        {
+            self.close(token);
         }
     }
 
@@ -542,6 +568,7 @@ impl Server {
     fn close(&mut self, token: usize) {
         let stamp = self.stamp();
         let Some(mut client) = self.clients.try_remove(token) else { return };
+        self.held -= client.held;
         let mut call = Call {
             world: &mut self.world,
             holding: &mut client.holding,
