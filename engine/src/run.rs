@@ -46,6 +46,11 @@ const LEASH: Token = Token(0);
 const LINK: Token = Token(1);
 const BELL: Token = Token(2);
 
+/// How long an address in use is asked for again: the planes of a supervisor that was killed may
+/// still be ending.
+const BIND_WAIT: Nanos = Nanos::from_secs(1);
+const BIND_PAUSE: Duration = Duration::from_millis(20);
+
 /// How often the state is published.
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(500);
 
@@ -108,8 +113,9 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     raise_descriptor_limit();
 
     let mut ports = BTreeMap::new();
-    let listener = bind(config.rtsp.as_deref(), "rtsp", &mut ports)?;
-    let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", &mut ports)? {
+    let until = now().plus(BIND_WAIT);
+    let listener = bind(config.rtsp.as_deref(), "rtsp", until, &mut ports)?;
+    let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", until, &mut ports)? {
         Some(listener) => Some((listener, tls_config(&config.data.join("tls"))?)),
         None => None,
     };
@@ -118,10 +124,10 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         .or(tls_listener.as_ref().map(|t| &t.0))
         .and_then(|l| l.local_addr().ok())
         .map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |a| a.ip());
-    let udp = Pair::bind(ip, config.rtsp_options.udp_port).map_err(|e| {
+    let udp_port = config.rtsp_options.udp_port;
+    let udp = patiently(until, || Pair::bind(ip, udp_port)).map_err(|e| {
         format!(
-            "RTP needs UDP port {} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0",
-            config.rtsp_options.udp_port
+            "RTP needs UDP port {udp_port} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0"
         )
     })?;
 
@@ -415,6 +421,7 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
 fn bind(
     address: Option<&str>,
     name: &str,
+    until: Nanos,
     ports: &mut BTreeMap<String, u16>,
 ) -> Result<Option<TcpListener>, String> {
     let Some(address) = address else { return Ok(None) };
@@ -422,7 +429,7 @@ fn bind(
         format!("{name} address {address:?} is not IP:PORT, such as 0.0.0.0:8554 or [::]:8554")
     })?;
     // std sets SO_REUSEADDR, so that a restart finds its port free.
-    let listener = TcpListener::bind(parsed).map_err(|e| {
+    let listener = patiently(until, || TcpListener::bind(parsed)).map_err(|e| {
         let hint = match e.kind() {
             io::ErrorKind::AddrInUse => "another program listens there",
             io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
@@ -437,6 +444,18 @@ fn bind(
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     ports.insert(name.to_owned(), port);
     Ok(Some(listener))
+}
+
+/// Tries until an address is free, but not longer than `until`.
+fn patiently<T>(until: Nanos, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && now() < until => {
+                std::thread::sleep(BIND_PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn tls_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
@@ -482,5 +501,24 @@ fn fill_random(bytes: &mut [u8]) {
         {
             done += n;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_asked_for_again_and_nothing_else_is() {
+        use io::ErrorKind::{AddrInUse, PermissionDenied};
+        let tried = |kinds: &[io::ErrorKind], until| {
+            let mut left = kinds.iter();
+            let done = patiently(until, || left.next().map_or(Ok(()), |kind| Err((*kind).into())));
+            (done.is_ok(), kinds.len() - left.len())
+        };
+        let late = now().plus(Nanos::from_secs(600));
+        assert_eq!(tried(&[AddrInUse, AddrInUse], late), (true, 2));
+        assert_eq!(tried(&[AddrInUse, PermissionDenied, AddrInUse], late), (false, 2));
+        assert_eq!(tried(&[AddrInUse, AddrInUse], Nanos(0)), (false, 1));
     }
 }

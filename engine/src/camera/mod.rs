@@ -105,7 +105,7 @@ pub trait Camera: Send {
         None
     }
 
-    /// Frames that the driver lost since it was opened.
+    /// Frames that the driver, or the way from a publisher, lost since it was opened.
     fn lost(&self) -> u64 {
         0
     }

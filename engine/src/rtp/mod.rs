@@ -10,3 +10,4 @@ pub mod jpeg;
 pub mod outlet;
 pub mod packet;
 pub mod rtcp;
+pub mod source;

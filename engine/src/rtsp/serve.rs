@@ -40,6 +40,10 @@ const TICK: Nanos = Nanos::from_millis(250);
 const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
+/// Most bytes of messages that are not whole, of all connections.
+const MAX_HELD: usize = 64 << 20;
+/// What each may have of that even when others take all the rest.
+const HELD_SHARE: usize = MAX_HELD / MAX_CONNECTIONS;
 /// Most connections that are taken, or datagrams that are read, before the others get their turn.
 const MAX_AT_ONCE: usize = 128;
 
@@ -61,6 +65,8 @@ struct Client {
     role: Role,
     accepted: Nanos,
     closing: bool,
+    /// As [`Session::held`] was.
+    held: usize,
 }
 
 /// What a TCP connection is.
@@ -89,6 +95,9 @@ pub struct Server {
     ticked: Nanos,
     /// There was no descriptor left for a connection.
     full: bool,
+    /// Bytes that all clients hold.
+    held: usize,
+    max_held: usize,
 }
 
 impl Server {
@@ -140,6 +149,8 @@ impl Server {
             mapped: now(),
             ticked: Nanos(0),
             full: false,
+            held: 0,
+            max_held: MAX_HELD,
         })
     }
 
@@ -239,6 +250,7 @@ impl Server {
                 role: Role::Direct,
                 accepted: now,
                 closing: false,
+                held: 0,
             });
             let stream = self.clients[token].conn.stream();
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -338,7 +350,7 @@ impl Server {
     fn drain(&mut self, token: usize) {
         while let Some(client) = self.clients.get_mut(token) {
             match client.session.poll_output() {
-                None => return,
+                None => return self.weigh(token),
                 Some(Output::Bytes(bytes)) => {
                     if client.conn.write(&bytes).is_err() {
                         return self.close(token);
@@ -354,6 +366,20 @@ impl Server {
                     self.tunnel(token, cookie, get, &rest)
                 }
             }
+        }
+    }
+
+    /// Counts what a client holds. When all hold too much, those go that hold more than their share;
+    /// not publishers, who have shown who they are, and whose packets may be large.
+    fn weigh(&mut self, token: usize) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let before = std::mem::replace(&mut client.held, client.session.held());
+        self.held = self.held + client.held - before;
+        if self.held > self.max_held
+            && client.held > HELD_SHARE
+            && client.session.state() != State::Recording
+        {
+            self.close(token);
         }
     }
 
@@ -467,6 +493,8 @@ impl Server {
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
                 receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
+            } else if let Some(publishing) = &mut client.holding.ingest {
+                publishing.ingest.heard(&buffer[..n], stamp.mono);
             }
         }
         // There may be more; whoever floods us must not keep the clients waiting.
@@ -516,6 +544,9 @@ impl Server {
                 over.push(token);
                 continue;
             }
+            if let Some(publishing) = &mut client.holding.ingest {
+                publishing.report(&self.world.udp.rtcp, stamp.mono);
+            }
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
                 && receiver
@@ -544,6 +575,7 @@ impl Server {
     fn close(&mut self, token: usize) {
         let stamp = self.stamp();
         let Some(mut client) = self.clients.try_remove(token) else { return };
+        self.held -= client.held;
         let mut call = Call {
             world: &mut self.world,
             holding: &mut client.holding,

@@ -140,6 +140,11 @@ impl Session {
         !self.waiting.is_empty()
     }
 
+    /// Bytes of memory that messages take which are not whole, or wait for their answer.
+    pub fn held(&self) -> usize {
+        self.parser.held() + self.waiting.iter().map(Request::size).sum::<usize>()
+    }
+
     /// Takes bytes from the client. **Then drain [`Self::poll_output`].**
     pub fn handle_input(&mut self, bytes: &[u8], now: Nanos, house: &mut dyn House) {
         if self.closed {

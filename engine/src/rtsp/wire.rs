@@ -6,6 +6,8 @@ use std::fmt;
 pub const MAX_LINE: usize = 8 * 1024;
 /// Longest head (request line and headers) in bytes.
 pub const MAX_HEAD: usize = 32 * 1024;
+/// Most headers of a message: in memory each takes more than on the wire.
+pub const MAX_HEADERS: usize = 128;
 /// Longest body in bytes: an ANNOUNCE's SDP.
 pub const MAX_BODY: usize = 64 * 1024;
 
@@ -110,6 +112,13 @@ impl Request {
     /// The first header of this name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Bytes of it in memory, about.
+    pub fn size(&self) -> usize {
+        let headers =
+            self.headers.iter().map(|(n, v)| size_of::<(String, String)>() + n.len() + v.len());
+        self.uri.len() + self.body.len() + headers.sum::<usize>()
     }
 
     /// The request as bytes.

@@ -1,7 +1,7 @@
 //! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
 //! one connection's session.
 
-use super::client::{Counts, Delivery, Receiver, STALE, Way};
+use super::client::{CNAME, Counts, Delivery, Receiver, STALE, Way};
 use super::path::Path;
 use super::session::{Described, House, Start, Uses};
 use super::transport::{Chosen, Lower, Offer};
@@ -12,6 +12,7 @@ use crate::ingest::{Desk, Ingest};
 use crate::publish::{Stream, Subscription};
 use crate::rtp::outlet::{Outlet, refusal};
 use crate::rtp::packet::{Extension, Shape};
+use crate::rtp::rtcp;
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
 use crate::sys::socket::{Address, MAX_SEGMENTS};
@@ -24,6 +25,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+/// How often a publisher is told how its packets arrive (RFC 3550 section 6.2).
+const REPORT_EVERY: Nanos = Nanos::from_secs(5);
 /// Packets that are sent at once while pacing.
 const PACED_BURST: usize = 8;
 
@@ -107,6 +110,22 @@ pub struct Publishing {
     pub ingest: Ingest,
     /// Channels, if interleaved.
     pub channels: Option<(u8, u8)>,
+    /// Where its reports go, if it sends datagrams: over TCP nothing is lost that it could mend.
+    reports_to: Option<SocketAddr>,
+    /// What we are called in them.
+    ssrc: u32,
+    next_report: Nanos,
+}
+
+impl Publishing {
+    /// Sends a receiver report if it is time.
+    pub fn report(&mut self, socket: &UdpSocket, now: Nanos) {
+        let Some(to) = self.reports_to.filter(|_| now >= self.next_report) else { return };
+        let Some(block) = self.ingest.report(now) else { return };
+        self.next_report = now.plus(REPORT_EVERY);
+        // One that the network does not take is made up for by the next.
+        let _ = socket.send_to(&rtcp::receiver_report(self.ssrc, &block, CNAME), to);
+    }
 }
 
 /// One request's view.
@@ -297,6 +316,7 @@ impl Call<'_> {
                     let channels = offer.interleaved.unwrap_or((0, 1));
                     if let Some(publishing) = &mut self.holding.ingest {
                         publishing.channels = Some(channels);
+                        publishing.reports_to = None;
                     }
                     Chosen::Tcp { channels }
                 }
@@ -304,6 +324,10 @@ impl Call<'_> {
                 Lower::Udp => match self.choose_udp(offer) {
                     Some((chosen, addresses)) => {
                         self.note_addresses(addresses);
+                        if let Some(publishing) = &mut self.holding.ingest {
+                            publishing.channels = None;
+                            publishing.reports_to = Some(addresses[1]);
+                        }
                         chosen
                     }
                     None => continue,
@@ -452,7 +476,14 @@ impl House for Call<'_> {
         // Whoever announces again begins anew.
         self.holding.ingest = None;
         let ingest = self.world.ingest.begin(&path.name, what).ok_or(Status::FORBIDDEN)?;
-        self.holding.ingest = Some(Publishing { ingest, channels: None });
+        let [a, b, c, d, ..] = (self.world.random)().to_be_bytes();
+        self.holding.ingest = Some(Publishing {
+            ingest,
+            channels: None,
+            reports_to: None,
+            ssrc: u32::from_be_bytes([a, b, c, d]),
+            next_report: Nanos(0),
+        });
         Ok(())
     }
 
