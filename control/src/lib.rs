@@ -5,6 +5,8 @@
 //! `desk` is what they ask. The engine is met in [`lensd_ffi`] alone.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
+pub mod audit;
 pub mod config;
 mod desk;
 mod engine;
