@@ -21,6 +21,9 @@ pub struct Config {
     pub open: bool,
     /// Name of the factory variant, as `/api/info` shows it.
     pub variant: String,
+    /// Origins of other sites whose pages may use this server, such as `https://nvr.example`; `*`:
+    /// any page may read what needs no login.
+    pub origins: Vec<String>,
     /// Most connections at a time; further ones are answered 503.
     pub max_connections: usize,
     /// Limits per client address.
@@ -34,7 +37,8 @@ impl Default for Config {
             data: PathBuf::from("data"),
             open: false,
             variant: "standard".to_owned(),
-            max_connections: 512,
+            origins: Vec::new(),
+            max_connections: 4096,
             limits: Limits::default(),
         }
     }
@@ -110,6 +114,6 @@ mod tests {
     fn a_key_that_nothing_reads_is_refused() {
         assert!(serde_json::from_str::<Config>(r#"{"prot":1}"#).is_err());
         let config: Config = serde_json::from_str(r#"{"open":true}"#).unwrap();
-        assert!(config.open && config.max_connections == 512);
+        assert!(config.open && config.max_connections == 4096);
     }
 }

@@ -6,12 +6,9 @@ use crate::http::At;
 use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
 use crate::live::{self, Viewer};
-<<<<<<< HEAD
+use crate::outbox::Outbox;
 use crate::users_file::UsersFile;
-=======
-use crate::store::UsersFile;
 use crate::work::{Panicked, Work};
->>>>>>> net
 use lensd_ffi::auth::Users;
 use lensd_ffi::link::Ask;
 use lensd_ffi::region::Region;
@@ -34,6 +31,8 @@ pub(crate) struct Desk {
     pub(crate) engine: Engine,
     /// Threads for what would hold the loop up.
     pub(crate) work: Work<Self>,
+    /// Messages to WebSockets.
+    pub(crate) outbox: Outbox,
     pub(crate) started: At,
     /// Our own port.
     pub(crate) port: u16,
@@ -83,6 +82,7 @@ impl Desk {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
             work: Work::new()?,
+            outbox: Outbox::default(),
             started: at,
             port: 0,
             connections: 0,

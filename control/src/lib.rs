@@ -14,6 +14,8 @@ pub mod files;
 pub mod http;
 mod live;
 mod net;
+#[allow(dead_code, reason = "its first users come with the next changes")]
+mod outbox;
 mod page;
 pub mod password;
 mod rest;
@@ -21,7 +23,9 @@ mod run;
 pub mod store;
 mod users_file;
 mod work;
+pub mod ws;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;
 pub use run::run;
+pub use ws::fuzz_websocket;

@@ -156,6 +156,7 @@ impl House {
                 self.serve.handle_bell(&mut self.desk, at);
             }
             self.tick(at);
+            self.serve.carry(&mut self.desk, at);
             if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
                 return Ok(());
             }

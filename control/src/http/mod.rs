@@ -5,6 +5,7 @@
 //! whether one may ask.
 
 pub mod auth;
+pub mod cors;
 pub mod limit;
 pub mod parse;
 pub mod respond;

@@ -176,6 +176,25 @@ impl Response {
         self.headers.push((name, value.into()));
         self
     }
+
+    /// The value of a header field.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// With another field on which the answer depends (RFC 9110 12.5.5).
+    #[must_use]
+    pub fn vary(mut self, field: &'static str) -> Self {
+        match self.headers.iter_mut().find(|(name, _)| *name == "Vary") {
+            Some((_, value)) if value.split(", ").any(|f| f == field) => {}
+            Some((_, value)) => {
+                value.push_str(", ");
+                value.push_str(field);
+            }
+            None => self.headers.push(("Vary", field.to_owned())),
+        }
+        self
+    }
 }
 
 /// What the session knows of an answer's connection.
@@ -190,6 +209,8 @@ pub enum Tail {
     Close,
     /// It closes after this answer, whose length nobody knows.
     Endless,
+    /// Another protocol follows this answer.
+    Upgrade,
 }
 
 /// The head of a response as bytes.
@@ -200,11 +221,13 @@ pub fn head(response: &Response, tail: Tail, at: At) -> Vec<u8> {
         let _ = write!(out, "{name}: {value}\r\n");
     }
     out.push_str("X-Content-Type-Options: nosniff\r\n");
-    if tail != Tail::Endless {
+    // RFC 9110 8.6: neither has a body that could have a length.
+    let bodiless = response.status == 204 || tail == Tail::Upgrade;
+    if tail != Tail::Endless && !bodiless {
         let _ = write!(out, "Content-Length: {}\r\n", response.body.bytes().len());
     }
     out.push_str(match tail {
-        Tail::Keep { old: false } => "\r\n",
+        Tail::Keep { old: false } | Tail::Upgrade => "\r\n",
         Tail::Keep { old: true } => "Connection: keep-alive\r\n\r\n",
         Tail::Close | Tail::Endless => "Connection: close\r\n\r\n",
     });
@@ -213,8 +236,12 @@ pub fn head(response: &Response, tail: Tail, at: At) -> Vec<u8> {
 
 const fn reason(status: u16) -> &'static str {
     match status {
+        101 => "Switching Protocols",
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
         204 => "No Content",
+        206 => "Partial Content",
         304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
@@ -223,11 +250,15 @@ const fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         409 => "Conflict",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
         422 => "Unprocessable Content",
+        426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }

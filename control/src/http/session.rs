@@ -276,6 +276,22 @@ impl Session {
         self.input = Vec::new();
     }
 
+    /// Answers the request at hand with another protocol, which takes over: what came behind the
+    /// request, and what is still to be sent. None: it cannot be, and the session has ended.
+    pub fn upgrade(&mut self, response: &Response, at: At) -> Option<(Vec<u8>, Vec<u8>)> {
+        if !matches!(self.state, State::Answering) {
+            return None;
+        }
+        self.push(Payload::Own(respond::head(response, Tail::Upgrade, at)));
+        let mut output = Vec::with_capacity(self.queued);
+        while !self.output.is_empty() {
+            output.extend_from_slice(self.poll_output());
+            self.output_sent(self.poll_output().len(), at);
+        }
+        self.state = State::Closing;
+        Some((std::mem::take(&mut self.input), output))
+    }
+
     /// A piece of an endless answer, all of it or nothing: only if all before it is sent.
     pub fn push_live(&mut self, part: Arc<Vec<u8>>) -> bool {
         let ready = self.wants_live();

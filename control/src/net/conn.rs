@@ -1,13 +1,19 @@
-//! One non-blocking connection: a socket and the session that its bytes are for.
+//! One non-blocking connection: a socket and the machine that its bytes are for.
 
-use crate::desk::ConnKey;
+use crate::desk::{ConnKey, Desk};
 use crate::http::At;
+use crate::http::cors::Site;
+use crate::http::respond::Response;
 use crate::http::session::Session;
+use crate::outbox::Parcel;
 use crate::rest::Pass;
+use crate::ws::wire::Code;
+use crate::ws::{self, Face};
 use lensd_ffi::time::Nanos;
 use mio::net::TcpStream;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 /// How long a peer may go on sending after our last byte. To close at once would let its kernel
 /// throw away the answer that it has not read yet (RFC 9112 9.6).
@@ -15,18 +21,51 @@ const LINGER: Nanos = Nanos::from_millis(500);
 /// The kernel's send buffer of a live connection: about one picture, so that a slow viewer sees
 /// what is new.
 const LIVE_BUFFER: usize = 128 * 1024;
+/// Most pieces that leave in one call.
+const PIECES: usize = 32;
+
+/// Who understands the bytes.
+#[derive(Debug)]
+pub(super) enum Machine {
+    /// HTTP.
+    Http(Box<Session>),
+    /// A WebSocket.
+    Ws(Box<Socket>),
+}
+
+/// A WebSocket and its face.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) session: ws::session::Session,
+    pub(super) face: &'static Face,
+    /// Whether the face knows that it is over.
+    over: bool,
+}
+
+impl Socket {
+    /// Tells the face, once, when messages are no longer exchanged.
+    pub(super) fn tell_end(&mut self, key: ConnKey, gone: bool, desk: &mut Desk, at: At) {
+        if !self.over && (gone || !self.session.is_open()) {
+            self.over = true;
+            (self.face.on_close)(desk, key, at);
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) key: ConnKey,
-    pub(super) session: Session,
-    /// The request at hand, between its head and its answer.
+    pub(super) machine: Machine,
+    /// The request at hand, between its head and its answer, and where it comes from.
     pub(super) pass: Option<Pass>,
+    pub(super) site: Site,
     /// mio tells of changes only; these say what is known until the next one.
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// Whether the loop is to write, so that it is noted once.
+    pub(super) is_noted: bool,
     /// Whether the peer has said that it sends no more.
     ended: bool,
     lingers: Option<Nanos>,
@@ -40,29 +79,49 @@ impl Conn {
             stream,
             peer,
             key,
-            session: Session::new(at),
+            machine: Machine::Http(Box::new(Session::new(at))),
             pass: None,
+            site: Site::Own,
             readable: false,
             writable: true,
+            is_noted: false,
             ended: false,
             lingers: None,
             broken: false,
         }
     }
 
-    /// Reads once, as much as the session takes. False: nothing is there, or nothing is taken.
+    /// The HTTP session, as long as it is one.
+    pub(super) fn http(&mut self) -> Option<&mut Session> {
+        match &mut self.machine {
+            Machine::Http(session) => Some(session),
+            Machine::Ws(_) => None,
+        }
+    }
+
+    /// Reads once, as much as the machine takes. False: nothing is there, or nothing is taken.
     pub(super) fn read(&mut self, scratch: &mut [u8], at: At) -> bool {
-        let room = self.session.room().min(scratch.len());
+        let room = match &self.machine {
+            Machine::Http(session) => session.room(),
+            Machine::Ws(socket) => socket.session.room(),
+        };
+        let room = room.min(scratch.len());
         if !self.readable || room == 0 || self.broken {
             return false;
         }
         match self.stream.read(&mut scratch[..room]) {
             Ok(0) => {
                 self.readable = false;
-                self.session.handle_end();
                 self.ended = true;
+                match &mut self.machine {
+                    Machine::Http(session) => session.handle_end(),
+                    Machine::Ws(socket) => socket.session.handle_end(),
+                }
             }
-            Ok(n) => self.session.handle_input(&scratch[..n], at),
+            Ok(n) => match &mut self.machine {
+                Machine::Http(session) => session.handle_input(&scratch[..n], at),
+                Machine::Ws(socket) => socket.session.handle_input(&scratch[..n]),
+            },
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 return false;
@@ -73,25 +132,46 @@ impl Conn {
         true
     }
 
-    /// Writes what the session has, as far as the socket takes it.
-    pub(super) fn write(&mut self, at: At) {
+    /// Writes what the machine has, as far as the socket takes it. False: nothing went out.
+    pub(super) fn write(&mut self, at: At) -> bool {
+        let mut wrote = false;
         while self.writable && !self.broken {
-            let bytes = self.session.poll_output();
-            if bytes.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let count = match &self.machine {
+                Machine::Http(session) => {
+                    pieces[0] = IoSlice::new(session.poll_output());
+                    usize::from(!pieces[0].is_empty())
+                }
+                Machine::Ws(socket) => socket.session.poll_output(&mut pieces),
+            };
+            if count == 0 {
                 break;
             }
-            match self.stream.write(bytes) {
-                Ok(n) => self.session.output_sent(n, at),
+            match self.stream.write_vectored(&pieces[..count]) {
+                Ok(n) => {
+                    wrote |= n > 0;
+                    match &mut self.machine {
+                        Machine::Http(session) => session.output_sent(n, at),
+                        Machine::Ws(socket) => socket.session.output_sent(n, at),
+                    }
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.writable = false;
-                    self.session.note_stall(at);
+                    match &mut self.machine {
+                        Machine::Http(session) => session.note_stall(at),
+                        Machine::Ws(socket) => socket.session.note_stall(at),
+                    }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => self.broken = true,
             }
         }
-        if !self.session.is_done() || self.broken {
-            return;
+        let done = match &self.machine {
+            Machine::Http(session) => session.is_done(),
+            Machine::Ws(socket) => socket.session.is_done(),
+        };
+        if !done || self.broken {
+            return wrote;
         }
         if self.ended {
             // All that it sent is read, so closing throws nothing away.
@@ -100,6 +180,7 @@ impl Conn {
             let _ = self.stream.shutdown(Shutdown::Write);
             self.lingers = Some(at.mono.plus(LINGER));
         }
+        wrote
     }
 
     /// Live pictures follow.
@@ -107,15 +188,61 @@ impl Conn {
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.stream, LIVE_BUFFER);
     }
 
-    pub(super) fn handle_timeout(&mut self, at: At) {
-        if self.session.deadline().is_some_and(|d| d <= at.mono) {
-            self.session.handle_timeout(at);
+    /// Becomes a WebSocket.
+    pub(super) fn upgrade(&mut self, response: &Response, face: &'static Face, at: At) -> bool {
+        let Some((input, output)) = self.http().and_then(|s| s.upgrade(response, at)) else {
+            return false;
+        };
+        let mut session = ws::session::Session::new(at);
+        session.handle_input(&input);
+        session.send(Arc::new(output));
+        self.machine = Machine::Ws(Box::new(Socket { session, face, over: false }));
+        true
+    }
+
+    /// Something is sent to this WebSocket.
+    pub(super) fn take(&mut self, parcel: Parcel, at: At) {
+        let Machine::Ws(socket) = &mut self.machine else { return };
+        let taken = match parcel {
+            Parcel::Frame(frame) => socket.session.send(frame),
+            Parcel::IfClear(frame) => !socket.session.is_clear() || socket.session.send(frame),
+            Parcel::Close(code, reason) => {
+                socket.session.close(Code::Other(code), reason, at);
+                true
+            }
+        };
+        if !taken {
+            tracing::info!(peer = %self.peer, "a WebSocket that does not read is dropped");
+        }
+    }
+
+    /// Begins the end.
+    pub(super) fn close(&mut self, at: At) {
+        match &mut self.machine {
+            Machine::Http(session) => session.close(),
+            Machine::Ws(socket) => socket.session.close(Code::Away, "the server stops", at),
+        }
+    }
+
+    /// Whether there was something to do; then go on with the connection.
+    pub(super) fn handle_timeout(&mut self, at: At) -> bool {
+        let deadline = match &self.machine {
+            Machine::Http(session) => session.deadline(),
+            Machine::Ws(socket) => socket.session.deadline(),
+        };
+        let due = deadline.is_some_and(|d| d <= at.mono);
+        if due {
+            match &mut self.machine {
+                Machine::Http(session) => session.handle_timeout(at),
+                Machine::Ws(socket) => socket.session.handle_timeout(at),
+            }
         }
         self.broken |= self.lingers.is_some_and(|until| until <= at.mono);
+        due || self.broken
     }
 
     /// Whether the socket can be closed now.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) const fn is_over(&self) -> bool {
         self.broken
     }
 }

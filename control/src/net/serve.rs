@@ -1,12 +1,14 @@
 //! The server: accepts connections, carries requests to their handlers and answers back.
 
-use super::conn::Conn;
+use super::conn::{Conn, Machine};
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
 use crate::http::auth::with_rate;
+use crate::http::cors::Site;
 use crate::http::respond::{Fault, Response};
 use crate::http::session::Event;
 use crate::rest::{self, Reply};
+use crate::ws::session::Event as Message;
 use lensd_ffi::time::Nanos;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
@@ -14,8 +16,10 @@ use std::io;
 
 /// Connections past the cap that are told so; further ones are closed without a word.
 const MAX_REFUSED: usize = 32;
-/// Requests of one connection before others have their turn.
+/// Requests or messages of one connection before others have their turn.
 const TURN: usize = 16;
+/// This many parcels in the outbox are carried away before further messages are heard.
+const MAX_PARCELS: usize = 16 * 1024;
 /// When a process is out of file descriptors, this long until the next try.
 const ACCEPT_AGAIN: Nanos = Nanos::from_millis(100);
 /// Who has asked nothing for this long may lose his place when all are taken. Shorter would hit
@@ -39,6 +43,8 @@ pub(crate) struct Serve {
     /// Connections that have more to do without an event.
     again: Vec<usize>,
     accept_again: Option<Nanos>,
+    /// Connections to write to; kept for its room only.
+    noted: Vec<usize>,
     scratch: Box<[u8]>,
 }
 
@@ -63,6 +69,7 @@ impl Serve {
             listen_token,
             again: Vec::new(),
             accept_again: None,
+            noted: Vec::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
         })
     }
@@ -125,9 +132,11 @@ impl Serve {
             self.generation += 1;
             let key = ConnKey { index, generation: self.generation };
             let mut conn = Conn::new(stream, peer, key, at);
-            if self.open >= self.max {
+            if self.open >= self.max
+                && let Some(session) = conn.http()
+            {
                 let message = format!("{} connections are open; try again later", self.max);
-                conn.session.refuse(&Fault::unavailable("TOO_MANY_CONNECTIONS", message), at);
+                session.refuse(&Fault::unavailable("TOO_MANY_CONNECTIONS", message), at);
             }
             self.conns[index] = Some(conn);
             self.open += 1;
@@ -139,7 +148,8 @@ impl Serve {
     /// Room for somebody who wants something, at the cost of one who asks nothing.
     fn drop_resting(&mut self, desk: &mut Desk, at: At) {
         let resting = self.conns.iter().flatten().filter_map(|conn| {
-            let since = conn.session.rests_since().filter(|s| at.mono.since(*s) >= REST)?;
+            let Machine::Http(session) = &conn.machine else { return None };
+            let since = session.rests_since().filter(|s| at.mono.since(*s) >= REST)?;
             Some((since, conn.key.index))
         });
         if let Some((_, index)) = resting.min() {
@@ -154,31 +164,40 @@ impl Serve {
         loop {
             let read = conn.read(&mut self.scratch, at);
             let mut asked = false;
-            while turns > 0
-                && let Some(event) = conn.session.poll(at)
-            {
+            while turns > 0 && go_on(conn, desk, at) {
                 asked = true;
                 turns -= 1;
-                handle(conn, event, desk, at);
             }
-            if conn.session.wants_live()
-                && let Some(part) = desk.next_part(conn.key, at.mono)
-            {
-                asked = true;
-                turns = turns.saturating_sub(1);
-                conn.session.push_live(part);
+            match &mut conn.machine {
+                Machine::Http(session) if session.wants_live() => {
+                    if let Some(part) = desk.next_part(conn.key, at.mono) {
+                        asked = true;
+                        turns = turns.saturating_sub(1);
+                        session.push_live(part);
+                    }
+                }
+                Machine::Http(_) => {}
+                Machine::Ws(socket) => {
+                    // Frames that bring no message must not keep the loop either.
+                    turns = turns.saturating_sub(usize::from(read));
+                    socket.tell_end(conn.key, false, desk, at);
+                }
             }
-            conn.write(at);
+            // What is sent makes room for requests that were held back.
+            let wrote = conn.write(at);
             if turns == 0 {
                 self.again.push(index);
                 break;
             }
-            if !read && !asked {
+            if !read && !asked && !wrote {
                 break;
             }
         }
         if conn.is_over() {
             self.remove(index, desk, at);
+        }
+        if desk.outbox.len() >= MAX_PARCELS {
+            self.carry(desk, at);
         }
     }
 
@@ -186,6 +205,9 @@ impl Serve {
         if let Some(mut conn) = self.conns[index].take() {
             let _ = self.registry.deregister(&mut conn.stream);
             desk.forget(conn.key, at.mono);
+            if let Machine::Ws(socket) = &mut conn.machine {
+                socket.tell_end(conn.key, true, desk, at);
+            }
             self.free.push(index);
             self.open -= 1;
             desk.connections = self.open;
@@ -203,9 +225,39 @@ impl Serve {
         }
         for (key, response) in desk.take_ready(at) {
             if let Some(conn) = self.find(key) {
-                finish(conn, response, at);
+                finish(conn, response, desk, at);
                 self.drive(key.index, desk, at);
             }
+        }
+    }
+
+    /// Carries what handlers have sent to its WebSockets. First everything is given to the
+    /// sessions, then each is written once, so that what belongs together leaves together.
+    pub(crate) fn carry(&mut self, desk: &mut Desk, at: At) {
+        while desk.outbox.len() > 0 {
+            let mut noted = std::mem::take(&mut self.noted);
+            for (key, parcel) in desk.outbox.take() {
+                let Some(conn) = self.find(key) else { continue };
+                conn.take(parcel, at);
+                if !std::mem::replace(&mut conn.is_noted, true) {
+                    noted.push(key.index);
+                }
+            }
+            for index in noted.drain(..) {
+                let Some(Some(conn)) = self.conns.get_mut(index) else { continue };
+                conn.is_noted = false;
+                let Machine::Ws(socket) = &mut conn.machine else { continue };
+                let waits = socket.session.has_input();
+                socket.tell_end(conn.key, false, desk, at);
+                conn.write(at);
+                if conn.is_over() {
+                    self.remove(index, desk, at);
+                } else if waits {
+                    // Its messages may have been held back for want of room in the output.
+                    self.again.push(index);
+                }
+            }
+            self.noted = noted;
         }
     }
 
@@ -213,7 +265,8 @@ impl Serve {
     pub(crate) fn handle_bell(&mut self, desk: &mut Desk, at: At) {
         desk.follow(at.mono);
         for key in desk.viewers() {
-            if self.find(key).is_some_and(|conn| conn.session.wants_live()) {
+            let wants = self.find(key).and_then(Conn::http).is_some_and(|s| s.wants_live());
+            if wants {
                 self.drive(key.index, desk, at);
             }
         }
@@ -226,8 +279,9 @@ impl Serve {
     /// Ends what has taken too long.
     pub(crate) fn handle_timeout(&mut self, desk: &mut Desk, at: At) {
         for index in 0..self.conns.len() {
-            if let Some(Some(conn)) = self.conns.get_mut(index) {
-                conn.handle_timeout(at);
+            if let Some(Some(conn)) = self.conns.get_mut(index)
+                && conn.handle_timeout(at)
+            {
                 self.drive(index, desk, at);
             }
         }
@@ -243,58 +297,95 @@ impl Serve {
         }
         for index in 0..self.conns.len() {
             if let Some(Some(conn)) = self.conns.get_mut(index) {
-                conn.session.close();
+                conn.close(at);
                 self.drive(index, desk, at);
             }
         }
     }
 }
 
+/// Hears the next request or message; false if there is none.
+fn go_on(conn: &mut Conn, desk: &mut Desk, at: At) -> bool {
+    match &mut conn.machine {
+        Machine::Http(session) => {
+            let Some(event) = session.poll(at) else { return false };
+            handle(conn, event, desk, at);
+        }
+        Machine::Ws(socket) => match socket.session.poll(at) {
+            None => return false,
+            Some(Message::Text(text)) => (socket.face.on_text)(desk, conn.key, &text, at),
+            Some(Message::Binary(bytes)) => (socket.face.on_binary)(desk, conn.key, &bytes, at),
+        },
+    }
+    true
+}
+
 /// Does what a session wants.
 fn handle(conn: &mut Conn, event: Event, desk: &mut Desk, at: At) {
     match event {
         Event::Offer => {
-            let Some(request) = conn.session.offered() else { return };
-            match rest::admit(desk, request, conn.peer, at) {
+            let Machine::Http(session) = &mut conn.machine else { return };
+            let Some(request) = session.offered() else { return };
+            conn.site = Site::of(request, &desk.config.origins);
+            match rest::admit(desk, request, &conn.site, conn.peer, at) {
                 Ok(pass) => {
                     conn.pass = Some(pass);
-                    conn.session.accept();
+                    session.accept();
                 }
-                Err(response) => conn.session.answer(*response, at),
+                Err(response) => finish(conn, *response, desk, at),
             }
         }
         Event::Request(request) => {
             let pass = match conn.pass.take() {
                 Some(pass) => pass,
-                None => match rest::admit(desk, &request, conn.peer, at) {
-                    Ok(pass) => pass,
-                    Err(response) => return conn.session.answer(*response, at),
-                },
+                None => {
+                    conn.site = Site::of(&request, &desk.config.origins);
+                    match rest::admit(desk, &request, &conn.site, conn.peer, at) {
+                        Ok(pass) => pass,
+                        Err(response) => return finish(conn, *response, desk, at),
+                    }
+                }
             };
             let reply = rest::answer(desk, &pass, &request, conn.peer, conn.key, at);
             conn.pass = Some(pass);
-            match reply {
-                Reply::Now(response) => finish(conn, response, at),
-                Reply::Later => {}
-                Reply::Live(response, viewer) => {
-                    conn.pass = None;
-                    conn.session.start_live(&response, at);
-                    if conn.session.is_live() {
-                        conn.prepare_live();
-                        desk.watch(conn.key, *viewer, at.mono);
-                    }
-                }
+            obey(conn, reply, desk, at);
+        }
+    }
+}
+
+/// Does what a handler wants.
+fn obey(conn: &mut Conn, reply: Reply, desk: &mut Desk, at: At) {
+    match reply {
+        Reply::Now(response) => finish(conn, response, desk, at),
+        Reply::Later => {}
+        Reply::Live(response, viewer) => {
+            conn.pass = None;
+            let response = conn.site.allow(response, &desk.config.origins);
+            let Some(session) = conn.http() else { return };
+            session.start_live(&response, at);
+            if session.is_live() {
+                conn.prepare_live();
+                desk.watch(conn.key, *viewer, at.mono);
+            }
+        }
+        Reply::Upgrade(response, face) => {
+            let Some(pass) = conn.pass.take() else { return };
+            if conn.upgrade(&response, face, at) {
+                (face.on_open)(desk, conn.key, conn.peer, &pass.who, at);
             }
         }
     }
 }
 
 /// Answers the request at hand.
-fn finish(conn: &mut Conn, response: Response, at: At) {
+fn finish(conn: &mut Conn, response: Response, desk: &Desk, at: At) {
     let rate = conn.pass.take().and_then(|pass| pass.rate);
     let response = match rate {
         Some(rate) => with_rate(response, rate),
         None => response,
     };
-    conn.session.answer(response, at);
+    let response = conn.site.allow(response, &desk.config.origins);
+    if let Some(session) = conn.http() {
+        session.answer(response, at);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod cameras;
 mod settings;
+mod socket;
 mod stills;
 mod streams;
 mod system;
@@ -9,11 +10,13 @@ mod system;
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
 use crate::http::auth::Who;
+use crate::http::cors::Site;
 use crate::http::limit::{Class, Rate};
 use crate::http::parse::{Method, Request};
 use crate::http::respond::{Fault, Response};
 use crate::http::route::{self, Found, Params, Route};
 use crate::live::Viewer;
+use crate::ws::Face;
 use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::time::Nanos;
 use std::net::SocketAddr;
@@ -54,6 +57,8 @@ pub(crate) enum Reply {
     Later,
     /// Answers without an end.
     Live(Response, Box<Viewer>),
+    /// Answers by becoming a WebSocket.
+    Upgrade(Response, &'static Face),
 }
 
 /// A handler.
@@ -92,6 +97,7 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/health/live", None, Class::Free, system::live, "Whether this process answers"),
     get("/health/ready", None, Class::Free, system::ready, "200 once the engine runs, else 503"),
     get("/api/health", None, Class::Free, system::health, "Whether server, engine and cameras work"),
+    get("/api/v1", None, Class::Free, socket::api_v1, "The WebSocket: log in, read, set and be told"),
     get("/api/info", SYSTEM, Class::Api, system::info, "Name, version, ports, URLs and features"),
     get("/api/status", SYSTEM, Class::Api, system::status, "State of the engine and its cameras"),
     get("/api/camera/status", SYSTEM, Class::Api, cameras::active, "State of the active camera"),
@@ -116,7 +122,7 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
 pub(crate) struct Pass {
     route: &'static Route<Handler>,
     params: Params,
-    who: Who,
+    pub(crate) who: Who,
     /// For the X-RateLimit fields of its answer.
     pub(crate) rate: Option<Rate>,
 }
@@ -125,13 +131,14 @@ pub(crate) struct Pass {
 pub(crate) fn admit(
     desk: &mut Desk,
     request: &Request,
+    site: &Site,
     peer: SocketAddr,
     at: At,
 ) -> Result<Pass, Box<Response>> {
     let (route, params) = match route::find(ROUTES, request) {
         Found::Route(route, params) => (route, params),
         Found::Methods(allow) if request.method == Method::Options => {
-            return Err(Box::new(Response::empty(200).header("Allow", allow)));
+            return Err(Box::new(site.options(request, allow)));
         }
         Found::Methods(allow) => {
             let message = format!("this path takes {allow}");
@@ -144,7 +151,9 @@ pub(crate) fn admit(
         }
     };
     let from = peer.ip();
-    let (who, rate) = desk.door.admit(request, route.access, route.class, from, at)?;
+    let own = site.as_own(request);
+    let seen = own.as_ref().unwrap_or(request);
+    let (who, rate) = desk.door.admit(seen, route.access, route.class, from, at)?;
     Ok(Pass { route, params, who, rate })
 }
 

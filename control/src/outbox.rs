@@ -1,0 +1,49 @@
+//! What handlers send to WebSockets: it is carried to the connections when the handlers are done,
+//! so that one who sends never meets one who receives, and messages to one client leave together.
+
+use crate::engine::ConnKey;
+use std::sync::Arc;
+
+/// What is sent.
+#[derive(Debug)]
+pub(crate) enum Parcel {
+    /// A frame.
+    Frame(Arc<Vec<u8>>),
+    /// A frame that a client who has not taken everything before does without.
+    IfClear(Arc<Vec<u8>>),
+    /// The end, with a code of RFC 6455 7.4.1.
+    Close(u16, &'static str),
+}
+
+/// The outbox.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    parcels: Vec<(ConnKey, Parcel)>,
+}
+
+impl Outbox {
+    /// A frame of `ws::frame_text` or `ws::frame_binary`. One for many clients is made once.
+    pub(crate) fn send(&mut self, to: ConnKey, frame: Arc<Vec<u8>>) {
+        self.parcels.push((to, Parcel::Frame(frame)));
+    }
+
+    /// A picture: who is behind gets none.
+    pub(crate) fn send_if_clear(&mut self, to: ConnKey, frame: Arc<Vec<u8>>) {
+        self.parcels.push((to, Parcel::IfClear(frame)));
+    }
+
+    /// Ends a connection behind what was sent to it.
+    pub(crate) fn close(&mut self, to: ConnKey, code: u16, reason: &'static str) {
+        self.parcels.push((to, Parcel::Close(code, reason)));
+    }
+
+    /// How much waits to be carried away.
+    pub(crate) const fn len(&self) -> usize {
+        self.parcels.len()
+    }
+
+    /// Takes everything.
+    pub(crate) fn take(&mut self) -> Vec<(ConnKey, Parcel)> {
+        std::mem::take(&mut self.parcels)
+    }
+}
