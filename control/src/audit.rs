@@ -74,8 +74,7 @@ impl Audit {
         let mut line = Map::new();
         line.insert("time".to_owned(), json!(now_ms));
         line.insert("event".to_owned(), json!(event.what));
-        for (name, text) in
-            [("user", event.user), ("subject", event.subject), ("from", event.from)]
+        for (name, text) in [("user", event.user), ("subject", event.subject), ("from", event.from)]
         {
             if !text.is_empty() {
                 let text: String = text.chars().take(MAX_TEXT).collect();

@@ -13,6 +13,8 @@ mod engine;
 pub mod files;
 pub mod http;
 mod live;
+pub mod local;
+mod login;
 mod net;
 #[allow(dead_code, reason = "its first users come with the next changes")]
 mod outbox;
@@ -21,7 +23,6 @@ pub mod password;
 mod rest;
 mod run;
 pub mod store;
-mod users_file;
 mod work;
 pub mod ws;
 

@@ -59,7 +59,11 @@ impl Accounts {
             Err(why) => {
                 let aside = path.with_extension("json.damaged");
                 let _ = fs::rename(&path, &aside);
-                Some(format!("{} is no table of users ({why}): kept as {}", path.display(), aside.display()))
+                Some(format!(
+                    "{} is no table of users ({why}): kept as {}",
+                    path.display(),
+                    aside.display()
+                ))
             }
         }
     }
@@ -88,7 +92,11 @@ impl Accounts {
             };
             set.put_json(format!("user/{}", user.name), &record)?;
             let bytes = serde_json::to_vec(&material).map_err(|e| StoreError::Io(e.to_string()))?;
-            self.store.put_secret(&mut set, &format!("user/{}", user.name), &Zeroizing::new(bytes))?;
+            self.store.put_secret(
+                &mut set,
+                &format!("user/{}", user.name),
+                &Zeroizing::new(bytes),
+            )?;
             count += 1;
         }
         for token in &old.tokens {

@@ -191,7 +191,10 @@ impl Accounts {
 
     /// Reads everything from the store anew.
     pub fn reload(&mut self) {
-        fn parse<T: serde::de::DeserializeOwned>(store: &Store, prefix: &str) -> BTreeMap<String, T> {
+        fn parse<T: serde::de::DeserializeOwned>(
+            store: &Store,
+            prefix: &str,
+        ) -> BTreeMap<String, T> {
             let entries = store.scan(prefix).into_iter();
             entries
                 .filter_map(|(key, value)| match serde_json::from_slice(&value) {
@@ -273,7 +276,11 @@ impl Accounts {
     pub fn roles(&self) -> Vec<(String, Rights)> {
         let built_in = Role::ALL.iter().map(|r| r.name().to_owned());
         let custom = self.roles.keys().filter(|n| Role::parse(n).is_none()).cloned();
-        built_in.chain(custom).map(|n| (self.role(&n).unwrap_or_default(), n)).map(|(r, n)| (n, r)).collect()
+        built_in
+            .chain(custom)
+            .map(|n| (self.role(&n).unwrap_or_default(), n))
+            .map(|(r, n)| (n, r))
+            .collect()
     }
 
     /// Changes when anything does that a login rests on.
@@ -444,10 +451,9 @@ impl Accounts {
             }
             // From a version that had no such hashes.
             None => match self.material.get(name) {
-                Some(m) => Check::Digest {
-                    ha1: m.ha1_sha256.clone(),
-                    generation: record.generation,
-                },
+                Some(m) => {
+                    Check::Digest { ha1: m.ha1_sha256.clone(), generation: record.generation }
+                }
                 None => Check::Nobody,
             },
         }
@@ -536,7 +542,8 @@ impl Accounts {
             return Ok(made);
         }
         // The same one at every start must not end what is open.
-        if !matches!(self.check_of(ADMIN), Check::Hash { phc, .. } if password::verify(&phc, password)) {
+        if !matches!(self.check_of(ADMIN), Check::Hash { phc, .. } if password::verify(&phc, password))
+        {
             let credential = Credential::make(ADMIN, password)?;
             self.set_password(ADMIN, &credential, now_ms)?;
         }
@@ -554,7 +561,10 @@ enum Check {
         whole: bool,
         generation: u64,
     },
-    Digest { ha1: String, generation: u64 },
+    Digest {
+        ha1: String,
+        generation: u64,
+    },
 }
 
 impl Check {

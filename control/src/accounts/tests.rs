@@ -32,7 +32,8 @@ fn a_password_is_checked_and_logs_in() {
     assert!(table.users.login_by_token(&begun.token, 1000 + tokens::SESSION_MS).is_none());
     assert!(!format!("{begun:?} {table:?}").contains(begun.token.as_str()));
     let stored = accounts.lock().store.scan("");
-    let stored = format!("{:?}", stored.values().map(|v| String::from_utf8_lossy(v)).collect::<Vec<_>>());
+    let stored =
+        format!("{:?}", stored.values().map(|v| String::from_utf8_lossy(v)).collect::<Vec<_>>());
     assert!(!stored.contains(begun.token.as_str()) && !stored.contains("bob-secret"));
 }
 
@@ -75,10 +76,13 @@ fn a_change_ends_what_was_open() {
         ("password", Box::new(|a| a.set_password("bob", &credential, 6).unwrap())),
         ("role", Box::new(|a| a.change("bob", Some("operator"), None, 7).unwrap())),
         ("permissions", Box::new(|a| a.change("bob", None, Some(Rights::ALL), 8).unwrap())),
-        ("custom role", Box::new(|a| {
-            a.put_role("night", Rights::NONE).unwrap();
-            a.change("bob", Some("night"), Some(Rights::NONE), 9).unwrap();
-        })),
+        (
+            "custom role",
+            Box::new(|a| {
+                a.put_role("night", Rights::NONE).unwrap();
+                a.change("bob", Some("night"), Some(Rights::NONE), 9).unwrap();
+            }),
+        ),
     ];
     for (what, change) in changes {
         let token = begin();
@@ -110,11 +114,13 @@ fn rules() {
     let credential = Credential::make("x", "long enough").unwrap();
     assert!(matches!(Credential::make("x", "short"), Err(Refusal::Invalid("password", _))));
     let mut a = accounts.lock();
-    let add = |a: &mut Accounts, name: &str, role: &str| {
-        a.add(name, role, Rights::NONE, &credential, 1)
-    };
+    let add =
+        |a: &mut Accounts, name: &str, role: &str| a.add(name, role, Rights::NONE, &credential, 1);
     for name in ["", ".x", "a b", "a/b", "ä", &"x".repeat(65), "a\"b", "a:b"] {
-        assert!(matches!(add(&mut a, name, "viewer"), Err(Refusal::Invalid("username", _))), "{name}");
+        assert!(
+            matches!(add(&mut a, name, "viewer"), Err(Refusal::Invalid("username", _))),
+            "{name}"
+        );
     }
     assert!(matches!(add(&mut a, "bob", "viewer"), Err(Refusal::Conflict(_))));
     for role in ["", "guest", "Viewer", "none"] {

@@ -64,7 +64,8 @@ impl Limiter {
 
     /// Whether another event would be within the limit.
     pub fn look(&self, address: IpAddr, now: Nanos) -> Rate {
-        let window = self.windows.get(&network(address)).filter(|w| now.since(w.start) < self.period);
+        let window =
+            self.windows.get(&network(address)).filter(|w| now.since(w.start) < self.period);
         let count = window.map_or(0, |w| w.count);
         let left = window.map_or(self.period, |w| w.start.plus(self.period).since(now));
         Rate {

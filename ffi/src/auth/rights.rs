@@ -129,8 +129,7 @@ impl Rights {
     /// Adds one by its name. `None`: there is none of that name.
     pub fn with_name(self, name: &str) -> Option<Self> {
         let (permission, how) = name.rsplit_once('_')?;
-        let permission =
-            Permission::ALL.into_iter().find(|p| format!("{p:?}") == permission)?;
+        let permission = Permission::ALL.into_iter().find(|p| format!("{p:?}") == permission)?;
         match how {
             // Restarting has nothing to read.
             "r" if permission == Permission::Reboot => None,

@@ -264,8 +264,12 @@ mod tests {
 
     fn guard(open: bool) -> Guard {
         let user = User::new("ann", Role::Viewer, "lensd", "secret");
-        let tokens =
-            vec![Token { sha256: Token::hash("tok"), user: "ann".into(), expires_ms: 5_000, rights: None }];
+        let tokens = vec![Token {
+            sha256: Token::hash("tok"),
+            user: "ann".into(),
+            expires_ms: 5_000,
+            rights: None,
+        }];
         Guard::new(Users { open, users: vec![user], tokens, ..Users::default() }, [1; 32])
     }
 
