@@ -24,6 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Waits before a plane is started again: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(50);
@@ -68,7 +69,7 @@ struct Supervisor {
     announced: bool,
     /// Control has asked for both planes to be started again.
     restart: bool,
-    password: Option<String>,
+    password: Option<Zeroizing<String>>,
 }
 
 /// Runs the server until it is told to stop.
@@ -81,7 +82,8 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     };
     let ports_file = settings.engine.data.join("run/ports.json");
     let _ = std::fs::remove_file(&ports_file);
-    let outcome = begin(settings, prepared.password.clone()).and_then(Supervisor::serve);
+    let outcome = begin(settings, prepared.password.clone(), prepared.notes.clone())
+        .and_then(Supervisor::serve);
     let _ = std::fs::remove_file(&ports_file);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,7 +96,11 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn begin(settings: Settings, password: Option<String>) -> Result<Supervisor, String> {
+fn begin(
+    settings: Settings,
+    password: Option<Zeroizing<String>>,
+    notes: Vec<String>,
+) -> Result<Supervisor, String> {
     let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
     let mut supervisor = Supervisor {
         settings,
@@ -103,7 +109,7 @@ fn begin(settings: Settings, password: Option<String>) -> Result<Supervisor, Str
         restart_at: [None; 2],
         poll,
         ports: BTreeMap::new(),
-        notes: Vec::new(),
+        notes,
         listening: [false; 2],
         announced: false,
         restart: false,
@@ -326,7 +332,7 @@ impl Supervisor {
             .find(|ip| !ip.is_unspecified());
         let banner = Banner {
             ports: &self.ports,
-            password: self.password.take().as_deref(),
+            password: self.password.take().as_ref().map(|p| p.as_str()),
             open: self.settings.engine.open,
             notes: &self.notes,
             host,

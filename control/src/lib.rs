@@ -5,6 +5,8 @@
 //! `desk` is what they ask. The engine is met in [`lensd_ffi`] alone.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
+pub mod audit;
 mod board;
 pub mod config;
 mod desk;
@@ -12,6 +14,8 @@ mod engine;
 pub mod files;
 pub mod http;
 mod live;
+pub mod local;
+mod login;
 mod net;
 #[allow(dead_code, reason = "its first users come with the next changes")]
 mod outbox;
@@ -20,7 +24,6 @@ pub mod password;
 mod rest;
 mod run;
 pub mod store;
-mod users_file;
 mod work;
 pub mod ws;
 

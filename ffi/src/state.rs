@@ -9,8 +9,9 @@ use crate::unit::Codec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-/// The cell of a plane's memory.
-pub const STATE_CELL: CellPlace = CellPlace { at: 8, bytes: 128 * 1024 };
+/// The cell of a plane's memory. Room for the longest table of users: a hundred of them and a
+/// thousand sessions. What is not used takes no memory.
+pub const STATE_CELL: CellPlace = CellPlace { at: 8, bytes: 512 * 1024 };
 
 /// Where the bank of settings begins ([`crate::settings::bank`]).
 pub const BANK_AT: usize = STATE_CELL.end();

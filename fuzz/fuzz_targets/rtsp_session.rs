@@ -8,7 +8,7 @@ use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, Stat
 use lensd_engine::rtsp::transport::{Chosen, Lower, Offer};
 use lensd_engine::rtsp::wire::Status;
 use lensd_engine::sdp::Announced;
-use lensd_ffi::auth::{Request, Role, Verdict};
+use lensd_ffi::auth::{Login, Request, Verdict};
 use lensd_ffi::time::Nanos;
 use libfuzzer_sys::fuzz_target;
 
@@ -41,7 +41,7 @@ impl House for Doll {
         if request.uri.contains("secret") {
             return Verdict::Login { stale: false, failed: false };
         }
-        Verdict::Allow { user: "doll".into(), role: Role::Administrator }
+        Verdict::Allow(Login { user: "doll".into(), ..Login::default() })
     }
     fn challenges(&mut self, _stale: bool) -> Vec<String> {
         vec!["Basic realm=\"doll\"".into()]

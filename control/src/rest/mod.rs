@@ -1,11 +1,14 @@
 //! What can be asked over HTTP: one table of routes, and their handlers by subject.
 
+mod body;
 mod cameras;
+mod login;
 mod settings;
 mod socket;
 mod stills;
 mod streams;
 mod system;
+mod users;
 
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
@@ -88,6 +91,9 @@ const fn write(
     Route { method, path, access, class: Class::Api, handler, doc }
 }
 
+const USER: Option<Access> = Some(Access::read(Permission::User));
+const USER_WRITE: Option<Access> = Some(Access::write(Permission::User));
+
 /// Everything that is answered.
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route<Handler>] = &[
@@ -124,6 +130,30 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module"),
     write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default"),
     write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing"),
+    write(Method::Post, "/api/login", None, login::login, "Begins a session: username, password"),
+    write(Method::Post, "/api/logout", None, login::logout, "Ends the session or token that is used"),
+    get("/api/session", None, Class::Api, login::session, "Who asks, what he may do, and the CSRF token"),
+    get("/api/sessions", None, Class::Api, login::sessions, "One's own sessions; of all with the permission User"),
+    write(Method::Delete, "/api/sessions/{id}", None, login::end_session, "Ends a session"),
+    write(Method::Post, "/api/token", None, login::make_token, "Makes an API token: name, expires_in (seconds), role"),
+    get("/api/token", None, Class::Api, login::tokens, "One's own API tokens; of all with the permission User"),
+    get("/api/tokens", None, Class::Api, login::tokens, "The same"),
+    write(Method::Delete, "/api/token/{id}", None, login::end_token, "Ends an API token"),
+    write(Method::Delete, "/api/tokens/{id}", None, login::end_token, "Ends an API token"),
+    get("/api/users", USER, Class::Api, users::list, "All users"),
+    write(Method::Post, "/api/users", USER_WRITE, users::add, "Adds a user: username, password, role, permissions"),
+    get("/api/users/{name}", None, Class::Api, users::one, "One user; everybody may read himself"),
+    write(Method::Patch, "/api/users/{name}", USER_WRITE, users::change, "Changes role, permissions, password"),
+    write(Method::Put, "/api/users/{name}", USER_WRITE, users::change, "The same"),
+    write(Method::Delete, "/api/users/{name}", USER_WRITE, users::remove, "Removes a user"),
+    get("/api/users/{name}/permissions", None, Class::Api, users::permissions, "What a user may do"),
+    write(Method::Put, "/api/users/{name}/permissions", USER_WRITE, users::set_permissions, "What a user may do beyond the role"),
+    write(Method::Put, "/api/users/{name}/password", None, users::set_password, "Another password; one's own with old_password"),
+    get("/api/roles", USER, Class::Api, users::roles, "All roles"),
+    write(Method::Post, "/api/roles", USER_WRITE, users::add_role, "Adds a role: name, permissions"),
+    get("/api/roles/{name}", USER, Class::Api, users::one_role, "One role"),
+    write(Method::Put, "/api/roles/{name}", USER_WRITE, users::put_role, "Makes or changes a role; guest is what holds without a login"),
+    write(Method::Delete, "/api/roles/{name}", USER_WRITE, users::remove_role, "Removes a role"),
 ];
 
 /// A request that may be made.
@@ -178,6 +208,10 @@ pub(crate) fn answer(
     let mut call = Call { desk, request, params: &pass.params, who: &pass.who, peer, key, at };
     match (pass.route.handler)(&mut call) {
         Ok(reply) => reply,
+        // Who has not logged in is asked to: some clients (Digest) wait for that.
+        Err(fault) if fault.status == 403 && pass.who.user.is_empty() => {
+            Reply::Now(desk.door.ask_login(false, false, at))
+        }
         Err(fault) => Reply::Now(fault.response(at)),
     }
 }

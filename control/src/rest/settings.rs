@@ -1,7 +1,7 @@
 //! Settings over REST: one by one, many at once, or a module as a whole.
 
 use super::{Call, Reply};
-use crate::board::{self, Refusal, Result1, propose};
+use crate::board::{self, Item, Refusal, Result1, propose};
 use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::respond::{Fault, Response};
@@ -70,6 +70,7 @@ pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let value = body_value(&call.request.body).map_err(|f| with_key(f, &name))?;
     let items =
         propose(&call.desk.board, [(name.clone(), value)], |access| call.who.allows(access));
+    denied(&items)?;
     let key = call.key;
     let then = move |desk: &mut Desk, mut results: Vec<Result1>, at: At| {
         let response = match results.pop().map(|r| r.outcome) {
@@ -83,10 +84,20 @@ pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
             Some(Err(why)) => with_key(why.fault(), &name).response(at),
             None => Fault::unavailable("BUSY", "nothing was set").response(at),
         };
-        desk.answer_later(key, response);
+        desk.answer(key, response);
     };
     board::set(call.desk, items, false, None, &call.who.user, call.at, then);
     Ok(Reply::Later)
+}
+
+/// The first change that the caller may not make.
+fn denied(items: &[Item]) -> Result<(), Fault> {
+    for item in items {
+        if let Err(why @ Refusal::Denied(_)) = &item.outcome {
+            return Err(with_key(why.fault(), &item.name));
+        }
+    }
+    Ok(())
 }
 
 /// Sets many keys, each for itself: what is refused stands in `errors`.
@@ -100,10 +111,13 @@ fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result
         return Err(invalid("the object has no members"));
     }
     let items = propose(&call.desk.board, changes, |access| call.who.allows(access));
+    if atomic || call.who.user.is_empty() {
+        denied(&items)?;
+    }
     let key = call.key;
     let then = move |desk: &mut Desk, results: Vec<Result1>, at: At| {
         let response = many(&results, atomic, at);
-        desk.answer_later(key, response);
+        desk.answer(key, response);
     };
     board::set(call.desk, items, atomic, None, &call.who.user, call.at, then);
     Ok(Reply::Later)

@@ -9,6 +9,8 @@ use crate::board::{self, Refusal, Result1, propose};
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
 use crate::http::auth::Who;
+use crate::http::respond::Fault;
+use crate::login::{Attempt, log_in};
 use lensd_ffi::auth::Access;
 use lensd_ffi::settings::{Entry, entries, resolve};
 use serde_json::{Map, Value, json};
@@ -43,7 +45,7 @@ struct Client {
 
 /// All clients.
 #[derive(Debug, Default)]
-pub(crate) struct Clients(HashMap<ConnKey, Client>);
+pub(crate) struct Clients(HashMap<ConnKey, Client>, u64);
 
 impl Clients {
     /// How many there are.
@@ -58,21 +60,8 @@ fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
     desk.v1.0.insert(key, client);
 }
 
-/// What somebody may do, in words: `Light_r`, `Light_rw`.
-fn names(who: &Who) -> Vec<String> {
-    use lensd_ffi::auth::Permission::*;
-    [Device, Media, User, Network, Storage, System, FirmwareUpdate, Reboot, Light]
-        .into_iter()
-        .filter_map(|p| match (who.allows(Access::read(p)), who.allows(Access::write(p))) {
-            (_, true) => Some(format!("{p:?}_rw")),
-            (true, false) => Some(format!("{p:?}_r")),
-            _ => None,
-        })
-        .collect()
-}
-
 fn class_of(who: &Who) -> Arc<str> {
-    names(who).join(" ").into()
+    who.rights.names().join(" ").into()
 }
 
 fn close(desk: &mut Desk, key: ConnKey, at: At) {
@@ -126,36 +115,45 @@ fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
 
 fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
     let Some(client) = desk.v1.0.get(&key) else { return };
-    let peer = client.peer.ip();
+    let from = client.peer.ip();
     let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
-    let token = word("token");
-    let credentials = match (token, word("username"), word("password")) {
-        (Some(token), ..) => lensd_ffi::auth::Credentials::Token(token),
+    match (word("token"), word("username"), word("password")) {
+        (Some(token), ..) => {
+            let outcome = desk.door.admit_token(&token, from, at);
+            welcome(desk, key, outcome.map(|who| (who, token)));
+        }
         (None, Some(name), Some(password)) => {
-            lensd_ffi::auth::Credentials::Basic { name, password }
+            let password = password.into();
+            let attempt = Attempt { name, password, from, agent: "websocket".to_owned() };
+            let begun = log_in(desk, attempt, at, move |desk, outcome, _| {
+                let outcome = outcome.map(|login| (login.who, login.token.to_string()));
+                welcome(desk, key, outcome);
+            });
+            if let Err(fault) = begun {
+                welcome(desk, key, Err(fault));
+            }
         }
         _ => {
-            let why = "a login is {\"username\", \"password\"} or {\"token\"}, all of them texts";
+            let message =
+                "a login is {\"username\", \"password\"} or {\"token\"}, all of them texts";
             let answer =
-                json!({ "authenticated": false, "error": "Invalid message", "message": why });
-            return say(desk, key, &answer);
+                json!({ "authenticated": false, "error": "Invalid message", "message": message });
+            say(desk, key, &answer);
         }
-    };
-    let answer = match desk.door.login(&credentials, peer, at) {
-        Ok(who) => {
-            let token = match &credentials {
-                lensd_ffi::auth::Credentials::Token(token) => json!(token),
-                _ => Value::Null,
-            };
-            let mut answer = json!({
+    }
+}
+
+/// Answers a log-in.
+fn welcome(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
+    let answer = match outcome {
+        Ok((who, token)) => {
+            let answer = json!({
                 "authenticated": true,
                 "user": who.user,
                 "role": who.role,
-                "permissions": names(&who),
+                "permissions": who.rights.names(),
+                "token": token,
             });
-            if !token.is_null() {
-                answer["token"] = token;
-            }
             if let Some(client) = desk.v1.0.get_mut(&key) {
                 client.class = class_of(&who);
                 client.who = who;
@@ -272,6 +270,36 @@ fn subscribe_pictures(
         client.pictures = Some(stream);
     }
     say(desk, key, &json!({ "subscribed": "frames", "stream": name, "format": "jpeg" }));
+}
+
+/// The table of users is another: who is logged in no more goes on as a guest.
+pub(crate) fn review(desk: &mut Desk, at: At) {
+    let version = desk.users_version();
+    if std::mem::replace(&mut desk.v1.1, version) == version {
+        return;
+    }
+    let users = desk.door.users();
+    let guest = users.guest();
+    let mut ended = Vec::new();
+    for (key, client) in &mut desk.v1.0 {
+        let known = client.who.user.is_empty();
+        if known {
+            // What guests may do may have changed.
+            client.who = guest.clone();
+        } else if !users.holds(&client.who, at.utc.millis()) {
+            client.who = guest.clone();
+            ended.push(*key);
+        }
+        client.class = class_of(&client.who);
+    }
+    for key in ended {
+        let why = "the password, the role or the session of this user has changed; log in again";
+        say(
+            desk,
+            key,
+            &json!({ "authenticated": false, "error": "Session ended", "message": why }),
+        );
+    }
 }
 
 /// Pictures have come: the newest to each client who has taken everything before.

@@ -38,6 +38,9 @@ const CHANGE: Token = Token(usize::MAX - 5);
 const TICK: Nanos = Nanos::from_millis(250);
 /// How long a connection may take to send its first request.
 const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
+/// How often it is looked whether the logins of sessions still stand, if no user has changed: their
+/// tokens may have expired.
+const LOGINS_EVERY: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
 /// Most bytes of messages that are not whole, of all connections.
@@ -93,6 +96,8 @@ pub struct Server {
     map: UtcMap,
     mapped: Nanos,
     ticked: Nanos,
+    /// When logins were looked at.
+    looked: Nanos,
     /// There was no descriptor left for a connection.
     full: bool,
     /// Bytes that all clients hold.
@@ -148,6 +153,7 @@ impl Server {
             map: UtcMap::measure(),
             mapped: now(),
             ticked: Nanos(0),
+            looked: Nanos(0),
             full: false,
             held: 0,
             max_held: MAX_HELD,
@@ -531,6 +537,7 @@ impl Server {
         if std::mem::take(&mut self.full) {
             self.accept_again();
         }
+        self.end_void_logins(stamp);
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
@@ -561,6 +568,32 @@ impl Server {
         }
         self.retry_waiting(stamp);
         self.publish_view();
+    }
+
+    /// Ends the sessions of users who are gone or were changed.
+    fn end_void_logins(&mut self, stamp: Stamp) {
+        let changed = self.world.users.refresh(&mut self.world.guard);
+        if !changed && stamp.mono.since(self.looked) < LOGINS_EVERY {
+            return;
+        }
+        self.looked = stamp.mono;
+        let (users, now_ms) = (self.world.guard.users(), stamp.utc.millis());
+        let void = |c: &Client| c.session.login().is_some_and(|l| !users.holds(l, now_ms));
+        let over: Vec<usize> =
+            self.clients.iter().filter(|(_, c)| void(c)).map(|(token, _)| token).collect();
+        for token in over {
+            self.dismiss(token);
+        }
+    }
+
+    /// Says goodbye to a client and closes its connection.
+    fn dismiss(&mut self, token: usize) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+        if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
+            receiver.goodbye(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp);
+        }
+        self.close(token);
     }
 
     fn publish_view(&self) {
@@ -599,12 +632,7 @@ impl Server {
     fn end(mut self) {
         let tokens: Vec<usize> = self.clients.iter().map(|(t, _)| t).collect();
         for token in tokens {
-            let Some(client) = self.clients.get_mut(token) else { continue };
-            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
-            if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
-                receiver.goodbye(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp);
-            }
-            self.close(token);
+            self.dismiss(token);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::path::Path;
 use super::transport::{self, Answer, Offer};
 use super::wire::{Method, PLAYABLE, PUBLIC, PUBLISHABLE, Request, Response, Status};
 use crate::sdp::{Announced, TRACK};
-use lensd_ffi::auth::{Access, Credentials, Permission, Verdict};
+use lensd_ffi::auth::{Access, Credentials, Login, Permission, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
 
@@ -66,8 +66,8 @@ pub struct Session {
     id: Option<String>,
     path: Path,
     announced: Option<Announced>,
-    /// The user that a request of this connection has proved to be.
-    user: Option<String>,
+    /// Who the last request of this connection that was asked has proved to be.
+    login: Option<Login>,
     agent: String,
     last_heard: Nanos,
     /// Whether a whole message has come.
@@ -87,7 +87,7 @@ impl Session {
             id: None,
             path: Path::default(),
             announced: None,
-            user: None,
+            login: None,
             agent: String::new(),
             last_heard: now,
             spoken: false,
@@ -102,7 +102,12 @@ impl Session {
 
     /// The user, empty without a login.
     pub fn user(&self) -> &str {
-        self.user.as_deref().unwrap_or_default()
+        self.login.as_ref().map_or("", |login| &login.user)
+    }
+
+    /// What the session rests on. When it stands no more, the session is to end.
+    pub const fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// The client's product name.
@@ -341,7 +346,9 @@ impl Session {
             (Some(header), _) => Credentials::parse(header),
             (None, Some(token)) => Credentials::Token(token.clone()),
             // A connection that has proved who it is need not do it again.
-            (None, None) if self.user.is_some() && access == Access::read(Permission::Media) => {
+            (None, None)
+                if !self.user().is_empty() && access == Access::read(Permission::Media) =>
+            {
                 return None;
             }
             (None, None) if self.state != State::Init => return None,
@@ -354,13 +361,17 @@ impl Session {
             access,
         });
         match verdict {
-            Verdict::Allow { user, .. } => {
-                self.user = (!user.is_empty()).then_some(user);
+            Verdict::Allow(login) => {
+                self.login = Some(login);
                 None
             }
-            Verdict::Forbid => Some(warn(Status::FORBIDDEN, "this user may not do that")),
-            Verdict::Login { stale, .. } => {
+            Verdict::Forbid(_) => Some(warn(Status::FORBIDDEN, "this user may not do that")),
+            verdict @ (Verdict::Login { .. } | Verdict::Locked { .. }) => {
+                let stale = matches!(verdict, Verdict::Login { stale: true, .. });
                 let mut response = Response::new(Status::UNAUTHORIZED);
+                if let Verdict::Locked { retry_after } = verdict {
+                    response = response.with("Retry-After", retry_after.to_string());
+                }
                 for challenge in house.challenges(stale) {
                     response = response.with("WWW-Authenticate", challenge);
                 }

@@ -373,7 +373,7 @@ impl Call<'_> {
 impl House for Call<'_> {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
         self.world.users.refresh(&mut self.world.guard);
-        self.world.guard.verdict(request, self.now.utc.millis())
+        self.world.guard.verdict(request, self.peer.ip(), self.now.utc.millis())
     }
 
     fn challenges(&mut self, stale: bool) -> Vec<String> {

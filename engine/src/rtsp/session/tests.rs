@@ -16,11 +16,9 @@ struct Doll {
 impl House for Doll {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
         match request.credentials {
-            _ if self.open => {
-                Verdict::Allow { user: String::new(), role: lensd_ffi::auth::Role::Guest }
-            }
+            _ if self.open => Verdict::Allow(lensd_ffi::auth::Login::default()),
             Credentials::Token(t) if t == "tok" => {
-                Verdict::Allow { user: "u".into(), role: lensd_ffi::auth::Role::Viewer }
+                Verdict::Allow(lensd_ffi::auth::Login { user: "u".into(), ..Default::default() })
             }
             _ => Verdict::Login { stale: false, failed: false },
         }

@@ -1,0 +1,210 @@
+//! Bodies of requests: strict JSON, whatever type the client says it is of. (curl's `-d` says
+//! `application/x-www-form-urlencoded`, as in seed 002's examples.)
+
+use crate::http::respond::Fault;
+use lensd_ffi::auth::Rights;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use zeroize::Zeroizing;
+
+/// A JSON value without duplicate keys, about which readers disagree.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Strict;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_unit<E>(self) -> Result<Strict, E> {
+                Ok(Strict(Value::Null))
+            }
+            fn visit_bool<E>(self, v: bool) -> Result<Strict, E> {
+                Ok(Strict(Value::Bool(v)))
+            }
+            fn visit_i64<E>(self, v: i64) -> Result<Strict, E> {
+                Ok(Strict(v.into()))
+            }
+            fn visit_u64<E>(self, v: u64) -> Result<Strict, E> {
+                Ok(Strict(v.into()))
+            }
+            fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Strict, E> {
+                let number = Number::from_f64(v).ok_or_else(|| E::custom("not a finite number"))?;
+                Ok(Strict(Value::Number(number)))
+            }
+            fn visit_str<E>(self, v: &str) -> Result<Strict, E> {
+                Ok(Strict(v.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
+                let mut all = Vec::new();
+                while let Some(Strict(value)) = seq.next_element()? {
+                    all.push(value);
+                }
+                Ok(Strict(Value::Array(all)))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
+                let mut all = Map::new();
+                while let Some((key, Strict(value))) = map.next_entry::<String, Strict>()? {
+                    if all.contains_key(&key) {
+                        return Err(A::Error::custom(format!("the key {key:?} stands twice")));
+                    }
+                    all.insert(key, value);
+                }
+                Ok(Strict(Value::Object(all)))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// The value of a body.
+///
+/// # Errors
+/// 400, for what is not JSON.
+pub(super) fn value(body: &[u8]) -> Result<Value, Fault> {
+    serde_json::from_slice::<Strict>(body).map(|s| s.0).map_err(|e| {
+        let message = format!("the body must be JSON: {e}");
+        Fault::new(400, "INVALID_VALUE", "Invalid value", message)
+    })
+}
+
+/// The members of a body that is an object. **Call [`Members::end`] when all are taken.**
+#[derive(Debug)]
+pub(super) struct Members(Map<String, Value>);
+
+impl Members {
+    /// Of a body; an empty one is an empty object.
+    ///
+    /// # Errors
+    /// 400.
+    pub(super) fn of(body: &[u8]) -> Result<Self, Fault> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(Map::new()));
+        }
+        match value(body)? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => {
+                let message = "the body must be a JSON object";
+                Err(Fault::new(400, "INVALID_VALUE", "Invalid value", message))
+            }
+        }
+    }
+
+    /// A text that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Fault::invalid_value(key, format!("{key} must be a string"))),
+        }
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn needed(&mut self, key: &str) -> Result<String, Fault> {
+        let text = self.text(key)?;
+        text.ok_or_else(|| Fault::invalid_value(key, format!("{key} is missing")))
+    }
+
+    /// A password that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn password(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, Fault> {
+        Ok(self.text(key)?.map(Zeroizing::new))
+    }
+
+    /// A whole number in a range, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn number(&mut self, key: &str, from: i64, to: i64) -> Result<Option<i64>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_i64().filter(|n| (from..=to).contains(n)) {
+                Some(n) => Ok(Some(n)),
+                None => {
+                    let message = format!("Value must be between {from} and {to}");
+                    Err(Fault::invalid_value(key, message))
+                }
+            },
+        }
+    }
+
+    /// Permissions, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn rights(&mut self, key: &str) -> Result<Option<Rights>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => rights(&value).map(Some),
+        }
+    }
+
+    /// Nothing else may be there.
+    ///
+    /// # Errors
+    /// 422, with the key that is not known.
+    pub(super) fn end(self) -> Result<(), Fault> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(key) => {
+                Err(Fault::invalid_value(key, format!("the key {key:?} is not known here")))
+            }
+        }
+    }
+}
+
+/// Permissions by their names.
+///
+/// # Errors
+/// 422.
+pub(super) fn rights(value: &Value) -> Result<Rights, Fault> {
+    serde_json::from_value(value.clone()).map_err(|e| {
+        let message = format!("permissions are a list such as [\"Media_r\", \"Light_rw\"]: {e}");
+        Fault::invalid_value("permissions", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_is_taken_strictly() {
+        assert_eq!(
+            value(br#"{"a":[1,-2,0.5,null,true,"x"]}"#).unwrap(),
+            json!({"a":[1,-2,0.5,null,true,"x"]})
+        );
+        let deep = "[".repeat(10_000);
+        for bad in
+            ["", "{", "NaN", "1 2", r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"a":2}}]"#, "1e999", &deep]
+        {
+            assert_eq!(value(bad.as_bytes()).unwrap_err().status, 400, "{bad:.40}");
+        }
+    }
+
+    #[test]
+    fn members_are_taken_by_name_and_type() {
+        let mut members =
+            Members::of(br#"{"name":"x","n":5,"permissions":["Light_rw"],"other":1}"#).unwrap();
+        assert_eq!(members.needed("name").unwrap(), "x");
+        assert_eq!(members.number("n", 1, 4).unwrap_err().key.as_deref(), Some("n"));
+        assert_eq!(members.rights("permissions").unwrap().unwrap().names(), ["Light_rw"]);
+        assert_eq!(members.needed("name").unwrap_err().status, 422);
+        assert_eq!(members.end().unwrap_err().key.as_deref(), Some("other"));
+        assert!(Members::of(b" \n").unwrap().end().is_ok());
+        assert_eq!(Members::of(b"[]").unwrap_err().status, 400);
+        assert!(rights(&json!(["Light"])).is_err() && rights(&json!("Light_r")).is_err());
+    }
+}
