@@ -198,7 +198,13 @@ fn plane(name: &'static str, body: fn(Link) -> ExitCode) -> ExitCode {
     let stdin = std::io::stdin();
     let socket = rustix::net::sockopt::socket_type(stdin.as_fd());
     match (socket, stdin.as_fd().try_clone_to_owned()) {
-        (Ok(rustix::net::SocketType::SEQPACKET), Ok(fd)) => body(Link::from_fd(fd)),
+        (Ok(rustix::net::SocketType::SEQPACKET), Ok(fd)) => {
+            let watched = fd.try_clone().and_then(supervise::end_with_supervisor);
+            if let Err(e) = watched {
+                tracing::warn!("nobody sees to it that this process ends with its supervisor: {e}");
+            }
+            body(Link::from_fd(fd))
+        }
         _ => {
             eprintln!("lensd: `lensd {name}` is started by `lensd run` only");
             ExitCode::from(2)

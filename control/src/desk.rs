@@ -2,6 +2,7 @@
 
 use crate::accounts::{Accounts, Refusal, Table};
 use crate::audit::{Audit, Event};
+use crate::board::{self, Board};
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
 use crate::http::At;
@@ -11,7 +12,8 @@ use crate::live::{self, Viewer};
 use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::work::{Panicked, Work};
-use lensd_ffi::link::Ask;
+use crate::ws::v1::{self, Clients};
+use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
 use lensd_ffi::time::Nanos;
@@ -31,13 +33,18 @@ pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) door: Door,
     pub(crate) engine: Engine,
-    /// What outlives the process.
-    #[allow(dead_code, reason = "the registry of settings reads and writes it")]
-    pub(crate) store: Arc<Store>,
     /// Users, sessions, tokens. Workers change them: see [`Desk::change_accounts`].
     pub(crate) accounts: Arc<Mutex<Accounts>>,
     /// Who did what.
     pub(crate) audit: Audit,
+    /// Settings and measured values.
+    pub(crate) board: Board,
+    /// What outlives the process.
+    pub(crate) store: Arc<Store>,
+    /// Clients of `/api/v1`.
+    pub(crate) v1: Clients,
+    /// What the supervisor is to be told.
+    pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
     pub(crate) work: Work<Self>,
     /// Messages to WebSockets.
@@ -73,20 +80,27 @@ impl Desk {
         rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
         let store = Arc::new(Store::open_or_volatile(&config.data));
         notes.extend(store.notes().iter().cloned());
-        notes.extend(store.fault().map(|why| format!("nothing that is changed lasts: {why}")));
+        notes.extend(
+            store.fault().map(|why| format!("settings are lost at the next restart: {why}")),
+        );
         let mut accounts = Accounts::new(Arc::clone(&store), config.open);
         notes.extend(accounts.take_over(&config.data, at.utc.millis()));
         if accounts.users().is_empty() {
             notes.push("there are no users, nobody can log in: `lensd user add`".to_owned());
         }
         let Table { version, users } = accounts.table();
-        let mut writer = StateWriter::new(Arc::new(memory));
+        let memory = Arc::new(memory);
+        let board = Board::new(Arc::clone(&memory), &store);
+        let mut writer = StateWriter::new(memory);
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
-        Ok(Self {
+        let mut desk = Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
+            board,
+            v1: Clients::default(),
+            reports: Vec::new(),
             work: Work::new()?,
             outbox: Outbox::default(),
             started: at,
@@ -103,11 +117,19 @@ impl Desk {
             viewers: BTreeMap::new(),
             active: 0,
             config,
-        })
+        };
+        board::adopt_all(&mut desk);
+        Ok(desk)
     }
 
-    /// Once a second: what others changed in files.
-    pub(crate) fn look_around(&mut self) {
+    /// An answer for a connection whose handler returned `Reply::Later`.
+    pub(crate) fn answer_later(&mut self, key: ConnKey, response: Response) {
+        self.made.push((key, response));
+    }
+
+    /// Once a second: what others changed in files, and what is measured.
+    pub(crate) fn look_around(&mut self, at: At) {
+        board::tick(self, at);
         self.ports.clear();
         self.settle_door();
     }
@@ -130,11 +152,11 @@ impl Desk {
             let mut accounts = accounts.lock();
             (accounts.touch(&touched, now_ms), accounts.table())
         };
-        let noted = self.work.run(job, |desk: &mut Self, (done, table), _| {
+        let noted = self.work.run(job, |desk: &mut Self, (done, table), at| {
             if let Err(e) = done {
                 tracing::warn!("the use of tokens is not noted: {e}");
             }
-            desk.publish_users(table);
+            desk.publish_users(table, at);
         });
         if noted.is_err() {
             tracing::debug!("workers are busy: the use of tokens is not noted");
@@ -142,7 +164,7 @@ impl Desk {
     }
 
     /// Makes a table of users valid, here and in the engine, unless a newer one is.
-    pub(crate) fn publish_users(&mut self, table: Table) {
+    pub(crate) fn publish_users(&mut self, table: Table, at: At) {
         if table.version <= self.users_version {
             return;
         }
@@ -151,13 +173,7 @@ impl Desk {
             tracing::error!("the table of users is too large for the engine");
         }
         self.door.set_users(table.users);
-    }
-
-    /// The number of the table of users: whoever keeps a login asks
-    /// `door.users().holds(login, now)` again when this has changed.
-    #[allow(dead_code, reason = "for WebSockets, which keep logins")]
-    pub(crate) const fn users_version(&self) -> u64 {
-        self.users_version
+        v1::check_logins(self, at);
     }
 
     /// Lets a worker do something with the accounts, makes the outcome valid everywhere, and then
@@ -177,7 +193,7 @@ impl Desk {
         };
         self.work.try_run(job, move |desk: &mut Self, made, at| match made {
             Ok((made, table)) => {
-                desk.publish_users(table);
+                desk.publish_users(table, at);
                 then(desk, Ok(made), at);
             }
             Err(panicked) => then(desk, Err(panicked.into()), at),
@@ -199,13 +215,8 @@ impl Desk {
             let response = made
                 .and_then(|made| made.map_err(|refusal| refused(&refusal)))
                 .and_then(|made| finish(desk, made, at));
-            desk.answer(key, response.unwrap_or_else(|fault| fault.response(at)));
+            desk.answer_later(key, response.unwrap_or_else(|fault| fault.response(at)));
         })
-    }
-
-    /// Answers a request that waits.
-    pub(crate) fn answer(&mut self, key: ConnKey, response: Response) {
-        self.made.push((key, response));
     }
 
     /// Ports by name, ours included; read at most once a second.
@@ -272,7 +283,10 @@ impl Desk {
     /// Responses that have become ready.
     pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
         let mut ready = std::mem::take(&mut self.made);
-        for Finished { ask, outcome, waiters } in self.engine.take_finished(at.mono) {
+        for Finished { ask, outcome, waiters, set } in self.engine.take_finished(at.mono) {
+            if let Some(set) = set {
+                board::answered(self, set, &outcome, at);
+            }
             for key in waiters {
                 if let Some(finish) = self.waiting.remove(&key) {
                     ready.push((key, finish(self, &ask, &outcome, at)));

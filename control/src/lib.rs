@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod audit;
+mod board;
 pub mod config;
 mod desk;
 mod engine;

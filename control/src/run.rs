@@ -5,6 +5,7 @@ use crate::desk::Desk;
 use crate::http::At;
 use crate::local;
 use crate::net::Serve;
+use crate::ws::v1;
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::time::Nanos;
@@ -174,8 +175,15 @@ impl House {
             self.serve.deliver(&mut self.desk, at);
             if rung {
                 self.serve.handle_bell(&mut self.desk, at);
+                v1::show(&mut self.desk, at);
             }
             self.tick(at);
+            v1::tell(&mut self.desk);
+            for report in self.desk.reports.drain(..) {
+                if let Err(e) = leash.send(&report, &[]) {
+                    tracing::error!("cannot report to the supervisor: {e}");
+                }
+            }
             self.serve.carry(&mut self.desk, at);
             if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
                 return Ok(());
@@ -198,12 +206,13 @@ impl House {
             self.next_tick = at.mono.plus(TICK);
             self.desk.engine.handle_timeout(at.mono);
             self.desk.follow(at.mono);
+            self.desk.board.look_at_engine();
             self.serve.deliver(&mut self.desk, at);
             self.serve.handle_timeout(&mut self.desk, at);
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
-            self.desk.look_around();
+            self.desk.look_around(at);
         }
     }
 
@@ -238,6 +247,9 @@ impl House {
         if let Err(e) = watched {
             tracing::error!("cannot meet the engine: {e}");
             self.desk.engine.detach();
+        }
+        if let Some(memory) = self.desk.engine.memory() {
+            self.desk.board.meet_engine(memory);
         }
     }
 

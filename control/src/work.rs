@@ -90,6 +90,7 @@ impl<W> Work<W> {
     ///
     /// # Errors
     /// 503 `BUSY` when too many jobs wait.
+    #[allow(dead_code, reason = "its first users come with the next changes")]
     pub(crate) fn run<T: Send + 'static>(
         &mut self,
         job: impl FnOnce() -> T + Send + 'static,

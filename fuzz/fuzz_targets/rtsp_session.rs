@@ -4,7 +4,7 @@
 #![no_main]
 
 use lensd_engine::rtsp::path::Path;
-use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, State};
+use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, State, Uses};
 use lensd_engine::rtsp::transport::{Chosen, Lower, Offer};
 use lensd_engine::rtsp::wire::Status;
 use lensd_engine::sdp::Announced;
@@ -45,6 +45,9 @@ impl House for Doll {
     }
     fn challenges(&mut self, _stale: bool) -> Vec<String> {
         vec!["Basic realm=\"doll\"".into()]
+    }
+    fn uses(&mut self, path: &Path) -> Uses {
+        Uses { play: !path.name.contains("publish"), publish: !path.name.contains("play") }
     }
     fn describe(&mut self, path: &Path) -> Described {
         match path.name.as_str() {

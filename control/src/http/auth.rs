@@ -57,6 +57,19 @@ pub struct Door {
 }
 
 impl Door {
+    /// Other limits.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.max_failures = limits.failed_logins;
+        self.guard.lockout().set_limit(limits.failed_logins);
+        self.anonymous.set_limit(limits.anonymous_per_minute);
+        self.users.set_limit(limits.user_per_second);
+        self.stills.set_limit(if self.guard.users().open {
+            u32::MAX
+        } else {
+            limits.stills_per_second
+        });
+    }
+
     /// With a secret key for nonces.
     pub fn new(users: Users, key: [u8; 32], limits: &Limits) -> Self {
         let (second, minute) = (Nanos::from_secs(1), Nanos::from_secs(60));

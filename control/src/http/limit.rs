@@ -52,6 +52,11 @@ impl Limiter {
         Self { limit, period, windows: HashMap::new() }
     }
 
+    /// Another limit, from now on.
+    pub const fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// Counts an event, if it is within the limit.
     pub fn count(&mut self, address: IpAddr, now: Nanos) -> Rate {
         let rate = self.look(address, now);

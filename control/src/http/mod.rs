@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod cors;
+pub mod json;
 pub mod limit;
 pub mod parse;
 pub mod respond;

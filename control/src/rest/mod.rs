@@ -70,7 +70,6 @@ pub(crate) type Handler = for<'a, 'b> fn(&'a mut Call<'b>) -> Result<Reply, Faul
 const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
 const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
-const DEVICE_WRITE: Option<Access> = Some(Access::write(Permission::Device));
 
 const fn get(
     path: &'static str,
@@ -118,9 +117,6 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now"),
     get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
     get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
-    get("/api/settings/main-camera", DEVICE, Class::Api, settings::main_camera, "Number of the active camera"),
-    write(Method::Post, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
-    write(Method::Patch, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
     write(Method::Post, "/api/login", None, login::login, "Begins a session: username, password"),
     write(Method::Post, "/api/logout", None, login::logout, "Ends the session or token that is used"),
     get("/api/session", None, Class::Api, login::session, "Who asks, what he may do, and the CSRF token"),
@@ -145,6 +141,19 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/api/roles/{name}", USER, Class::Api, users::one_role, "One role"),
     write(Method::Put, "/api/roles/{name}", USER_WRITE, users::put_role, "Makes or changes a role; guest is what holds without a login"),
     write(Method::Delete, "/api/roles/{name}", USER_WRITE, users::remove_role, "Removes a role"),
+    get("/api/settings", SYSTEM, Class::Api, settings::all, "Every setting and measured value"),
+    write(Method::Post, "/api/settings", SYSTEM, settings::set_many, "Sets keys, each for itself"),
+    write(Method::Patch, "/api/settings", SYSTEM, settings::set_many, "Sets keys, each for itself"),
+    get("/api/settings/{key}", SYSTEM, Class::Api, settings::one, "One key, its range and the hardware's"),
+    write(Method::Post, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}"),
+    write(Method::Patch, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}"),
+    get("/api/schema", SYSTEM, Class::Api, settings::schema, "JSON schema of all keys"),
+    get("/api/config", SYSTEM, Class::Api, settings::config, "Every setting by module"),
+    write(Method::Put, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing"),
+    write(Method::Patch, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing"),
+    get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module"),
+    write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default"),
+    write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing"),
 ];
 
 /// A request that may be made.
@@ -203,6 +212,11 @@ pub(crate) fn answer(
     }
 }
 
+/// The stream whose pictures a WebSocket gets under this name.
+pub(crate) fn picture_stream(desk: &mut Desk, name: &str) -> Option<String> {
+    streams::pictures_of(desk, name)
+}
+
 /// How long the engine may take for a question that needs no picture.
 const PATIENCE: Nanos = Nanos::from_secs(2);
 
@@ -216,7 +230,7 @@ fn camera_number(text: &str) -> Option<u32> {
 
 /// Takes user names and passwords out of the URLs in a text: a camera's SPEC may be
 /// `rtsp://user:password@host/`.
-fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

@@ -61,6 +61,11 @@ impl Lockout {
         }
     }
 
+    /// Another number of failures; what was counted stays.
+    pub const fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// Whether a login as `user` (if that is known yet) from an address must wait, and for how many
     /// seconds.
     pub fn locked(&self, user: Option<&str>, from: IpAddr, now_ms: i64) -> Option<u32> {

@@ -1,6 +1,8 @@
 //! The loop over real sockets, without cameras.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -14,6 +16,13 @@ struct Running {
 
 impl Running {
     fn start(options: crate::config::RtspOptions) -> Self {
+        Self::start_with(options, |_| {})
+    }
+
+    fn start_with(
+        options: crate::config::RtspOptions,
+        change_it: impl FnOnce(&mut Server),
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let users = Arc::new(crate::users::UserTable::new(true));
@@ -31,11 +40,14 @@ impl Running {
             sessions: 0,
             ingest: Arc::default(),
             groups: std::collections::HashMap::new(),
+            unfit: std::collections::HashMap::new(),
             random: || 1,
         };
         let view = Arc::new(View::default());
         let change = Bell::new().unwrap();
-        let server = Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
+        let mut server =
+            Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
+        change_it(&mut server);
         let thread = std::thread::Builder::new()
             .name("rtsp".to_owned())
             .spawn(move || server.run().unwrap())
@@ -118,4 +130,34 @@ fn a_tunnel_is_decoded_wherever_it_is_cut() {
         assert_eq!(got, b"OPTIONS *PLAY x y");
     }
     assert_eq!(decode_tunnel(&mut Vec::new(), b"!!!!"), None);
+}
+
+/// A request whose body is cut off.
+fn half_announce() -> String {
+    let head = "ANNOUNCE rtsp://h/x RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 60000\r\n\r\n";
+    format!("{head}{}", "x".repeat(20_000))
+}
+
+#[test]
+fn half_requests_of_many_are_bounded_and_shut_nobody_out() {
+    let options = crate::config::RtspOptions::default();
+    let server = Running::start_with(options, |server| server.max_held = 128 * 1024);
+    let mut greedy: Vec<TcpStream> = (0..20).map(|_| server.connect(&half_announce())).collect();
+    // The last one is over what all may hold.
+    assert!(!wait_for(&mut greedy[19], "never"));
+    greedy[0].set_nonblocking(true).unwrap();
+    let alive = greedy[0].read(&mut [0]).unwrap_err();
+    assert_eq!(alive.kind(), io::ErrorKind::WouldBlock);
+    // Who is modest is served all the same.
+    let mut modest = server.connect("OPTIONS * RTSP/1.0\r\nCS");
+    modest.write_all(b"eq: 1\r\n\r\n").unwrap();
+    assert!(wait_for(&mut modest, "200 OK"));
+    // And when they have gone, there is room again.
+    drop(greedy);
+    let served = (0..1000).any(|_| {
+        let mut late = server.connect(&half_announce());
+        let _ = late.write_all("x".repeat(40_000).as_bytes());
+        wait_for(&mut late, "RTSP/1.0 4")
+    });
+    assert!(served);
 }
