@@ -12,7 +12,7 @@ use crate::live::{self, Viewer};
 use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::work::{Panicked, Work};
-use crate::ws::v1::Clients;
+use crate::ws::v1::{self, Clients};
 use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
@@ -33,18 +33,18 @@ pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) door: Door,
     pub(crate) engine: Engine,
-    /// Settings and measured values.
-    pub(crate) board: Board,
-    /// Clients of `/api/v1`.
-    pub(crate) v1: Clients,
-    /// What the supervisor is to be told.
-    pub(crate) reports: Vec<Report>,
-    /// What outlives the process.
-    pub(crate) store: Arc<Store>,
     /// Users, sessions, tokens. Workers change them: see [`Desk::change_accounts`].
     pub(crate) accounts: Arc<Mutex<Accounts>>,
     /// Who did what.
     pub(crate) audit: Audit,
+    /// Settings and measured values.
+    pub(crate) board: Board,
+    /// What outlives the process.
+    pub(crate) store: Arc<Store>,
+    /// Clients of `/api/v1`.
+    pub(crate) v1: Clients,
+    /// What the supervisor is to be told.
+    pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
     pub(crate) work: Work<Self>,
     /// Messages to WebSockets.
@@ -80,7 +80,9 @@ impl Desk {
         rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
         let store = Arc::new(Store::open_or_volatile(&config.data));
         notes.extend(store.notes().iter().cloned());
-        notes.extend(store.fault().map(|why| format!("nothing that is changed lasts: {why}")));
+        notes.extend(
+            store.fault().map(|why| format!("settings are lost at the next restart: {why}")),
+        );
         let mut accounts = Accounts::new(Arc::clone(&store), config.open);
         notes.extend(accounts.take_over(&config.data, at.utc.millis()));
         if accounts.users().is_empty() {
@@ -120,6 +122,11 @@ impl Desk {
         Ok(desk)
     }
 
+    /// An answer for a connection whose handler returned `Reply::Later`.
+    pub(crate) fn answer_later(&mut self, key: ConnKey, response: Response) {
+        self.made.push((key, response));
+    }
+
     /// Once a second: what others changed in files, and what is measured.
     pub(crate) fn look_around(&mut self, at: At) {
         board::tick(self, at);
@@ -145,11 +152,11 @@ impl Desk {
             let mut accounts = accounts.lock();
             (accounts.touch(&touched, now_ms), accounts.table())
         };
-        let noted = self.work.run(job, |desk: &mut Self, (done, table), _| {
+        let noted = self.work.run(job, |desk: &mut Self, (done, table), at| {
             if let Err(e) = done {
                 tracing::warn!("the use of tokens is not noted: {e}");
             }
-            desk.publish_users(table);
+            desk.publish_users(table, at);
         });
         if noted.is_err() {
             tracing::debug!("workers are busy: the use of tokens is not noted");
@@ -157,7 +164,7 @@ impl Desk {
     }
 
     /// Makes a table of users valid, here and in the engine, unless a newer one is.
-    pub(crate) fn publish_users(&mut self, table: Table) {
+    pub(crate) fn publish_users(&mut self, table: Table, at: At) {
         if table.version <= self.users_version {
             return;
         }
@@ -166,12 +173,7 @@ impl Desk {
             tracing::error!("the table of users is too large for the engine");
         }
         self.door.set_users(table.users);
-    }
-
-    /// The number of the table of users: whoever keeps a login asks
-    /// `door.users().holds(login, now)` again when this has changed.
-    pub(crate) const fn users_version(&self) -> u64 {
-        self.users_version
+        v1::check_logins(self, at);
     }
 
     /// Lets a worker do something with the accounts, makes the outcome valid everywhere, and then
@@ -191,7 +193,7 @@ impl Desk {
         };
         self.work.try_run(job, move |desk: &mut Self, made, at| match made {
             Ok((made, table)) => {
-                desk.publish_users(table);
+                desk.publish_users(table, at);
                 then(desk, Ok(made), at);
             }
             Err(panicked) => then(desk, Err(panicked.into()), at),
@@ -213,13 +215,8 @@ impl Desk {
             let response = made
                 .and_then(|made| made.map_err(|refusal| refused(&refusal)))
                 .and_then(|made| finish(desk, made, at));
-            desk.answer(key, response.unwrap_or_else(|fault| fault.response(at)));
+            desk.answer_later(key, response.unwrap_or_else(|fault| fault.response(at)));
         })
-    }
-
-    /// Answers a request that waits.
-    pub(crate) fn answer(&mut self, key: ConnKey, response: Response) {
-        self.made.push((key, response));
     }
 
     /// Ports by name, ours included; read at most once a second.

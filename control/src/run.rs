@@ -178,7 +178,6 @@ impl House {
                 v1::show(&mut self.desk, at);
             }
             self.tick(at);
-            v1::review(&mut self.desk, at);
             v1::tell(&mut self.desk);
             for report in self.desk.reports.drain(..) {
                 if let Err(e) = leash.send(&report, &[]) {

@@ -60,7 +60,7 @@ impl Door {
     /// Other limits.
     pub fn set_limits(&mut self, limits: &Limits) {
         self.max_failures = limits.failed_logins;
-        self.guard.set_max_failures(limits.failed_logins);
+        self.guard.lockout().set_limit(limits.failed_logins);
         self.anonymous.set_limit(limits.anonymous_per_minute);
         self.users.set_limit(limits.user_per_second);
         self.stills.set_limit(if self.guard.users().open {

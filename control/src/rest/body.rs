@@ -1,71 +1,21 @@
 //! Bodies of requests: strict JSON, whatever type the client says it is of. (curl's `-d` says
 //! `application/x-www-form-urlencoded`, as in seed 002's examples.)
 
+use crate::http::json;
 use crate::http::respond::Fault;
 use lensd_ffi::auth::Rights;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// A JSON value without duplicate keys, about which readers disagree.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Strict;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a JSON value")
-            }
-            fn visit_unit<E>(self) -> Result<Strict, E> {
-                Ok(Strict(Value::Null))
-            }
-            fn visit_bool<E>(self, v: bool) -> Result<Strict, E> {
-                Ok(Strict(Value::Bool(v)))
-            }
-            fn visit_i64<E>(self, v: i64) -> Result<Strict, E> {
-                Ok(Strict(v.into()))
-            }
-            fn visit_u64<E>(self, v: u64) -> Result<Strict, E> {
-                Ok(Strict(v.into()))
-            }
-            fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Strict, E> {
-                let number = Number::from_f64(v).ok_or_else(|| E::custom("not a finite number"))?;
-                Ok(Strict(Value::Number(number)))
-            }
-            fn visit_str<E>(self, v: &str) -> Result<Strict, E> {
-                Ok(Strict(v.into()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
-                let mut all = Vec::new();
-                while let Some(Strict(value)) = seq.next_element()? {
-                    all.push(value);
-                }
-                Ok(Strict(Value::Array(all)))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-                let mut all = Map::new();
-                while let Some((key, Strict(value))) = map.next_entry::<String, Strict>()? {
-                    if all.contains_key(&key) {
-                        return Err(A::Error::custom(format!("the key {key:?} stands twice")));
-                    }
-                    all.insert(key, value);
-                }
-                Ok(Strict(Value::Object(all)))
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
-}
+/// Deepest nesting.
+const DEEPEST: usize = 32;
 
 /// The value of a body.
 ///
 /// # Errors
 /// 400, for what is not JSON.
 pub(super) fn value(body: &[u8]) -> Result<Value, Fault> {
-    serde_json::from_slice::<Strict>(body).map(|s| s.0).map_err(|e| {
+    json::value(body, DEEPEST).map_err(|e| {
         let message = format!("the body must be JSON: {e}");
         Fault::new(400, "INVALID_VALUE", "Invalid value", message)
     })

@@ -42,7 +42,7 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Reply, Fault> {
                 Ok(login) => welcome(&login, secure, at),
                 Err(fault) => fault.response(at),
             };
-            desk.answer(key, response);
+            desk.answer_later(key, response);
         },
     )?;
     Ok(Reply::Later)

@@ -75,7 +75,7 @@ fn work(
             Ok(Err(No::Refusal(refusal))) => crate::desk::refused(&refusal).response(at),
             Ok(Err(No::Fault(fault))) | Err(fault) => fault.response(at),
         };
-        desk.answer(key, response);
+        desk.answer_later(key, response);
     })?;
     Ok(Reply::Later)
 }
@@ -303,7 +303,7 @@ pub(super) fn set_password(call: &mut Call<'_>) -> Result<Reply, Fault> {
             Ok(Err(No::Refusal(refusal))) => crate::desk::refused(&refusal).response(at),
             Ok(Err(No::Fault(fault))) | Err(fault) => fault.response(at),
         };
-        desk.answer(key, response);
+        desk.answer_later(key, response);
     })?;
     Ok(Reply::Later)
 }

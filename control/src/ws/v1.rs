@@ -11,7 +11,7 @@ use crate::http::At;
 use crate::http::auth::Who;
 use crate::http::respond::Fault;
 use crate::login::{Attempt, log_in};
-use lensd_ffi::auth::Access;
+use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::settings::{Entry, entries, resolve};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -45,7 +45,7 @@ struct Client {
 
 /// All clients.
 #[derive(Debug, Default)]
-pub(crate) struct Clients(HashMap<ConnKey, Client>, u64);
+pub(crate) struct Clients(HashMap<ConnKey, Client>);
 
 impl Clients {
     /// How many there are.
@@ -115,50 +115,47 @@ fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
 
 fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
     let Some(client) = desk.v1.0.get(&key) else { return };
-    let from = client.peer.ip();
+    let peer = client.peer.ip();
     let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
-    match (word("token"), word("username"), word("password")) {
+    let token = word("token");
+    match (token, word("username"), word("password")) {
         (Some(token), ..) => {
-            let outcome = desk.door.admit_token(&token, from, at);
-            welcome(desk, key, outcome.map(|who| (who, token)));
+            let outcome = desk.door.admit_token(&token, peer, at).map(|who| (who, token));
+            logged_in(desk, key, outcome);
         }
         (None, Some(name), Some(password)) => {
-            let password = password.into();
-            let attempt = Attempt { name, password, from, agent: "websocket".to_owned() };
+            let (password, agent) = (password.into(), "WebSocket".to_owned());
+            let attempt = Attempt { name, password, from: peer, agent };
             let begun = log_in(desk, attempt, at, move |desk, outcome, _| {
-                let outcome = outcome.map(|login| (login.who, login.token.to_string()));
-                welcome(desk, key, outcome);
+                logged_in(desk, key, outcome.map(|login| (login.who, login.token.to_string())));
             });
             if let Err(fault) = begun {
-                welcome(desk, key, Err(fault));
+                logged_in(desk, key, Err(fault));
             }
         }
         _ => {
-            let message =
-                "a login is {\"username\", \"password\"} or {\"token\"}, all of them texts";
+            let why = "a login is {\"username\", \"password\"} or {\"token\"}, all of them texts";
             let answer =
-                json!({ "authenticated": false, "error": "Invalid message", "message": message });
+                json!({ "authenticated": false, "error": "Invalid message", "message": why });
             say(desk, key, &answer);
         }
     }
 }
 
-/// Answers a log-in.
-fn welcome(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
+/// Says how a login went. The connection may have gone while the password was checked.
+fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
+    let Some(client) = desk.v1.0.get_mut(&key) else { return };
     let answer = match outcome {
         Ok((who, token)) => {
-            let answer = json!({
+            client.class = class_of(&who);
+            client.who = who;
+            json!({
                 "authenticated": true,
-                "user": who.user,
-                "role": who.role,
-                "permissions": who.rights.names(),
+                "user": client.who.user,
+                "role": client.who.role,
+                "permissions": client.who.rights.names(),
                 "token": token,
-            });
-            if let Some(client) = desk.v1.0.get_mut(&key) {
-                client.class = class_of(&who);
-                client.who = who;
-            }
-            answer
+            })
         }
         Err(fault) => {
             let mut answer = json!({
@@ -174,6 +171,27 @@ fn welcome(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>)
         }
     };
     say(desk, key, &answer);
+}
+
+/// Makes guests of those whose login stands no more: the user was changed, the session has ended.
+pub(crate) fn check_logins(desk: &mut Desk, at: At) {
+    let users = desk.door.users();
+    let now_ms = at.utc.millis();
+    let void = |(_, c): &(&ConnKey, &Client)| !users.holds(&c.who, now_ms);
+    let over: Vec<ConnKey> = desk.v1.0.iter().filter(void).map(|(key, _)| *key).collect();
+    let guest = users.guest();
+    for key in over {
+        let Some(client) = desk.v1.0.get_mut(&key) else { continue };
+        client.who = guest.clone();
+        client.class = class_of(&guest);
+        let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
+        if let Some(stream) = pictures {
+            desk.engine.unwatch(&stream, at.mono);
+        }
+        let why = "the session has ended; log in again";
+        let answer = json!({ "authenticated": false, "error": "Session ended", "message": why });
+        say(desk, key, &answer);
+    }
 }
 
 fn may(desk: &Desk, key: ConnKey) -> impl Fn(Access) -> bool + use<> {
@@ -270,36 +288,6 @@ fn subscribe_pictures(
         client.pictures = Some(stream);
     }
     say(desk, key, &json!({ "subscribed": "frames", "stream": name, "format": "jpeg" }));
-}
-
-/// The table of users is another: who is logged in no more goes on as a guest.
-pub(crate) fn review(desk: &mut Desk, at: At) {
-    let version = desk.users_version();
-    if std::mem::replace(&mut desk.v1.1, version) == version {
-        return;
-    }
-    let users = desk.door.users();
-    let guest = users.guest();
-    let mut ended = Vec::new();
-    for (key, client) in &mut desk.v1.0 {
-        let known = client.who.user.is_empty();
-        if known {
-            // What guests may do may have changed.
-            client.who = guest.clone();
-        } else if !users.holds(&client.who, at.utc.millis()) {
-            client.who = guest.clone();
-            ended.push(*key);
-        }
-        client.class = class_of(&client.who);
-    }
-    for key in ended {
-        let why = "the password, the role or the session of this user has changed; log in again";
-        say(
-            desk,
-            key,
-            &json!({ "authenticated": false, "error": "Session ended", "message": why }),
-        );
-    }
 }
 
 /// Pictures have come: the newest to each client who has taken everything before.

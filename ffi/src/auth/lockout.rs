@@ -51,11 +51,6 @@ impl<T: Default> Recent<T> {
 }
 
 impl Lockout {
-    /// Another number of failures, from now on.
-    pub const fn set_limit(&mut self, limit: u32) {
-        self.limit = limit;
-    }
-
     /// So many failures in five minutes.
     pub fn new(limit: u32) -> Self {
         Self {
@@ -64,6 +59,11 @@ impl Lockout {
             known: Recent(HashMap::new()),
             hash: RandomState::new(),
         }
+    }
+
+    /// Another number of failures; what was counted stays.
+    pub const fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
     }
 
     /// Whether a login as `user` (if that is known yet) from an address must wait, and for how many

@@ -118,11 +118,6 @@ impl Guard {
         Self { lockout: Lockout::new(limit), ..self }
     }
 
-    /// Another number of failures that locks out.
-    pub const fn set_max_failures(&mut self, limit: u32) {
-        self.lockout.set_limit(limit);
-    }
-
     /// Replaces the table.
     pub fn set_users(&mut self, users: Users) {
         self.users = users;
