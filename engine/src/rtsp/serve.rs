@@ -579,6 +579,7 @@ impl Server {
             now: stamp,
         };
         client.session.end(&mut call);
+        client.conn.farewell();
         let _ = self.poll.registry().deregister(client.conn.stream());
         if let Role::TunnelOut(_) = client.role {
             self.close_feeders(token);
