@@ -121,7 +121,9 @@ fn wait_for(stream: &mut impl Read, text: &str) -> bool {
     while !String::from_utf8_lossy(&got).contains(text) {
         match stream.read(&mut buffer) {
             Ok(n) if n > 0 => got.extend_from_slice(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => panic!("no {text:?}: {got:?}"),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                panic!("no {text:?}: {}", got.escape_ascii())
+            }
             _ => return false,
         }
     }
@@ -210,4 +212,16 @@ fn an_end_under_tls_is_said() {
     // An end without close_notify is an error of this reader.
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("RTSP/1.0 505"), "{answer}");
+}
+
+#[test]
+fn what_tls_has_decrypted_already_is_not_forgotten() {
+    // One record holds more than a connection may read in one turn.
+    let options = crate::config::RtspOptions::default();
+    let server = Running::start_with(options, |server| server.buffer = vec![0; 64]);
+    let request = |n: usize| format!("OPTIONS * RTSP/1.0\r\nCSeq: {n}\r\n\r\n");
+    let all: String = (1000..1250).map(request).collect();
+    assert!(all.len() > READS_AT_ONCE * 64 && all.len() < 16 * 1024);
+    let mut stream = server.connect_tls(&all);
+    assert!(wait_for(&mut stream, "CSeq: 1249"));
 }
