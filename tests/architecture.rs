@@ -37,7 +37,7 @@ const ENGINE: &[&[&str]] = &[
 const CONTROL: &[&[&str]] = &[
     &["config", "live", "store"],
     &["http"],
-    &["engine", "page", "work"],
+    &["engine", "page", "tls", "work"],
     &["outbox"],
     &["desk"],
     &["ws"],

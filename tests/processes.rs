@@ -171,7 +171,7 @@ fn the_planes_end_with_their_supervisor() {
     // The folder is free for the next one.
     let mut command = Command::new(LENSD);
     command.args(["--open", "--camera", CAMERA, "--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0"]);
-    command.args(["--rtsps", "off", "--data"]).arg(server.folder.file("data"));
+    command.args(["--https", "off", "--rtsps", "off", "--data"]).arg(server.folder.file("data"));
     let next = std::mem::replace(&mut server.folder, Folder::new());
     let next = Server::start(command, next);
     assert!(next.ports["rtsps"].is_null());
@@ -194,10 +194,11 @@ fn refused(command: &mut Command, wants: &[&str]) {
 fn a_port_that_is_taken() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
-    for option in ["--http", "--rtsp", "--rtsps"] {
+    let options = ["--http", "--https", "--rtsp", "--rtsps"];
+    for option in options {
         let folder = Folder::new();
         let mut command = Command::new(LENSD);
-        for own in ["--http", "--rtsp", "--rtsps"] {
+        for own in options {
             command.args([own, if own == option { address.as_str() } else { "127.0.0.1:0" }]);
         }
         command.arg("--data").arg(folder.file("data")).args(["--camera", CAMERA]);
@@ -222,7 +223,8 @@ fn a_second_server_on_the_same_data() {
     let server = Play::open().start();
     let data = server.folder.file("data");
     let mut command = Command::new(LENSD);
-    command.args(["--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0", "--rtsps", "off"]);
+    command.args(["--http", "127.0.0.1:0", "--https", "off"]);
+    command.args(["--rtsp", "127.0.0.1:0", "--rtsps", "off"]);
     let command = command.arg("--data").arg(&data).args(["--camera", CAMERA]);
     refused(command, &["another lensd", data.to_str().unwrap()]);
     // The first one is not disturbed, and programs still find it.

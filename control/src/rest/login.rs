@@ -49,8 +49,8 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Reply, Fault> {
 }
 
 /// Whether cookies are for TLS alone.
-fn secure(_: &Call<'_>) -> bool {
-    false
+const fn secure(call: &Call<'_>) -> bool {
+    call.secure
 }
 
 fn welcome(login: &LoggedIn, secure: bool, at: At) -> Response {

@@ -27,9 +27,6 @@ pub(crate) static FACE: Face = Face {
     on_close: close,
 };
 
-/// Deepest nesting of a message.
-const DEEPEST: usize = 32;
-
 /// A client.
 #[derive(Debug)]
 struct Client {
@@ -97,9 +94,9 @@ fn refusal(name: &str, why: &Refusal) -> Value {
 }
 
 fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
-    let message = match crate::http::json::object(text.as_bytes(), DEEPEST) {
+    let message = match crate::http::json::object(text.as_bytes()) {
         Ok(message) => message,
-        Err(why) => return say(desk, key, &error("Invalid message", None, &why)),
+        Err(fault) => return say(desk, key, &error("Invalid message", None, &fault.message)),
     };
     let has = |name: &str| message.contains_key(name);
     if has("username") || has("password") || has("token") {

@@ -89,12 +89,15 @@ enum Role {
     TunnelIn { out: usize, pending: Vec<u8> },
 }
 
+/// Gives what a new TLS connection is served with: the certificate may be another one by now.
+pub type Identity = Box<dyn FnMut() -> Arc<ServerConfig> + Send>;
+
 /// The server.
 pub struct Server {
     poll: Poll,
     listener: Option<TcpListener>,
     tls_listener: Option<TcpListener>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Identity>,
     clients: Slab<Client>,
     world: World,
     bell: Arc<Bell>,
@@ -123,7 +126,7 @@ impl Server {
     /// When a descriptor cannot be registered.
     pub fn new(
         listener: Option<std::net::TcpListener>,
-        tls: Option<(std::net::TcpListener, Arc<ServerConfig>)>,
+        tls: Option<(std::net::TcpListener, Identity)>,
         world: World,
         change: Bell,
         view: Arc<View>,
@@ -138,7 +141,7 @@ impl Server {
         };
         let listener = listener.map(|l| accept(l, RTSP)).transpose()?;
         let (tls_listener, tls) = match tls {
-            Some((l, config)) => (Some(accept(l, RTSPS)?), Some(config)),
+            Some((l, identity)) => (Some(accept(l, RTSPS)?), Some(identity)),
             None => (None, None),
         };
         let bell = Arc::clone(&world.bell);
@@ -268,8 +271,8 @@ impl Server {
             if self.clients.len() >= MAX_CONNECTIONS {
                 self.evict();
             }
-            let config = self.tls.as_ref().filter(|_| tls);
-            let Ok(conn) = Conn::new(stream, peer, config) else { continue };
+            let config = self.tls.as_mut().filter(|_| tls).map(|identity| identity());
+            let Ok(conn) = Conn::new(stream, peer, config.as_ref()) else { continue };
             let now = now();
             let token = self.clients.insert(Client {
                 conn,
