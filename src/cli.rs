@@ -2,6 +2,7 @@
 
 use crate::settings::{self, Kind, SETTINGS, Settings, Sources};
 use crate::supervise;
+use crate::user;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use lensd_engine::camera::spec::CameraSpec;
 use lensd_ffi::link::Link;
@@ -43,6 +44,7 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(("check", sub)) => check(sub),
+        Some(("user", sub)) => users(sub),
         Some(("devices", sub)) => devices(sub.get_flag("json")),
         Some(("run", sub)) => run(sub),
         _ => run(&matches),
@@ -72,6 +74,7 @@ fn command() -> Command {
                 .about("V4L2 cameras and encoders with their formats, sizes, rates and controls")
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("As JSON")),
         )
+        .subcommand(user::command(&options()))
         .subcommand(Command::new("version").about("Version, variant and features"));
     command = command.subcommand(
         Command::new("bench").about("Load generator and latency meter; see `lensd bench --help`"),
@@ -173,13 +176,35 @@ fn version(matches: &ArgMatches) -> String {
     )
 }
 
+/// Administers users.
+fn users(matches: &ArgMatches) -> ExitCode {
+    let Some((verb, sub)) = matches.subcommand() else { return ExitCode::from(2) };
+    let (settings, _) = match load(sub) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match user::run(verb, sub, &settings.engine.data) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("lensd: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs a plane on the leash that the supervisor gave it as its standard input.
 fn plane(name: &'static str, body: fn(Link) -> ExitCode) -> ExitCode {
     log(name, std::env::var("LENSD_JSON_LOGS").is_ok_and(|v| v == "1"));
     let stdin = std::io::stdin();
     let socket = rustix::net::sockopt::socket_type(stdin.as_fd());
     match (socket, stdin.as_fd().try_clone_to_owned()) {
-        (Ok(rustix::net::SocketType::SEQPACKET), Ok(fd)) => body(Link::from_fd(fd)),
+        (Ok(rustix::net::SocketType::SEQPACKET), Ok(fd)) => {
+            let watched = fd.try_clone().and_then(supervise::end_with_supervisor);
+            if let Err(e) = watched {
+                tracing::warn!("nobody sees to it that this process ends with its supervisor: {e}");
+            }
+            body(Link::from_fd(fd))
+        }
         _ => {
             eprintln!("lensd: `lensd {name}` is started by `lensd run` only");
             ExitCode::from(2)

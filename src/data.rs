@@ -1,20 +1,23 @@
 //! The data folder: made at the first start, with a TLS identity and the first user.
 
-use lensd_ffi::auth::{REALM, Role, User, Users};
+use lensd_control::accounts::Accounts;
+use lensd_control::files;
+use lensd_control::store::{Store, StoreError};
+use lensd_ffi::time::utc_now;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustix::fs::{FlockOperation, flock};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-
-/// The user that exists from the start.
-pub(crate) const ADMIN: &str = "admin";
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// What was found or made.
 pub(crate) struct Prepared {
     /// The password that was made up for the first user, at the very first start.
-    pub(crate) password: Option<String>,
+    pub(crate) password: Option<Zeroizing<String>>,
+    /// What the person who starts the server should know.
+    pub(crate) notes: Vec<String>,
     /// Held as long as the server runs, so that no second one uses the folder.
     _lock: File,
 }
@@ -27,15 +30,21 @@ pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepa
     for part in ["", "state", "tls", "run", "logs", "media"] {
         make_folder(&data.join(part))?;
     }
-    let lock = lock(data)?;
+    let lock = lock(data)?.ok_or_else(|| {
+        format!(
+            "another lensd uses the data folder {}; stop it, or choose another with --data DIR",
+            data.display()
+        )
+    })?;
     if !data.join("tls/key.pem").exists() {
         make_identity(&data.join("tls")).map_err(|e| format!("TLS identity: {e}"))?;
     }
-    let password = first_user(&data.join("state/users.json"), admin_password)?;
-    Ok(Prepared { password, _lock: lock })
+    let mut notes = Vec::new();
+    let password = first_user(data, admin_password, &mut notes)?;
+    Ok(Prepared { password, notes, _lock: lock })
 }
 
-fn make_folder(path: &Path) -> Result<(), String> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
         format!(
             "the data folder {} cannot be made: {e}; choose another with --data DIR",
@@ -44,7 +53,8 @@ fn make_folder(path: &Path) -> Result<(), String> {
     })
 }
 
-fn lock(data: &Path) -> Result<File, String> {
+/// The lock of whoever uses the folder; none if another process has it.
+pub(crate) fn lock(data: &Path) -> Result<Option<File>, String> {
     let path = data.join("run/lock");
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|e| {
@@ -53,13 +63,7 @@ fn lock(data: &Path) -> Result<File, String> {
                 data.display()
             )
         })?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        format!(
-            "another lensd uses the data folder {}; stop it, or choose another with --data DIR",
-            data.display()
-        )
-    })?;
-    Ok(file)
+    Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
 }
 
 /// A self-signed certificate for this machine's names.
@@ -80,54 +84,39 @@ fn make_identity(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Makes the first user, or sets its password to the given one.
-fn first_user(path: &Path, given: Option<&str>) -> Result<Option<String>, String> {
-    let fail = |e: &dyn std::fmt::Display| format!("the users' table {}: {e}", path.display());
-    let mut users: Users = match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| fail(&e))?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Users::default(),
-        Err(e) => return Err(fail(&e)),
+/// Makes the first user, or sets its password to the given one. The store is open for that moment
+/// only: from then on it is the control plane's. One that cannot be used is no reason not to serve
+/// pictures.
+fn first_user(
+    data: &Path,
+    given: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<Option<Zeroizing<String>>, String> {
+    let store = match Store::open(data) {
+        Ok(store) => store,
+        Err(e @ StoreError::InUse(_)) => return Err(e.to_string()),
+        // The control plane meets the same and says what does not work then.
+        Err(_) => return Ok(None),
     };
-    let fresh = users.users.is_empty();
-    let made = match given {
-        Some(_) => None,
-        None if fresh => Some(make_password().map_err(|e| fail(&e))?),
-        None => return Ok(None),
-    };
-    let password = given.or(made.as_deref()).unwrap_or_default();
-    if password.len() < 8 {
-        return Err("LENSD_ADMIN_PASSWORD must have at least 8 characters".to_owned());
-    }
-    users.users.retain(|u| u.name != ADMIN);
-    users.users.insert(0, User::new(ADMIN, Role::Administrator, REALM, password));
-    let bytes = serde_json::to_vec_pretty(&users).map_err(|e| fail(&e))?;
-    write_new(path, &bytes, 0o600).map_err(|e| fail(&e))?;
-    Ok(made)
-}
-
-/// 96 random bits in letters and digits that are hard to mistake for each other.
-fn make_password() -> io::Result<String> {
-    const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789-";
-    let mut bytes = [0; 20];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(bytes.iter().map(|b| char::from(LETTERS[usize::from(b % 31)])).collect())
+    notes.extend(store.notes().iter().cloned());
+    let mut accounts = Accounts::new(Arc::new(store), false);
+    let now_ms = utc_now().millis();
+    notes.extend(accounts.take_over(data, now_ms));
+    accounts.ensure_admin(given, now_ms).map_err(|e| match given {
+        Some(_) => format!("LENSD_ADMIN_PASSWORD: {e}"),
+        None => format!("the first user: {e}"),
+    })
 }
 
 /// Replaces a file as a whole: a crash leaves the old or the new one.
-pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    // A leftover could be readable by others.
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    files::replace(path, bytes, mode)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn folder(name: &str) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("lensd-{name}-{}", std::process::id()));
@@ -141,12 +130,12 @@ mod tests {
         let first = prepare(&path, None).unwrap();
         let password = first.password.clone().unwrap();
         assert_eq!(password.len(), 20);
-        for secret in ["tls/key.pem", "state/users.json"] {
+        for secret in ["tls/key.pem", "state/data.mdb", "state/device.key"] {
             let mode = fs::metadata(path.join(secret)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{secret}");
         }
-        let stored = fs::read_to_string(path.join("state/users.json")).unwrap();
-        assert!(!stored.contains(&password));
+        let stored = fs::read(path.join("state/data.mdb")).unwrap();
+        assert!(!stored.windows(password.len()).any(|w| w == password.as_bytes()));
         let busy = prepare(&path, None).err().unwrap();
         assert!(busy.starts_with("another lensd uses"), "{busy}");
         drop(first);

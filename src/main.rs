@@ -6,6 +6,7 @@ mod cli;
 mod data;
 mod settings;
 mod supervise;
+mod user;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,9 @@ use lensd_ffi::state::PLANE_WORDS;
 use lensd_ffi::time::{Nanos, now};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::collections::BTreeMap;
@@ -21,6 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Waits before a plane is started again: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(50);
@@ -29,6 +33,10 @@ const LAST_WAIT: Nanos = Nanos::from_secs(5);
 const HEALTHY: Nanos = Nanos::from_secs(20);
 /// How long a plane may take to stop before it is killed.
 const STOP_WAIT: Nanos = Nanos::from_secs(5);
+
+/// How long a plane may take to end in order when its supervisor was killed: the next one wants its
+/// ports. The engine asks for them again for longer than this.
+const ORPHAN_WAIT: Nanos = Nanos::from_millis(500);
 
 /// Most messages of a plane that are read before the other plane and the signals get their turn.
 const MAX_AT_ONCE: usize = 64;
@@ -59,7 +67,9 @@ struct Supervisor {
     notes: Vec<String>,
     listening: [bool; 2],
     announced: bool,
-    password: Option<String>,
+    /// Control has asked for both planes to be started again.
+    restart: bool,
+    password: Option<Zeroizing<String>>,
 }
 
 /// Runs the server until it is told to stop.
@@ -72,7 +82,8 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     };
     let ports_file = settings.engine.data.join("run/ports.json");
     let _ = std::fs::remove_file(&ports_file);
-    let outcome = begin(settings, prepared.password.clone()).and_then(Supervisor::serve);
+    let outcome = begin(settings, prepared.password.clone(), prepared.notes.clone())
+        .and_then(Supervisor::serve);
     let _ = std::fs::remove_file(&ports_file);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +96,11 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn begin(settings: Settings, password: Option<String>) -> Result<Supervisor, String> {
+fn begin(
+    settings: Settings,
+    password: Option<Zeroizing<String>>,
+    notes: Vec<String>,
+) -> Result<Supervisor, String> {
     let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
     let mut supervisor = Supervisor {
         settings,
@@ -94,9 +109,10 @@ fn begin(settings: Settings, password: Option<String>) -> Result<Supervisor, Str
         restart_at: [None; 2],
         poll,
         ports: BTreeMap::new(),
-        notes: Vec::new(),
+        notes,
         listening: [false; 2],
         announced: false,
+        restart: false,
         password,
     };
     for which in [ENGINE, CONTROL] {
@@ -138,6 +154,11 @@ impl Supervisor {
                         self.stop();
                         return Err(reason);
                     }
+                }
+                if std::mem::take(&mut self.restart) {
+                    tracing::warn!("both planes are started again, as was asked for");
+                    self.stop();
+                    self.restart_at = [Some(now()); 2];
                 }
                 if self.restart_at[which].is_some_and(|at| now() >= at) {
                     self.restart_at[which] = None;
@@ -239,6 +260,7 @@ impl Supervisor {
                     self.listening[which] = true;
                     self.announce();
                 }
+                Ok(Received::Message(Report::Restart, _)) => self.restart = true,
                 Ok(Received::Message(Report::Failed { reason }, _)) => {
                     if !self.announced {
                         return Err(reason);
@@ -313,7 +335,7 @@ impl Supervisor {
             .find(|ip| !ip.is_unspecified());
         let banner = Banner {
             ports: &self.ports,
-            password: self.password.take().as_deref(),
+            password: self.password.take().as_ref().map(|p| p.as_str()),
             open: self.settings.engine.open,
             notes: &self.notes,
             host,
@@ -335,6 +357,29 @@ impl Supervisor {
     }
 }
 
+/// In a plane: sees to it that it does not outlive its supervisor, even if it hangs. A plane that
+/// does not hang ends by itself when its leash does, after its goodbyes.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub(crate) fn end_with_supervisor(leash: OwnedFd) -> io::Result<()> {
+    when_orphaned(leash, || {
+        std::thread::sleep(ORPHAN_WAIT.duration());
+        let _ = kill_process(getpid(), Signal::KILL);
+    })
+}
+
+/// Does something on a thread of its own when the other end of a leash is gone. `prctl(2)` with
+/// `PR_SET_PDEATHSIG` would not do: its signal comes at once, and when a mere thread ends.
+fn when_orphaned(leash: OwnedFd, then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let wait = move || {
+        // No event is asked for: that the other end is gone is told always.
+        while let Err(Errno::INTR) = poll(&mut [PollFd::new(&leash, PollFlags::empty())], None) {}
+        then();
+    };
+    std::thread::Builder::new().name("leash".to_owned()).spawn(wait).map(drop)
+}
+
 /// Waits for a process as long as `limit`, then kills it. Returns its end in words.
 fn wait_or_kill(child: &mut Child, limit: Nanos) -> String {
     let until = now().plus(limit);
@@ -348,5 +393,23 @@ fn wait_or_kill(child: &mut Child, limit: Nanos) -> String {
             }
             Err(e) => return e.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_plane_learns_that_its_supervisor_is_gone_whatever_it_has_not_read() {
+        let (own, far) = Link::pair().unwrap();
+        let (told, orphaned) = channel();
+        let leash = far.as_fd().try_clone_to_owned().unwrap();
+        when_orphaned(leash, move || told.send(()).unwrap()).unwrap();
+        own.send(&Order::Stop, &[]).unwrap();
+        assert!(orphaned.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(own);
+        orphaned.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 }

@@ -18,16 +18,17 @@ const CRATES: &[(&str, &[&str])] = &[
 /// line are on one floor and do not import each other.
 const ENGINE: &[&[&str]] = &[
     &["sys", "frame", "coded", "config", "thread", "users"],
-    &["syntax", "picture"],
+    &["syntax", "picture", "hardware"],
     &["camera"],
     &["encode"],
-    &["publish"],
+    &["change", "publish"],
     &["pipeline", "rtp", "switchboard"],
     &["sdp"],
     &["ingest"],
     &["publisher", "rtsp"],
     &["pull"],
     &["capture", "ops"],
+    &["apply"],
     &["requests"],
     &["run"],
 ];

@@ -84,6 +84,7 @@ fn the_right_status_for_each_mistake() {
         ("TEARDOWN", "stream1", "Session: nonsense\r\n", 454),
         ("GET_PARAMETER", "stream1", "", 200),
         ("GET_PARAMETER", "stream1", "Session: 77\r\n", 454),
+        ("SET_PARAMETER", "stream1", "", 200),
         ("SETUP", "stream1/trackID=0", "", 400),
         ("SETUP", "nowhere/trackID=0", TCP, 404),
         ("SETUP", "stream1/trackID=0", "Transport: RTP/SAVP;unicast;client_port=5-6\r\n", 461),

@@ -8,7 +8,7 @@ use play::talk::Assembler;
 use play::{CAMERA, Folder, LENSD, Play, Running, Server, run, signal, until};
 use rustix::process::Signal;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 fn player(server: &Server, frames: u32) -> Running {
@@ -108,6 +108,35 @@ fn players_are_told_goodbye() {
         }
         assert!(goodbye, "no BYE after {by:?}");
         assert_eq!(assembler.gaps, 0);
+    }
+}
+
+#[test]
+fn players_over_udp_are_told_goodbye_however_they_leave() {
+    let server = Play::open().settings("[rtsp]\ntimeout = 5\n").start();
+    for how in ["TEARDOWN", "close", "silence"] {
+        let [rtp, rtcp] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        rtcp.set_read_timeout(Some(play::LIMIT.duration())).unwrap();
+        let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+        let mut talk = server.connect();
+        let transport =
+            format!("Transport: RTP/AVP;unicast;client_port={}-{}\r\n", port(&rtp), port(&rtcp));
+        let answer = talk.ask("SETUP", "stream1/trackID=0", &transport);
+        let session = format!("Session: {}\r\n", answer.session());
+        assert_eq!(talk.ask("PLAY", "stream1", &session).status, 200);
+        let report = || {
+            let mut buffer = [0; 500];
+            let n = rtcp.recv(&mut buffer).unwrap();
+            packet_types(&buffer[..n])
+        };
+        assert_eq!(report(), [200, 202], "a sender report");
+        match how {
+            "TEARDOWN" => assert_eq!(talk.ask("TEARDOWN", "stream1", &session).status, 200),
+            "close" => drop(talk),
+            _ => {}
+        }
+        // A compound begins with a report, and there may be some of the stream before the end.
+        until(how, || (report() == [201, 202, 203]).then_some(()));
     }
 }
 

@@ -5,6 +5,7 @@ mod play;
 
 use play::{Play, Running, Server, make_h264, run, until};
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 
@@ -85,7 +86,7 @@ fn publishers_are_refused_where_they_do_not_belong() {
     };
     // No such place; a camera's own path; nobody's login; a viewer's.
     refused(&server.rtsp_as("ann:secret123", "other"), "404");
-    refused(&server.rtsp_as("ann:secret123", "cam2/main"), "404");
+    refused(&server.rtsp_as("ann:secret123", "cam2/main"), "405");
     refused(&server.rtsp("live"), "401");
     refused(&server.rtsp_as("bob:secret456", "live"), "403");
     let first = publish(&file, "tcp", &server.rtsp_as("ann:secret123", "live"));
@@ -157,4 +158,35 @@ fn a_publisher_may_try_another_transport() {
     let record =
         format!("Session: {}\r\nAuthorization: Basic YW5uOnNlY3JldDEyMw==\r\n", answer.session());
     assert_eq!(talk.ask("RECORD", "live", &record).status, 200);
+}
+
+#[test]
+fn a_publisher_is_told_how_its_datagrams_arrive() {
+    let server = Play::open().users().camera("publish:live").start();
+    let [rtp, rtcp] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    rtcp.set_read_timeout(Some(play::LIMIT.duration())).unwrap();
+    let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+    let mut talk = server.connect();
+    assert_eq!(announce(&mut talk, "live", SDP), 200);
+    let ports = format!("client_port={}-{}", port(&rtp), port(&rtcp));
+    let transport = format!("Transport: RTP/AVP;unicast;{ports};mode=record\r\n");
+    let answer = talk.ask("SETUP", "live/streamid=0", &transport);
+    let to = answer.header("Transport").unwrap().split_once("server_port=").unwrap().1;
+    let to: u16 = to.split('-').next().unwrap().parse().unwrap();
+    let record =
+        format!("Session: {}\r\nAuthorization: Basic YW5uOnNlY3JldDEyMw==\r\n", answer.session());
+    assert_eq!(talk.ask("RECORD", "live", &record).status, 200);
+    for seq in [0, 1, 2, 5] {
+        let packet = [0x80, 96, 0, seq, 0, 0, 0, 0, 1, 2, 3, 4, 0x65, 0];
+        rtp.send_to(&packet, ("127.0.0.1", to)).unwrap();
+    }
+    until("a report of all packets", || {
+        let mut buffer = [0; 200];
+        let n = rtcp.recv(&mut buffer).unwrap();
+        let report = &buffer[..n];
+        // A receiver report with one block (RFC 3550 6.4.2), of our own source.
+        assert_eq!((report[0], report[1], &report[8..12]), (0x81, 201, &[1, 2, 3, 4][..]));
+        // The first may have come before the last packet did.
+        (report[16..20] == [0, 0, 0, 5]).then(|| assert_eq!(report[13..16], [0, 0, 2]))
+    });
 }

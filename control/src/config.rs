@@ -30,6 +30,12 @@ pub struct Config {
     pub max_connections: usize,
     /// Limits per client address.
     pub limits: Limits,
+    /// Where proc(5) is; another folder in tests.
+    pub proc: PathBuf,
+    /// Where sysfs(5) is.
+    pub sys: PathBuf,
+    /// What starts the machine again, for the shell; none: nobody may.
+    pub reboot_command: Option<String>,
 }
 
 impl Default for Config {
@@ -43,6 +49,9 @@ impl Default for Config {
             origins: Vec::new(),
             max_connections: 4096,
             limits: Limits::default(),
+            proc: PathBuf::from("/proc"),
+            sys: PathBuf::from("/sys"),
+            reboot_command: None,
         }
     }
 }

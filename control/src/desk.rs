@@ -1,5 +1,8 @@
 //! What handlers get: the engine, the door, who watches, and what is known of this server.
 
+use crate::accounts::{Accounts, Refusal, Table};
+use crate::audit::{Audit, Event};
+use crate::board::{self, Board};
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
 use crate::http::At;
@@ -7,14 +10,15 @@ use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
 use crate::live::{self, Viewer};
 use crate::outbox::Outbox;
-use crate::store::UsersFile;
+use crate::store::Store;
 use crate::tls::Identity;
 use crate::work::{Panicked, Work};
-use lensd_ffi::auth::Users;
-use lensd_ffi::link::Ask;
+use crate::ws::v1::{self, Clients};
+use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
 use lensd_ffi::time::Nanos;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
@@ -30,6 +34,18 @@ pub(crate) struct Desk {
     pub(crate) config: Config,
     pub(crate) door: Door,
     pub(crate) engine: Engine,
+    /// Users, sessions, tokens. Workers change them: see [`Desk::change_accounts`].
+    pub(crate) accounts: Arc<Mutex<Accounts>>,
+    /// Who did what.
+    pub(crate) audit: Audit,
+    /// Settings and measured values.
+    pub(crate) board: Board,
+    /// What outlives the process.
+    pub(crate) store: Arc<Store>,
+    /// Clients of `/api/v1`.
+    pub(crate) v1: Clients,
+    /// What the supervisor is to be told.
+    pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
     pub(crate) work: Work<Self>,
     /// Messages to WebSockets.
@@ -44,7 +60,8 @@ pub(crate) struct Desk {
     /// Ports by name, as the supervisor wrote them down when all listened.
     ports: BTreeMap<String, u16>,
     writer: StateWriter<Region>,
-    users_file: UsersFile,
+    /// The newest table of users that was published.
+    users_version: u64,
     waiting: HashMap<ConnKey, Finish>,
     /// Responses that jobs have made, for whoever still waits.
     made: Vec<(ConnKey, Response)>,
@@ -64,26 +81,29 @@ impl Desk {
     ) -> io::Result<Self> {
         let mut key = [0; 32];
         rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
-        let mut users_file = UsersFile::new(&config.data);
-        let users = match users_file.read_new() {
-            Some(Ok(users)) => users,
-            Some(Err(why)) => {
-                notes.push(why);
-                Users::default()
-            }
-            None => {
-                notes.push(users_file.missing());
-                Users::default()
-            }
-        };
-        let users = Users { open: config.open, ..users };
-        let mut writer = StateWriter::new(Arc::new(memory));
+        let store = Arc::new(Store::open_or_volatile(&config.data));
+        notes.extend(store.notes().iter().cloned());
+        notes.extend(
+            store.fault().map(|why| format!("settings are lost at the next restart: {why}")),
+        );
+        let mut accounts = Accounts::new(Arc::clone(&store), config.open);
+        notes.extend(accounts.take_over(&config.data, at.utc.millis()));
+        if accounts.users().is_empty() {
+            notes.push("there are no users, nobody can log in: `lensd user add`".to_owned());
+        }
+        let Table { version, users } = accounts.table();
+        let memory = Arc::new(memory);
+        let board = Board::new(Arc::clone(&memory), &store);
+        let mut writer = StateWriter::new(memory);
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
-        Ok(Self {
+        let mut desk = Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
+            board,
+            v1: Clients::default(),
+            reports: Vec::new(),
             work: Work::new()?,
             outbox: Outbox::default(),
             identity: Identity::new(&config.data),
@@ -92,32 +112,116 @@ impl Desk {
             connections: 0,
             ports: BTreeMap::new(),
             writer,
-            users_file,
+            users_version: version,
+            store,
+            accounts: Arc::new(Mutex::new(accounts)),
+            audit: Audit::open(&config.data),
             waiting: HashMap::new(),
             made: Vec::new(),
             viewers: BTreeMap::new(),
             active: 0,
             config,
+        };
+        board::adopt_all(&mut desk);
+        Ok(desk)
+    }
+
+    /// An answer for a connection whose handler returned `Reply::Later`.
+    pub(crate) fn answer_later(&mut self, key: ConnKey, response: Response) {
+        self.made.push((key, response));
+    }
+
+    /// Once a second: what others changed in files, and what is measured.
+    pub(crate) fn look_around(&mut self, at: At) {
+        board::tick(self, at);
+        self.ports.clear();
+        self.look_at_identity();
+        self.settle_door();
+    }
+
+    /// Writes down who came through the door, and that tokens were used.
+    fn settle_door(&mut self) {
+        let now_ms = lensd_ffi::time::utc_now().millis();
+        for news in self.door.take_news() {
+            let from = news.from.to_string();
+            let what = if news.success { "login" } else { "login failed" };
+            let event = Event { what, user: &news.user, from: &from, ..Event::default() };
+            self.audit.note(&event, now_ms);
+        }
+        let touched = self.door.take_touched();
+        if touched.is_empty() {
+            return;
+        }
+        let accounts = Arc::clone(&self.accounts);
+        let job = move || {
+            let mut accounts = accounts.lock();
+            (accounts.touch(&touched, now_ms), accounts.table())
+        };
+        let noted = self.work.run(job, |desk: &mut Self, (done, table), at| {
+            if let Err(e) = done {
+                tracing::warn!("the use of tokens is not noted: {e}");
+            }
+            desk.publish_users(table, at);
+        });
+        if noted.is_err() {
+            tracing::debug!("workers are busy: the use of tokens is not noted");
+        }
+    }
+
+    /// Makes a table of users valid, here and in the engine, unless a newer one is.
+    pub(crate) fn publish_users(&mut self, table: Table, at: At) {
+        if table.version <= self.users_version {
+            return;
+        }
+        self.users_version = table.version;
+        if !self.writer.set(&ControlState { users: table.users.clone() }) {
+            tracing::error!("the table of users is too large for the engine");
+        }
+        self.door.set_users(table.users);
+        v1::check_logins(self, at);
+    }
+
+    /// Lets a worker do something with the accounts, makes the outcome valid everywhere, and then
+    /// does `then`, which runs in any case.
+    ///
+    /// # Errors
+    /// 503 `BUSY` when too much work waits.
+    pub(crate) fn with_accounts<T: Send + 'static>(
+        &mut self,
+        job: impl FnOnce(&Mutex<Accounts>) -> T + Send + 'static,
+        then: impl FnOnce(&mut Self, Result<T, Fault>, At) + 'static,
+    ) -> Result<(), Fault> {
+        let accounts = Arc::clone(&self.accounts);
+        let job = move || {
+            let made = job(&accounts);
+            (made, accounts.lock().table())
+        };
+        self.work.try_run(job, move |desk: &mut Self, made, at| match made {
+            Ok((made, table)) => {
+                desk.publish_users(table, at);
+                then(desk, Ok(made), at);
+            }
+            Err(panicked) => then(desk, Err(panicked.into()), at),
         })
     }
 
-    /// Once a second: what others changed in files.
-    pub(crate) fn look_around(&mut self) {
-        self.ports.clear();
-        self.look_at_identity();
-        match self.users_file.read_new() {
-            None => {}
-            Some(Err(why)) => tracing::warn!("{why}; the users stay as they are"),
-            Some(Ok(users)) => {
-                let users = Users { open: self.config.open, ..users };
-                if self.writer.set(&ControlState { users: users.clone() }) {
-                    self.door.set_users(users);
-                    tracing::info!("the table of users has changed");
-                } else {
-                    tracing::warn!("the table of users is too large; it stays as it is");
-                }
-            }
-        }
+    /// The same for a request: `finish` makes the response for `key`. **The handler returns
+    /// `Reply::Later`.**
+    ///
+    /// # Errors
+    /// 503 `BUSY` when too much work waits.
+    pub(crate) fn change_accounts<T: Send + 'static>(
+        &mut self,
+        key: ConnKey,
+        job: impl FnOnce(&Mutex<Accounts>) -> Result<T, Refusal> + Send + 'static,
+        finish: impl FnOnce(&mut Self, T, At) -> Result<Response, Fault> + 'static,
+    ) -> Result<(), Fault> {
+        self.with_accounts(job, move |desk, made, at| {
+            let response = made
+                .and_then(|made| made.map_err(|refusal| refused(&refusal)))
+                .and_then(|made| finish(desk, made, at));
+            desk.answer_later(key, response.unwrap_or_else(|fault| fault.response(at)));
+        })
     }
 
     /// Takes up another certificate, if there is one and HTTPS is on.
@@ -197,7 +301,10 @@ impl Desk {
     /// Responses that have become ready.
     pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
         let mut ready = std::mem::take(&mut self.made);
-        for Finished { ask, outcome, waiters } in self.engine.take_finished(at.mono) {
+        for Finished { ask, outcome, waiters, set } in self.engine.take_finished(at.mono) {
+            if let Some(set) = set {
+                board::answered(self, set, &outcome, at);
+            }
             for key in waiters {
                 if let Some(finish) = self.waiting.remove(&key) {
                     ready.push((key, finish(self, &ask, &outcome, at)));
@@ -257,5 +364,21 @@ impl Desk {
             viewer.stream.clone_from(&stream.name);
             viewer.seen = None;
         }
+    }
+}
+
+/// The one map from what accounts refuse to HTTP.
+pub(crate) fn refused(refusal: &Refusal) -> Fault {
+    use crate::store::StoreError;
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::NotFound(_) => Fault::not_found(message),
+        Refusal::Conflict(_) => Fault::new(409, "CONFLICT", "Conflict", message),
+        Refusal::Invalid(key, _) => Fault::invalid_value(key, message),
+        Refusal::Store(StoreError::NoRoom(_)) => {
+            Fault::unavailable("INSUFFICIENT_STORAGE", message)
+        }
+        Refusal::Store(StoreError::Refused(_)) => Fault::invalid_value("", message),
+        Refusal::Store(_) => Fault::new(500, "INTERNAL", "Internal error", message),
     }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Finished {
     pub(crate) ask: Ask,
     pub(crate) outcome: Outcome,
     pub(crate) waiters: Vec<ConnKey>,
+    /// The set of settings that it was asked for.
+    pub(crate) set: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -67,12 +69,14 @@ struct Pending {
     /// Where the still lies, while its ring is being opened.
     unit: Option<(String, u64)>,
     retried: bool,
+    set: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Peer {
     link: Link,
     state: StateReader<Region>,
+    memory: Arc<Region>,
 }
 
 /// A JPEG stream's ring, and who reads it.
@@ -89,6 +93,8 @@ struct Feed {
     refused: bool,
     /// The newest picture as a part of a multipart body, made once for all viewers.
     part: Option<(u64, Arc<Vec<u8>>)>,
+    /// The picture that WebSockets got last.
+    shown: Option<Place>,
 }
 
 /// The engine.
@@ -138,9 +144,9 @@ impl Engine {
         let link = Link::from_fd(fds.remove(1));
         link.set_nonblocking(true)?;
         let memory = Arc::new(Region::open(fds.remove(0))?);
-        let state = StateReader::attach(memory)
+        let state = StateReader::attach(Arc::clone(&memory))
             .ok_or_else(|| io::Error::other("the engine's memory is too small"))?;
-        self.peer = Some(Peer { link, state });
+        self.peer = Some(Peer { link, state, memory });
         let watched = self.feeds.iter().filter(|(_, f)| f.viewers > 0).map(|(n, _)| n.clone());
         for stream in watched.collect::<Vec<_>>() {
             self.subscribe(&stream, now);
@@ -222,6 +228,26 @@ impl Engine {
         self.start(ask, vec![waiter], patience, now).map(|_| ())
     }
 
+    /// Asks for a set of settings; its number comes back with the answer.
+    pub(crate) fn ask_for_board(
+        &mut self,
+        set: u64,
+        ask: Ask,
+        patience: Nanos,
+        now: Nanos,
+    ) -> Result<(), Fault> {
+        let id = self.start(ask, Vec::new(), patience, now)?;
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.set = Some(set);
+        }
+        Ok(())
+    }
+
+    /// The memory of the engine that was met.
+    pub(crate) fn memory(&self) -> Option<Arc<Region>> {
+        self.peer.as_ref().map(|p| Arc::clone(&p.memory))
+    }
+
     fn start(
         &mut self,
         ask: Ask,
@@ -239,7 +265,8 @@ impl Engine {
         self.next_id += 1;
         self.send(id, &ask)?;
         let deadline = now.plus(patience);
-        let pending = Pending { ask, asked: now, deadline, waiters, unit: None, retried: false };
+        let pending =
+            Pending { ask, asked: now, deadline, waiters, unit: None, retried: false, set: None };
         self.pending.insert(id, pending);
         Ok(id)
     }
@@ -390,7 +417,7 @@ impl Engine {
 
     fn finish(&mut self, id: u64, outcome: Outcome) {
         if let Some(p) = self.pending.remove(&id) {
-            self.finished.push(Finished { ask: p.ask, outcome, waiters: p.waiters });
+            self.finished.push(Finished { ask: p.ask, outcome, waiters: p.waiters, set: p.set });
         }
     }
 
@@ -458,6 +485,20 @@ impl Engine {
             feed.viewers = feed.viewers.saturating_sub(1);
         }
         self.rest(stream, now);
+    }
+
+    /// The newest picture of a watched stream as a WebSocket's frame, once.
+    pub(crate) fn newest_frame(&mut self, stream: &str, now: Nanos) -> Option<Arc<Vec<u8>>> {
+        let feed = self.feeds.get_mut(stream)?;
+        let reader = feed.reader.as_ref()?;
+        let newest = reader.head().checked_sub(1)?;
+        if feed.shown == Some((feed.epoch, newest)) {
+            return None;
+        }
+        let mut jpeg = Vec::new();
+        let capture = read_unit(reader, newest, &mut jpeg).ok()?;
+        feed.shown = Some((feed.epoch, newest));
+        (now.since(capture.mono) <= FRESH).then(|| crate::ws::frame_binary(&[&jpeg]))
     }
 
     /// The newest picture of a watched stream as a multipart part, unless `seen` is it.

@@ -5,18 +5,25 @@
 //! `desk` is what they ask. The engine is met in [`lensd_ffi`] alone.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
+pub mod audit;
+mod board;
 pub mod config;
 mod desk;
 mod engine;
+pub mod files;
 pub mod http;
 mod live;
+pub mod local;
+mod login;
 mod net;
 #[allow(dead_code, reason = "its first users come with the next changes")]
 mod outbox;
 mod page;
+pub mod password;
 mod rest;
 mod run;
-mod store;
+pub mod store;
 mod tls;
 mod work;
 pub mod ws;

@@ -3,11 +3,13 @@
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::http::At;
+use crate::local;
 use crate::net::Serve;
+use crate::ws::v1;
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::time::Nanos;
-use mio::net::TcpListener;
+use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
@@ -20,6 +22,8 @@ const LEASH: Token = Token(0);
 const LINK: Token = Token(1);
 const BELL: Token = Token(2);
 const WORK: Token = Token(3);
+/// `lensd user`. Beyond any token of the server's.
+const LOCAL: Token = Token(usize::MAX - 1);
 /// The server's own tokens begin here.
 const LISTENER: Token = Token(4);
 
@@ -48,6 +52,7 @@ struct House {
     poll: Poll,
     desk: Desk,
     serve: Serve,
+    local: Option<UnixListener>,
     next_tick: Nanos,
     next_look: Nanos,
     /// When the last connections are cut; set once the end has begun.
@@ -92,8 +97,9 @@ fn start(leash: &Link) -> Result<House, String> {
     watch(&poll, leash.as_fd(), LEASH).map_err(|e| e.to_string())?;
     watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
     watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
+    let local = listen_locally(&poll, &desk, &mut notes);
     leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
-    Ok(House { poll, desk, serve, next_tick: at.mono, next_look: at.mono, end: None })
+    Ok(House { poll, desk, serve, local, next_tick: at.mono, next_look: at.mono, end: None })
 }
 
 fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
@@ -111,6 +117,16 @@ fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
     // mio asks for a short queue, and a full one costs a client a second (its SYN is sent again).
     let _ = rustix::net::listen(&listener, BACKLOG);
     Ok(listener)
+}
+
+/// Pictures are served without it.
+fn listen_locally(poll: &Poll, desk: &Desk, notes: &mut Vec<String>) -> Option<UnixListener> {
+    let listening = local::listen(&desk.config.data).and_then(|mut listener| {
+        poll.registry().register(&mut listener, LOCAL, Interest::READABLE)?;
+        Ok(listener)
+    });
+    let why = |e| notes.push(format!("`lensd user` cannot reach this server: {e}"));
+    listening.map_err(why).ok()
 }
 
 fn first_order(leash: &Link) -> Result<(Config, Region), String> {
@@ -172,14 +188,26 @@ impl House {
                     LINK => self.hear_engine(at),
                     WORK => self.desk.follow_work(at),
                     BELL => rung |= self.desk.engine.bell().take(),
+                    LOCAL => {
+                        if let Some(listener) = &self.local {
+                            local::accept(listener, &mut self.desk);
+                        }
+                    }
                     _ => self.serve.handle_event(event, &mut self.desk, at),
                 }
             }
             self.serve.deliver(&mut self.desk, at);
             if rung {
                 self.serve.handle_bell(&mut self.desk, at);
+                v1::show(&mut self.desk, at);
             }
             self.tick(at);
+            v1::tell(&mut self.desk);
+            for report in self.desk.reports.drain(..) {
+                if let Err(e) = leash.send(&report, &[]) {
+                    tracing::error!("cannot report to the supervisor: {e}");
+                }
+            }
             self.serve.carry(&mut self.desk, at);
             if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
                 return Ok(());
@@ -202,12 +230,13 @@ impl House {
             self.next_tick = at.mono.plus(TICK);
             self.desk.engine.handle_timeout(at.mono);
             self.desk.follow(at.mono);
+            self.desk.board.look_at_engine();
             self.serve.deliver(&mut self.desk, at);
             self.serve.handle_timeout(&mut self.desk, at);
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
-            self.desk.look_around();
+            self.desk.look_around(at);
         }
     }
 
@@ -242,6 +271,9 @@ impl House {
         if let Err(e) = watched {
             tracing::error!("cannot meet the engine: {e}");
             self.desk.engine.detach();
+        }
+        if let Some(memory) = self.desk.engine.memory() {
+            self.desk.board.meet_engine(memory);
         }
     }
 

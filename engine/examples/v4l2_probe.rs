@@ -95,7 +95,7 @@ fn node(n: usize) -> Result<PathBuf, String> {
 }
 
 fn wanted(format: &str) -> Wanted {
-    Wanted { format: format.parse().ok(), size: Some((640, 480)), fps: Some(25.0) }
+    Wanted { format: format.parse().ok(), size: Some((640, 480)), fps: Some(25.0), input: None }
 }
 
 fn open(n: usize, format: &str) -> Result<CameraV4l2, String> {

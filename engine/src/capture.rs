@@ -1,16 +1,21 @@
 //! The thread of one camera: open, deliver, and open again when it fails.
+//!
+//! A panic in a camera or an encoder is a failure like any other: the camera and its stages are
+//! thrown away, its rings and their readers stay, and it is opened again after the same waits.
 
+use crate::camera::knobs::Knobs;
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
 use crate::camera::v4l2::choice::Wanted;
 use crate::camera::{Camera, CameraError, CameraInfo, Shot, file, pattern};
+use crate::change::Change;
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
 use crate::pull::PulledCamera;
-use crate::thread::Stop;
+use crate::thread::{Stop, guard};
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::CameraState;
@@ -19,6 +24,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Waits between attempts to open: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(500);
@@ -28,12 +34,30 @@ const HEALTHY: Nanos = Nanos::from_secs(20);
 
 /// A change that the engine's main thread asks a camera's thread for.
 pub struct Order {
-    /// Stream name.
-    pub stream: String,
-    /// Bits per second.
-    pub bitrate: u32,
+    /// What to change.
+    pub change: Change,
     /// Where the outcome goes.
     pub reply: Sender<Result<(), EncodeError>>,
+}
+
+/// The controls of a camera while it is open, for the engine's main thread.
+#[derive(Debug, Default)]
+pub struct Handles {
+    knobs: Mutex<Option<Arc<dyn Knobs>>>,
+    /// How often the camera was opened.
+    opened: AtomicU64,
+}
+
+impl Handles {
+    /// The controls; none while the camera is away, or if it has none.
+    pub fn knobs(&self) -> Option<Arc<dyn Knobs>> {
+        self.knobs.lock().clone()
+    }
+
+    /// How often the camera was opened so far.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Acquire)
+    }
 }
 
 /// Everything that the thread needs.
@@ -54,16 +78,52 @@ pub struct Task {
     pub orders: Receiver<Order>,
     /// Places to publish to.
     pub desk: Arc<Desk>,
+    /// How often the camera or one of its stages has panicked.
+    pub panics: Arc<AtomicU64>,
+    /// Where the camera's controls are put while it is open.
+    pub handles: Arc<Handles>,
+    /// Rung when they are.
+    pub desk_bell: Bell,
+}
+
+/// A camera that is to be opened in another way.
+struct Reopen {
+    /// The one that worked.
+    before: CameraSpec,
+    /// Who waits for the outcome.
+    replies: Vec<Sender<Result<(), EncodeError>>>,
 }
 
 /// Runs until told to stop.
 pub fn run(task: Task, stop: &Stop) {
-    let Task { id, config, spec, publishers, bell, state, orders, desk } = task;
+    run_with(task, stop, open);
+}
+
+/// As [`run`], with another way to open cameras.
+fn run_with(
+    task: Task,
+    stop: &Stop,
+    mut open: impl FnMut(&CameraSpec, &Desk, &Bell) -> Result<Box<dyn Camera>, CameraError>,
+) {
+    let Task {
+        id,
+        mut config,
+        mut spec,
+        publishers,
+        bell,
+        state,
+        orders,
+        desk,
+        panics,
+        handles,
+        desk_bell,
+    } = task;
     // The kernel may round a sleep up by 50 us to save wake-ups, which would be latency here.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut publishers = Some(publishers);
     let mut wait = FIRST_WAIT;
     let mut said = String::new();
+    let mut reopen: Option<Reopen> = None;
     while !stop.is_set() {
         let Some(own) = publishers.take() else { return };
         if config.on_demand && !is_wanted(&own) {
@@ -73,19 +133,33 @@ pub fn run(task: Task, stop: &Stop) {
             });
             publishers = Some(own);
             rest(&bell, Nanos::from_secs(60));
-            decline(&orders, "the camera rests: nobody reads it");
+            note_orders(&orders, &mut config, "the camera rests: nobody reads it");
             continue;
         }
-        let opened = open(&spec, &desk, &bell);
+        let opened = guarded(&panics, || {
+            let camera = open(&spec, &desk, &bell)?;
+            let info = camera.info();
+            Ok((camera, info))
+        });
         let (own, error) = match opened {
-            Err(error) => (own, Some(error)),
-            Ok(mut camera) => {
+            Err(error) => {
+                if let Some(failed) = reopen.take() {
+                    spec = failed.before;
+                    for reply in failed.replies {
+                        let _ = reply.send(Err(EncodeError(error.message.clone())));
+                    }
+                    desk_bell.ring();
+                    publishers = Some(own);
+                    continue;
+                }
+                (own, Some(error))
+            }
+            Ok((mut camera, info)) => {
                 let since = now();
                 // Streams that nobody reads now would keep the fault, and refuse whoever comes.
                 for publisher in [&own.main, &own.sub, &own.mjpeg] {
                     publisher.stream().set_error("");
                 }
-                let info = camera.info();
                 for remark in &info.remarks {
                     tracing::info!(camera = id, "{remark}");
                 }
@@ -109,17 +183,39 @@ pub fn run(task: Task, stop: &Stop) {
                     (s.width, s.height) = (info.width as u32, info.height as u32);
                     s.fps = info.fps;
                 });
-                let stamped = config.capture_sei || matches!(spec, CameraSpec::Test(_));
-                let mut pipeline = Pipeline::new(&config, info, stamped, own);
-                let ended = deliver(
-                    &mut *camera,
-                    &mut pipeline,
-                    &bell,
-                    &orders,
-                    &state,
-                    stop,
-                    config.on_demand,
-                );
+                *handles.knobs.lock() = camera.knobs();
+                handles.opened.fetch_add(1, Ordering::Release);
+                desk_bell.ring();
+                if let Some(done) = reopen.take() {
+                    for reply in done.replies {
+                        let _ = reply.send(Ok(()));
+                    }
+                    desk_bell.ring();
+                }
+                let always = matches!(spec, CameraSpec::Test(_));
+                let mut pipeline = Pipeline::new(&config, info, always, own);
+                let ended = guarded(&panics, || {
+                    let mut delivery = Delivery {
+                        pipeline: &mut pipeline,
+                        config: &mut config,
+                        spec: &spec,
+                        bell: &bell,
+                        orders: &orders,
+                        desk_bell: &desk_bell,
+                        state: &state,
+                    };
+                    delivery.run(&mut *camera, stop)
+                });
+                *handles.knobs.lock() = None;
+                let ended = match ended {
+                    Ok(Some((next, replies))) => {
+                        let before = std::mem::replace(&mut spec, next);
+                        reopen = Some(Reopen { before, replies });
+                        Ok(())
+                    }
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                };
                 if now().since(since) > HEALTHY {
                     wait = FIRST_WAIT;
                     said.clear();
@@ -145,12 +241,28 @@ pub fn run(task: Task, stop: &Stop) {
             });
             if !stop.is_set() {
                 let span = if error.retry { wait } else { LAST_WAIT };
-                rest_until(stop, &bell, span, || decline(&orders, &error.message));
+                rest_until(stop, &bell, span, || {
+                    note_orders(&orders, &mut config, &error.message);
+                    desk_bell.ring();
+                });
                 wait = Nanos((wait.0 * 2).min(LAST_WAIT.0));
             }
         }
         publishers = Some(own);
     }
+}
+
+/// Does something in which a panic is a failure of the camera, and counted.
+fn guarded<T>(
+    panics: &AtomicU64,
+    body: impl FnOnce() -> Result<T, CameraError>,
+) -> Result<T, CameraError> {
+    guard(body).unwrap_or_else(|panic| {
+        let times = panics.fetch_add(1, Ordering::Relaxed) + 1;
+        Err(CameraError::passing(format!(
+            "this camera's thread has panicked ({times} since the start), a fault of lensd: {panic}"
+        )))
+    })
 }
 
 /// What a camera gives, in words; size and rate are left out where they show only later.
@@ -183,16 +295,19 @@ fn rest(bell: &Bell, span: Nanos) {
     bell.take();
 }
 
-/// Answers changes for a camera that is not there: whoever asks must not wait until it is.
-fn decline(orders: &Receiver<Order>, why: &str) {
+/// Answers changes for a camera that is not there: whoever asks must not wait until it is. What
+/// the camera itself has no say in is noted for its return.
+fn note_orders(orders: &Receiver<Order>, config: &mut CameraConfig, why: &str) {
     while let Ok(order) = orders.try_recv() {
-        let _ = order.reply.send(Err(EncodeError(why.to_owned())));
+        let noted = order.change.configure(config);
+        let outcome = if noted { Ok(()) } else { Err(EncodeError(why.to_owned())) };
+        let _ = order.reply.send(outcome);
     }
 }
 
 /// Waits as long as `span` although clients come and ring, but not when told to stop. `woken` is
 /// called at each ring.
-fn rest_until(stop: &Stop, bell: &Bell, span: Nanos, woken: impl Fn()) {
+fn rest_until(stop: &Stop, bell: &Bell, span: Nanos, mut woken: impl FnMut()) {
     let until = now().plus(span);
     loop {
         woken();
@@ -217,6 +332,7 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
                 format: v4l2.format.as_deref().and_then(|f| f.parse().ok()),
                 size: v4l2.size.map(|s| (s.width as u32, s.height as u32)),
                 fps: v4l2.fps,
+                input: v4l2.input,
             };
             Ok(Box::new(CameraV4l2::open(&v4l2.device, &wanted)?))
         }
@@ -230,41 +346,76 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
     }
 }
 
-/// Delivers until the camera fails, the thread is to stop, or nobody wants anything.
-fn deliver(
-    camera: &mut dyn Camera,
-    pipeline: &mut Pipeline,
-    bell: &Bell,
-    orders: &Receiver<Order>,
-    state: &Mutex<CameraState>,
-    stop: &Stop,
-    on_demand: bool,
-) -> Result<(), CameraError> {
-    loop {
-        // A source that is never without a picture never says that it was woken.
-        if stop.is_set() {
-            return Ok(());
-        }
-        match camera.next(bell)? {
-            Shot::Frame(frame) => {
-                pipeline.frame(&frame);
-                count(state, camera.lost());
+/// The source to go on with, and who waits for that.
+type Next = (CameraSpec, Vec<Sender<Result<(), EncodeError>>>);
+
+/// What delivering needs.
+struct Delivery<'a> {
+    pipeline: &'a mut Pipeline,
+    config: &'a mut CameraConfig,
+    spec: &'a CameraSpec,
+    bell: &'a Bell,
+    orders: &'a Receiver<Order>,
+    desk_bell: &'a Bell,
+    state: &'a Mutex<CameraState>,
+}
+
+impl Delivery<'_> {
+    /// Delivers until the camera fails, the thread is to stop, nobody wants anything, or the camera
+    /// has to be opened in another way.
+    fn run(&mut self, camera: &mut dyn Camera, stop: &Stop) -> Result<Option<Next>, CameraError> {
+        loop {
+            // A source that is never without a picture never says that it was woken.
+            if stop.is_set() {
+                return Ok(None);
             }
-            Shot::Unit(unit) => {
-                pipeline.unit(&unit);
-                count(state, camera.lost());
-                note_size(state, unit.width, unit.height);
-            }
-            Shot::Woken => {
-                bell.take();
-                while let Ok(order) = orders.try_recv() {
-                    let _ = order.reply.send(pipeline.set_bitrate(&order.stream, order.bitrate));
+            match camera.next(self.bell)? {
+                Shot::Frame(frame) => {
+                    self.pipeline.frame(&frame);
+                    count(self.state, camera.lost());
                 }
-                if stop.is_set() || (on_demand && !pipeline.is_wanted()) {
-                    return Ok(());
+                Shot::Unit(unit) => {
+                    self.pipeline.unit(&unit);
+                    count(self.state, camera.lost());
+                    note_size(self.state, unit.width, unit.height);
+                }
+                Shot::Woken => {
+                    self.bell.take();
                 }
             }
+            if let Some(next) = self.obey() {
+                return Ok(Some(next));
+            }
+            if stop.is_set() || (self.config.on_demand && !self.pipeline.is_wanted()) {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Does what is ordered; a source that is to be opened instead ends that. Several changes of
+    /// the source open it once.
+    fn obey(&mut self) -> Option<Next> {
+        let mut next: Option<Next> = None;
+        while let Ok(Order { change, reply }) = self.orders.try_recv() {
+            let mut config = self.config.clone();
+            let outcome = if change.configure(&mut config) {
+                self.pipeline.change(&change).map(|()| *self.config = config)
+            } else {
+                let spec = next.as_ref().map_or(self.spec, |(spec, _)| spec);
+                match change.respecify(spec) {
+                    Ok(changed) if changed != *spec => {
+                        let mut replies = next.take().map(|(_, r)| r).unwrap_or_default();
+                        replies.push(reply);
+                        next = Some((changed, replies));
+                        continue;
+                    }
+                    same => same.map(|_| ()),
+                }
+            };
+            let _ = reply.send(outcome);
+            self.desk_bell.ring();
+        }
+        next
     }
 }
 
@@ -284,13 +435,95 @@ fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::CodedUnit;
+    use crate::publish::{Kind, Stream, Subscription};
+    use crate::thread::Thread;
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::{Codec, NalSpan};
+
+    /// A camera that passes one unit through at each look, or panics.
+    struct Doll {
+        broken: bool,
+    }
+
+    impl Camera for Doll {
+        fn info(&self) -> CameraInfo {
+            CameraInfo { coded: Some(Codec::H264), ..CameraInfo::default() }
+        }
+
+        fn next(&mut self, _: &Bell) -> Result<Shot, CameraError> {
+            assert!(!self.broken, "broken");
+            let (bytes, nals) = (vec![0, 0, 0, 1, 0x65], vec![NalSpan { offset: 4, len: 1 }]);
+            Ok(Shot::Unit(CodedUnit { key: true, bytes, nals, ..CodedUnit::default() }))
+        }
+    }
+
+    #[test]
+    fn a_camera_that_panics_is_opened_again_and_keeps_its_readers() {
+        let bell = Arc::new(Bell::new().unwrap());
+        let make = |kind, codec| {
+            let geometry = Geometry { slots: 16, bytes: 4096 };
+            Stream::create(1, kind, codec, geometry, bell.try_clone().unwrap()).unwrap()
+        };
+        let (main, main_publisher) = make(Kind::Main, Codec::H264);
+        let sub = make(Kind::Sub, Codec::H264).1;
+        let mjpeg = make(Kind::Mjpeg, Codec::Jpeg).1;
+        let (_orders, receiver) = crossbeam::channel::bounded(1);
+        let (state, panics) = (Arc::<Mutex<CameraState>>::default(), Arc::<AtomicU64>::default());
+        let task = Task {
+            id: 1,
+            config: CameraConfig::default(),
+            spec: "test:".parse().unwrap(),
+            publishers: Publishers { main: main_publisher, sub, mjpeg },
+            bell: bell.try_clone().unwrap(),
+            state: Arc::clone(&state),
+            orders: receiver,
+            desk: Arc::default(),
+            panics: Arc::clone(&panics),
+            handles: Arc::default(),
+            desk_bell: Bell::new().unwrap(),
+        };
+        let reader = Bell::new().unwrap();
+        let _subscription = Subscription::new(&main, reader.try_clone().unwrap());
+        let (shown, errors) = crossbeam::channel::unbounded();
+        let mut opened = 0;
+        let thread = Thread::start("cam-1", Stop::new(Arc::clone(&bell)), move |stop| {
+            run_with(task, stop, |_, _, _| {
+                shown.send(state.lock().error.clone()).unwrap();
+                opened += 1;
+                // The first cannot even be opened, the second breaks when it delivers.
+                assert!(opened > 1, "broken");
+                Ok(Box::new(Doll { broken: opened == 2 }))
+            });
+        });
+        let thread = thread.unwrap();
+        assert_eq!(errors.recv().unwrap(), "");
+        for times in ["(1 since", "(2 since"] {
+            let error = errors.recv().unwrap();
+            assert!(error.contains("panicked") && error.contains(times), "{error}");
+        }
+        // The errors have rung, too.
+        for _ in 0..100 {
+            if main.ring().head() == 0 {
+                rest(&reader, Nanos::from_secs(60));
+            }
+        }
+        assert!(main.ring().head() > 0);
+        drop(thread);
+        assert_eq!(panics.load(Ordering::Relaxed), 2);
+        assert_eq!(main.state(now()).error, "");
+    }
 
     #[test]
     fn a_camera_that_is_away_declines() {
-        let (orders, receiver) = crossbeam::channel::bounded(1);
-        let (reply, outcome) = crossbeam::channel::bounded(1);
-        orders.send(Order { stream: "cam1/main".to_owned(), bitrate: 1, reply }).unwrap();
-        decline(&receiver, "unplugged");
+        let (orders, receiver) = crossbeam::channel::bounded(2);
+        let (reply, outcome) = crossbeam::channel::bounded(2);
+        let mut config = CameraConfig::default();
+        for change in [Change::Fps(10.0), Change::Bitrate(1)] {
+            orders.send(Order { change, reply: reply.clone() }).unwrap();
+        }
+        note_orders(&receiver, &mut config, "unplugged");
         assert_eq!(outcome.try_recv().unwrap().unwrap_err().0, "unplugged");
+        assert_eq!((outcome.try_recv().unwrap(), config.bitrate), (Ok(()), 1), "noted");
     }
 }

@@ -23,6 +23,30 @@ pub struct Config {
     pub cameras: Vec<CameraConfig>,
     /// The active camera at the start, from 1.
     pub main_camera: u32,
+    /// What is built around the cameras.
+    pub hardware: HardwareConfig,
+}
+
+/// Where lights, motor and sensors are below `/sys`; none: there is none.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HardwareConfig {
+    /// PWM channel or LED of camera 1's light.
+    pub light1: Option<PathBuf>,
+    /// PWM channel or LED of camera 2's light.
+    pub light2: Option<PathBuf>,
+    /// PWM channel of the disc's motor.
+    pub disc: Option<PathBuf>,
+    /// IIO device with `in_accel_*`.
+    pub accelerometer: Option<PathBuf>,
+    /// File of hwmon, or IIO device with `in_temp_*`, in the camera head.
+    pub head_temperature: Option<PathBuf>,
+    /// IIO device with `in_pressure_*`.
+    pub pressure: Option<PathBuf>,
+    /// File of hwmon, or IIO device with `in_temp_*`, at the FPGA.
+    pub fpga_temperature: Option<PathBuf>,
+    /// UIO device of the FPGA.
+    pub fpga: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -35,6 +59,7 @@ impl Default for Config {
             rtsp_options: RtspOptions::default(),
             cameras: Vec::new(),
             main_camera: 1,
+            hardware: HardwareConfig::default(),
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::coded::CodedUnit;
 use crate::publish::is_parameter_set;
 use crate::rtp::h264::Depacketizer;
+use crate::rtp::rtcp::{self, ReportBlock};
+use crate::rtp::source::{Arrival, Source};
 use crate::sdp::Announced;
 use crate::syntax::sps::parse_sps;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
@@ -13,6 +15,7 @@ use parking_lot::Mutex;
 use rtp_rs::RtpReader;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Units that may wait for the camera's thread.
 const QUEUE: usize = 64;
@@ -30,13 +33,14 @@ pub struct Place {
     receiver: Receiver<CodedUnit>,
     bell: Bell,
     busy: Mutex<bool>,
+    lost: AtomicU64,
 }
 
 impl Place {
     /// A place that only its maker knows.
     pub fn new(bell: Bell) -> Arc<Self> {
         let (sender, receiver) = bounded(QUEUE);
-        Arc::new(Self { sender, receiver, bell, busy: Mutex::new(false) })
+        Arc::new(Self { sender, receiver, bell, busy: Mutex::default(), lost: AtomicU64::new(0) })
     }
 
     /// Begins to send units there; `None` if somebody does already.
@@ -49,7 +53,8 @@ impl Place {
             payload_type: what.payload_type,
             sets: what.sets.clone(),
             depacketizer: Depacketizer::default(),
-            last_seq: None,
+            source: Source::default(),
+            jumped: None,
             clock: None,
             number: 0,
             waits_for_key: true,
@@ -60,6 +65,12 @@ impl Place {
     /// The next unit, for the camera's thread.
     pub fn take(&self) -> Option<CodedUnit> {
         self.receiver.try_recv().ok()
+    }
+
+    /// Units of publishers that the camera never got: packets were missing, or its thread was behind
+    /// and the queue full.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Whether somebody publishes.
@@ -94,7 +105,9 @@ pub struct Ingest {
     payload_type: u8,
     sets: Vec<Vec<u8>>,
     depacketizer: Depacketizer,
-    last_seq: Option<u16>,
+    source: Source,
+    /// The packet that may be the first of a publisher that begins anew.
+    jumped: Option<Vec<u8>>,
     /// RTP time and arrival of the packet that the clock was set by.
     clock: Option<(u32, Nanos)>,
     number: u64,
@@ -111,21 +124,59 @@ impl Ingest {
         if packet.payload_type() != self.payload_type {
             return;
         }
-        let seq = u16::from(packet.sequence_number());
-        let step = self.last_seq.map_or(1, |last| seq.wrapping_sub(last));
-        // Late or repeated packets are not put back in order: TCP never makes them.
-        if step == 0 || step > 0x8000 {
-            return;
+        let (seq, time) = (packet.sequence_number().into(), packet.timestamp());
+        match self.source.take(packet.ssrc(), seq, time, now) {
+            // They are not put back in order: TCP never makes them.
+            Arrival::Late => {}
+            Arrival::Jump => self.jumped = Some(bytes.to_vec()),
+            Arrival::Next { lost } => self.accept(&packet, lost, now),
+            Arrival::Restart { other } => {
+                self.clock = None;
+                self.waits_for_key = true;
+                if other {
+                    // It owes nothing to the unit that the one before it did not end.
+                    self.depacketizer = Depacketizer::default();
+                }
+                let first = self.jumped.take().unwrap_or_default();
+                if let Ok(first) = RtpReader::new(&first) {
+                    self.accept(&first, !other, now);
+                }
+                self.accept(&packet, false, now);
+            }
         }
-        self.last_seq = Some(seq);
-        let lost = step != 1;
+    }
+
+    /// Takes the next packet in order. `lost`: packets before it are missing.
+    fn accept(&mut self, packet: &RtpReader<'_>, lost: bool, now: Nanos) {
         if lost {
             self.waits_for_key = true;
         }
-        let unit = self.depacketizer.push(packet.payload(), packet.mark(), lost);
-        if let Some(bytes) = unit {
-            let capture = self.capture_time(packet.timestamp(), now);
-            self.pass_on(bytes, capture);
+        match self.depacketizer.push(packet.payload(), packet.mark(), lost) {
+            Some(bytes) => {
+                let capture = self.capture_time(packet.timestamp(), now);
+                self.pass_on(bytes, capture);
+            }
+            None if packet.mark() => self.lose(),
+            None => {}
+        }
+    }
+
+    /// Takes what the publisher reports of itself.
+    pub fn heard(&mut self, bytes: &[u8], now: Nanos) {
+        for report in rtcp::parse(bytes) {
+            self.source.heard(&report, now);
+        }
+    }
+
+    /// What is to be reported to the publisher; `None` before its first packet.
+    pub fn report(&mut self, now: Nanos) -> Option<ReportBlock> {
+        self.source.report(now)
+    }
+
+    fn lose(&self) {
+        // What comes before the first key frame was never to be had.
+        if self.number > 0 {
+            self.place.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -156,7 +207,7 @@ impl Ingest {
             self.waits_for_key = false;
         }
         if self.waits_for_key {
-            return;
+            return self.lose();
         }
         (unit.width, unit.height) = self.size;
         unit.capture = UtcMap::measure().stamp(capture);
@@ -165,7 +216,10 @@ impl Ingest {
         match self.place.sender.try_send(unit) {
             Ok(()) => self.place.bell.ring(),
             // The camera's thread is behind by two seconds: go on at a key frame.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.waits_for_key = true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.waits_for_key = true;
+                self.lose();
+            }
         }
     }
 
@@ -197,5 +251,85 @@ impl Drop for Ingest {
     fn drop(&mut self) {
         *self.place.busy.lock() = false;
         self.place.bell.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtp_rs::RtpPacketBuilder;
+
+    const NOW: Nanos = Nanos::from_secs(9);
+
+    fn place() -> (Arc<Place>, Ingest) {
+        let place = Place::new(Bell::new().unwrap());
+        let what = Announced {
+            codec: Codec::H264,
+            payload_type: 96,
+            control: String::new(),
+            several: false,
+            sets: Vec::new(),
+        };
+        let ingest = place.begin(&what).unwrap();
+        (place, ingest)
+    }
+
+    /// Units of one packet each, every fourth of them a key frame.
+    fn send(ingest: &mut Ingest, ssrc: u32, seqs: std::ops::Range<u16>) {
+        for seq in seqs {
+            let nal = if seq % 4 == 0 { 0x65 } else { 0x41 };
+            let payload = [nal, seq.to_be_bytes()[0], seq.to_be_bytes()[1]];
+            let packet = RtpPacketBuilder::new()
+                .payload_type(96)
+                .ssrc(ssrc)
+                .sequence(seq.into())
+                .marked(true)
+                .payload(&payload)
+                .build()
+                .unwrap();
+            ingest.push(&packet, NOW);
+        }
+    }
+
+    /// Sequence numbers of the units that the camera gets.
+    fn got(place: &Place) -> Vec<u16> {
+        let units = std::iter::from_fn(|| place.take());
+        units.map(|u| u16::from_be_bytes([u.bytes[5], u.bytes[6]])).collect()
+    }
+
+    #[test]
+    fn after_a_loss_the_camera_gets_the_next_key_frame() {
+        let (place, mut ingest) = place();
+        send(&mut ingest, 1, 2..7);
+        send(&mut ingest, 1, 9..14);
+        assert_eq!(got(&place), [4, 5, 6, 12, 13]);
+        assert_eq!(place.lost(), 3, "9 to 11; what came before 4 was never to be had");
+    }
+
+    #[test]
+    fn an_encoder_that_begins_anew_is_heard() {
+        let (place, mut ingest) = place();
+        send(&mut ingest, 1, 40_000..40_002);
+        // Another SSRC; its first unit is a key frame, and is not lost.
+        send(&mut ingest, 2, 100..103);
+        // The same, but with other numbers: whether its first unit is whole is not known.
+        send(&mut ingest, 2, 60_000..60_006);
+        assert_eq!(got(&place), [40_000, 40_001, 100, 101, 102, 60_004, 60_005]);
+        // A stranger's packet in between is none of ours.
+        send(&mut ingest, 2, 60_006..60_007);
+        send(&mut ingest, 3, 60_008..60_009);
+        send(&mut ingest, 2, 60_007..60_008);
+        assert_eq!(got(&place), [60_006, 60_007]);
+    }
+
+    #[test]
+    fn units_that_find_the_queue_full_are_counted() {
+        let (place, mut ingest) = place();
+        let room = u16::try_from(QUEUE).unwrap();
+        send(&mut ingest, 1, 0..room + 3);
+        assert_eq!(place.lost(), 3);
+        assert_eq!(got(&place).len(), QUEUE);
+        send(&mut ingest, 1, room + 3..room + 5);
+        assert_eq!((got(&place), place.lost()), (vec![room + 4], 4));
     }
 }

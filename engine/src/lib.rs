@@ -4,12 +4,15 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod apply;
 pub mod camera;
 pub mod capture;
+pub mod change;
 pub mod coded;
 pub mod config;
 pub mod encode;
 pub mod frame;
+pub mod hardware;
 pub mod ingest;
 pub mod ops;
 pub mod picture;

@@ -13,6 +13,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tiny_http::{Header, Response, Server};
 
+/// What the socket shows besides the clients.
+#[derive(Debug, Default, Clone)]
+pub struct Shown {
+    /// What everybody sees.
+    pub engine: EngineState,
+    /// How often each camera, in order of their numbers, or one of its stages has panicked.
+    pub panics: Vec<u64>,
+}
+
 /// The socket and the thread that answers.
 pub struct Ops {
     server: Arc<Server>,
@@ -25,7 +34,7 @@ impl Ops {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn start(data: &Path, state: Arc<Mutex<EngineState>>, view: Arc<View>) -> io::Result<Self> {
+    pub fn start(data: &Path, shown: Arc<Mutex<Shown>>, view: Arc<View>) -> io::Result<Self> {
         let folder = data.join("run");
         fs::create_dir_all(&folder)?;
         let path = folder.join("engine-ops.sock");
@@ -37,7 +46,7 @@ impl Ops {
         let own = Arc::clone(&server);
         let thread = std::thread::Builder::new().name("ops".to_owned()).spawn(move || {
             for request in own.incoming_requests() {
-                let (status, kind, body) = answer(request.url(), &state.lock().clone(), &view);
+                let (status, kind, body) = answer(request.url(), &shown.lock().clone(), &view);
                 let mut response = Response::from_string(body).with_status_code(status);
                 if let Ok(header) = Header::from_bytes("Content-Type", kind) {
                     response.add_header(header);
@@ -60,8 +69,9 @@ impl Drop for Ops {
     }
 }
 
-fn answer(url: &str, state: &EngineState, view: &View) -> (u16, &'static str, String) {
+fn answer(url: &str, shown: &Shown, view: &View) -> (u16, &'static str, String) {
     const JSON: &str = "application/json";
+    let state = &shown.engine;
     match url.split('?').next().unwrap_or_default() {
         "/health" => {
             let connected = state.cameras.iter().filter(|c| c.connected).count();
@@ -73,16 +83,21 @@ fn answer(url: &str, state: &EngineState, view: &View) -> (u16, &'static str, St
             (200, JSON, body.to_string())
         }
         "/debug/pipeline" => {
-            let body = serde_json::json!({ "engine": state, "clients": *view.clients.lock() });
+            let body = serde_json::json!({
+                "engine": state,
+                "clients": *view.clients.lock(),
+                "camera_panics": shown.panics,
+            });
             (200, JSON, body.to_string())
         }
-        "/metrics" => (200, "text/plain; version=0.0.4", metrics(state)),
+        "/metrics" => (200, "text/plain; version=0.0.4", metrics(shown)),
         _ => (404, JSON, r#"{"error":"there are /health, /metrics and /debug/pipeline"}"#.into()),
     }
 }
 
 /// Prometheus text.
-fn metrics(state: &EngineState) -> String {
+fn metrics(shown: &Shown) -> String {
+    let state = &shown.engine;
     let mut out = String::new();
     let mut gauge = |name: &str, kind: &str, rows: &mut dyn Iterator<Item = (String, f64)>| {
         // Writing to a String cannot fail.
@@ -98,6 +113,9 @@ fn metrics(state: &EngineState) -> String {
     {
         gauge("camera_frames_total", "counter", &mut cameras().map(|(l, c)| (l, c.frames as f64)));
         gauge("camera_lost_total", "counter", &mut cameras().map(|(l, c)| (l, c.lost as f64)));
+        let panics = state.cameras.iter().zip(&shown.panics);
+        let mut panics = panics.map(|(c, n)| (format!("{{camera=\"{}\"}}", c.id), *n as f64));
+        gauge("camera_panics_total", "counter", &mut panics);
         let streams = || state.streams.iter().map(|s| (format!("{{stream=\"{}\"}}", s.name), s));
         gauge("stream_units_total", "counter", &mut streams().map(|(l, s)| (l, s.units as f64)));
         gauge("stream_bytes_total", "counter", &mut streams().map(|(l, s)| (l, s.bytes as f64)));
@@ -120,12 +138,22 @@ mod tests {
     #[test]
     fn the_socket_answers_its_owner_and_goes_away() {
         let folder = std::env::temp_dir().join(format!("lensd-ops-{}", std::process::id()));
-        let state = Arc::new(Mutex::new(EngineState::default()));
-        let ops = Ops::start(&folder, state, Arc::default()).unwrap();
+        let mut shown = Shown { panics: vec![3], ..Shown::default() };
+        shown.engine.cameras.push(lensd_ffi::state::CameraState {
+            id: 1,
+            connected: true,
+            ..Default::default()
+        });
+        let ops = Ops::start(&folder, Arc::new(Mutex::new(shown)), Arc::default()).unwrap();
         let path = folder.join("run/engine-ops.sock");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        for (url, want) in [("/health", "\"ok\""), ("/metrics", "lensd_sessions 0"), ("/x", "404")]
-        {
+        for (url, want) in [
+            ("/health", "\"ok\""),
+            ("/metrics", "lensd_sessions 0"),
+            ("/metrics", "lensd_camera_panics_total{camera=\"1\"} 3"),
+            ("/debug/pipeline", "\"camera_panics\":[3]"),
+            ("/x", "404"),
+        ] {
             let mut stream = UnixStream::connect(&path).unwrap();
             write!(stream, "GET {url} HTTP/1.0\r\n\r\n").unwrap();
             let mut text = String::new();

@@ -4,6 +4,7 @@
 //! encoder, and costs nothing.
 
 use crate::camera::CameraInfo;
+use crate::change::Change;
 use crate::coded::CodedUnit;
 use crate::config::CameraConfig;
 use crate::encode::jpeg::Jpeg;
@@ -30,8 +31,8 @@ const KEY_EVERY: Nanos = Nanos::from_millis(400);
 pub struct Pipeline {
     config: CameraConfig,
     info: CameraInfo,
-    /// Whether frames carry a capture SEI.
-    stamped: bool,
+    /// Whether frames carry a capture SEI whatever the configuration says.
+    always_stamped: bool,
     main: Track,
     sub: Track,
     mjpeg: Publisher,
@@ -67,6 +68,12 @@ struct Scaled {
     memory: Arc<Vec<u8>>,
 }
 
+/// Pictures from one key frame to the next.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+fn gop_of(fps: f64, secs: f64) -> u32 {
+    (fps * secs).round().clamp(1.0, 100_000.0) as u32
+}
+
 /// The publishers of a camera's three streams.
 pub struct Publishers {
     /// Main.
@@ -82,12 +89,11 @@ impl Pipeline {
     pub fn new(
         config: &CameraConfig,
         info: CameraInfo,
-        stamped: bool,
+        always_stamped: bool,
         publishers: Publishers,
     ) -> Self {
         let fps = if info.fps > 0.0 { info.fps } else { 30.0 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
-        let gop = (fps * config.gop_secs).round().clamp(1.0, 100_000.0) as u32;
+        let gop = gop_of(fps, config.gop_secs);
         let rate = |bitrate| Rate { bitrate, fps, gop };
         let pipeline = Self {
             main: Track::new(publishers.main, rate(config.bitrate)),
@@ -95,7 +101,7 @@ impl Pipeline {
             mjpeg: publishers.mjpeg,
             config: config.clone(),
             info,
-            stamped,
+            always_stamped,
             jpeg: None,
             scaled: None,
             jpeg_decoder: None,
@@ -104,6 +110,10 @@ impl Pipeline {
         };
         pipeline.describe();
         pipeline
+    }
+
+    const fn is_stamped(&self) -> bool {
+        self.always_stamped || self.config.capture_sei
     }
 
     /// Gives the publishers back, for the camera's next life.
@@ -116,26 +126,46 @@ impl Pipeline {
         [self.main.stream(), self.sub.stream(), self.mjpeg.stream()].iter().any(|s| s.is_wanted())
     }
 
-    /// Changes the main stream's bit rate.
+    /// Changes how streams are made while they are.
     ///
     /// # Errors
-    /// The encoder's refusal, and the rate is as before.
-    pub fn set_bitrate(&mut self, stream: &str, bitrate: u32) -> Result<(), EncodeError> {
-        let track = if self.main.stream().name == stream {
-            &mut self.main
-        } else if self.sub.stream().name == stream {
-            &mut self.sub
-        } else {
-            return Err(EncodeError(format!("{stream} has no bit rate")));
-        };
-        if self.info.coded.is_some() && track.stream().name.ends_with("main") {
-            return Err(EncodeError("this stream is passed through as the camera codes it".into()));
-        }
-        if bitrate == 0 {
+    /// The encoder's refusal, and all is as before.
+    pub fn change(&mut self, change: &Change) -> Result<(), EncodeError> {
+        let passed = || EncodeError("this stream is passed through as the camera codes it".into());
+        match *change {
             // "As it is": an encoder made with no bits at all would never begin.
-            return Ok(());
+            Change::Bitrate(0) | Change::SubBitrate(0) => {}
+            Change::Bitrate(_) | Change::Gop(_) if self.info.coded.is_some() => {
+                return Err(passed());
+            }
+            Change::Bitrate(bitrate) => {
+                self.main.set_rate(Rate { bitrate, ..self.main.rate })?;
+                self.config.bitrate = bitrate;
+            }
+            Change::SubBitrate(bitrate) => {
+                self.sub.set_rate(Rate { bitrate, ..self.sub.rate })?;
+                self.config.sub_bitrate = bitrate;
+            }
+            Change::Gop(secs) => {
+                let gop = gop_of(self.main.rate.fps, secs);
+                self.main.set_rate(Rate { gop, ..self.main.rate })?;
+                self.sub.set_rate(Rate { gop, ..self.sub.rate })?;
+                self.config.gop_secs = secs;
+            }
+            Change::SubWidth(width) => {
+                // The next picture makes them anew, in the new size.
+                self.sub.rest();
+                self.scaled = None;
+                self.config.sub_width = width;
+                self.describe();
+            }
+            Change::Quality(quality) => self.config.quality = quality,
+            Change::CaptureSei(on) => self.config.capture_sei = on,
+            Change::Size(_) | Change::Fps(_) | Change::Input(_) => {
+                return Err(EncodeError("only opening the camera anew changes this".into()));
+            }
         }
-        track.set_rate(Rate { bitrate, ..track.rate })
+        Ok(())
     }
 
     /// A raw or JPEG picture.
@@ -148,7 +178,7 @@ impl Pipeline {
     }
 
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
-        let stamp = self.stamped.then(|| Capture::of(frame.capture, frame.number, frame.crc));
+        let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
         let config = &self.config;
         let (software, fresh) = (self.main.software, self.main.encoder.is_none());
         let format = frame.format;
@@ -248,7 +278,7 @@ impl Pipeline {
     /// A coded unit: the main stream is passed through, the others are decoded while wanted.
     pub fn unit(&mut self, unit: &CodedUnit) {
         let sei = self
-            .stamped
+            .is_stamped()
             .then(|| sei::build(unit.codec, &Capture::of(unit.capture, unit.number, None)))
             .flatten();
         match self.main.publisher.publish(unit, sei.as_ref()) {
@@ -274,7 +304,8 @@ impl Pipeline {
             Ok(Some(view)) => {
                 let raw = frame_of(&view, unit.capture, unit.number);
                 if sub {
-                    let stamp = self.stamped.then(|| Capture::of(raw.capture, raw.number, None));
+                    let stamp =
+                        self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
                     self.sub_frame(&raw, stamp.as_ref());
                 }
                 if mjpeg {
@@ -517,11 +548,11 @@ mod tests {
         };
         let config = CameraConfig::default();
         let mut pipeline = Pipeline::new(&config, CameraInfo::default(), false, publishers);
-        pipeline.set_bitrate("cam1/main", 0).unwrap();
+        pipeline.change(&Change::Bitrate(0)).unwrap();
         assert_eq!(pipeline.main.rate.bitrate, config.bitrate);
-        pipeline.set_bitrate("cam1/main", 1_000_000).unwrap();
+        pipeline.change(&Change::Bitrate(1_000_000)).unwrap();
         assert_eq!(pipeline.main.rate.bitrate, 1_000_000);
-        assert!(pipeline.set_bitrate("cam1/mjpeg", 1).is_err());
+        assert!(pipeline.change(&Change::Fps(5.0)).is_err());
     }
 
     #[test]

@@ -39,4 +39,8 @@ impl Camera for PublishedCamera {
         let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&second));
         Ok(self.place.take().map_or(Shot::Woken, Shot::Unit))
     }
+
+    fn lost(&self) -> u64 {
+        self.place.lost()
+    }
 }

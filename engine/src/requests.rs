@@ -1,10 +1,9 @@
 //! What control asks of the engine over their link.
 
-use crate::capture::Order;
+use crate::apply::Apply;
 use crate::publish::{Kind, Subscription};
 use crate::rtsp::serve::View;
 use crate::switchboard::Switchboard;
-use crossbeam::channel::{Receiver, Sender, bounded};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Received};
 use lensd_ffi::ring::{Cursor, Next};
@@ -27,11 +26,11 @@ pub struct Requests {
     switchboard: Arc<Switchboard>,
     view: Arc<View>,
     bell: Bell,
+    apply: Apply,
     subscriptions: HashMap<String, Subscription>,
     stills: Vec<Still>,
     /// Streams that keep running for a while.
     lingering: Vec<(Subscription, Nanos)>,
-    rates: Vec<(u64, Receiver<Result<(), crate::encode::EncodeError>>)>,
 }
 
 struct Still {
@@ -47,19 +46,21 @@ fn fault(code: &str, message: impl Into<String>) -> Answer {
 
 impl Requests {
     /// Nothing asked yet.
-    ///
-    /// # Errors
-    /// When the process is out of file descriptors.
-    pub fn new(switchboard: Arc<Switchboard>, view: Arc<View>) -> io::Result<Self> {
-        Ok(Self {
+    pub fn new(switchboard: Arc<Switchboard>, view: Arc<View>, bell: Bell, apply: Apply) -> Self {
+        Self {
             switchboard,
             view,
-            bell: Bell::new()?,
+            bell,
+            apply,
             subscriptions: HashMap::new(),
             stills: Vec::new(),
             lingering: Vec::new(),
-            rates: Vec::new(),
-        })
+        }
+    }
+
+    /// The settings.
+    pub const fn apply(&mut self) -> &mut Apply {
+        &mut self.apply
     }
 
     /// Rings when a picture that somebody waits for is there.
@@ -72,17 +73,16 @@ impl Requests {
         self.subscriptions.clear();
         self.stills.clear();
         self.lingering.clear();
-        self.rates.clear();
     }
 
     /// Answers what is there. `false`: the link is over.
-    pub fn serve(&mut self, link: &Link, cameras: &[(&Sender<Order>, &Bell)]) -> bool {
+    pub fn serve(&mut self, link: &Link) -> bool {
         self.bell.take();
         loop {
             match link.receive::<Asked>() {
                 Ok(Received::Message(asked, fds)) => {
                     let bell = fds.into_iter().next().map(Bell::from_fd);
-                    if !self.answer(link, asked, bell, cameras) {
+                    if !self.answer(link, asked, bell) {
                         return false;
                     }
                 }
@@ -97,13 +97,7 @@ impl Requests {
         self.look(link)
     }
 
-    fn answer(
-        &mut self,
-        link: &Link,
-        asked: Asked,
-        bell: Option<Bell>,
-        cameras: &[(&Sender<Order>, &Bell)],
-    ) -> bool {
+    fn answer(&mut self, link: &Link, asked: Asked, bell: Option<Bell>) -> bool {
         let id = asked.id;
         let unknown = |stream: &str| fault("NOT_FOUND", format!("there is no stream {stream:?}"));
         let answer = match asked.ask {
@@ -131,21 +125,9 @@ impl Requests {
                     fault("NOT_FOUND", format!("there is no camera {camera}"))
                 }
             }
-            Ask::SetRate { stream, bitrate } => match self.switchboard.resolve(&stream) {
-                None => unknown(&stream),
-                Some(found) => {
-                    let (reply, outcome) = bounded(1);
-                    let order = Order { stream: found.name.clone(), bitrate, reply };
-                    let camera = cameras.get(found.camera as usize - 1);
-                    match camera.map(|(orders, bell)| (orders.try_send(order), bell)) {
-                        Some((Ok(()), bell)) => {
-                            bell.ring();
-                            self.rates.push((id, outcome));
-                            return true;
-                        }
-                        _ => fault("CAMERA_NOT_CONNECTED", "the camera does not take orders now"),
-                    }
-                }
+            Ask::Set { changes } => match self.apply.set(id, changes, now()) {
+                None => return true,
+                Some(answer) => answer,
             },
             Ask::Clients { stream } => {
                 let all = self.view.clients.lock();
@@ -185,19 +167,9 @@ impl Requests {
         let at = now();
         let mut open = true;
         self.lingering.retain(|(_, until)| *until > at);
-        self.rates.retain(|(id, outcome)| match outcome.try_recv() {
-            Ok(result) => {
-                let answer = result.map_or_else(|e| fault("INVALID_VALUE", e.0), |()| Answer::Done);
-                open &= reply(link, *id, answer, &[]);
-                false
-            }
-            Err(crossbeam::channel::TryRecvError::Empty) => true,
-            Err(_) => {
-                let answer = fault("CAMERA_NOT_CONNECTED", "the camera went away");
-                open &= reply(link, *id, answer, &[]);
-                false
-            }
-        });
+        for (id, answer) in self.apply.look(at) {
+            open &= reply(link, id, answer, &[]);
+        }
         let mut done = Vec::new();
         for (i, still) in self.stills.iter_mut().enumerate() {
             let stream = still.subscription.stream();

@@ -1,6 +1,7 @@
 //! The engine's main thread: it puts everything together, talks to the supervisor and to control,
 //! and publishes the state.
 
+use crate::apply::{self, Apply};
 use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
 use crate::capture;
@@ -17,11 +18,12 @@ use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
 use crate::thread::{Stop, Thread};
 use crate::users::UserTable;
-use crossbeam::channel::{Sender, bounded};
+use crossbeam::channel::bounded;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region::Region;
-use lensd_ffi::state::{CameraState, EngineState, StateWriter};
+use lensd_ffi::settings::bank::{BankReader, BankWriter};
+use lensd_ffi::state::{BANK_AT, CameraState, EngineState, StateWriter};
 use lensd_ffi::time::{Nanos, now, utc_now};
 use lensd_ffi::unit::Codec;
 use mio::unix::SourceFd;
@@ -38,11 +40,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const LEASH: Token = Token(0);
 const LINK: Token = Token(1);
 const BELL: Token = Token(2);
+
+/// How long an address in use is asked for again: the planes of a supervisor that was killed may
+/// still be ending.
+const BIND_WAIT: Nanos = Nanos::from_secs(1);
+const BIND_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often the state is published.
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(500);
@@ -69,8 +77,7 @@ pub fn run(leash: Link) -> ExitCode {
 /// A camera and what is known of it.
 struct Cam {
     state: Arc<Mutex<CameraState>>,
-    orders: Sender<capture::Order>,
-    bell: Bell,
+    panics: Arc<AtomicU64>,
     thread: Thread,
 }
 
@@ -84,7 +91,7 @@ struct Engine {
     rtsp: Thread,
     cameras: Vec<Cam>,
     requests: Requests,
-    shown: Arc<Mutex<EngineState>>,
+    shown: Arc<Mutex<ops::Shown>>,
     _ops: Option<ops::Ops>,
 }
 
@@ -98,15 +105,18 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     };
     let config: Config = serde_json::from_value(config).map_err(|e| format!("engine: {e}"))?;
     let region = Region::adopt(memory).map_err(|e| format!("engine memory: {e}"))?;
-    let mut state = StateWriter::new(Arc::new(region));
+    let region = Arc::new(region);
+    let bank = BankWriter::create(Arc::clone(&region), BANK_AT);
+    let mut state = StateWriter::new(region);
     let started_ms = utc_now().millis();
     state.set(&EngineState { pid: std::process::id(), started_ms, ..EngineState::default() });
     let _ = leash.send(&Report::Sealed, &[]);
     raise_descriptor_limit();
 
     let mut ports = BTreeMap::new();
-    let listener = bind(config.rtsp.as_deref(), "rtsp", &mut ports)?;
-    let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", &mut ports)? {
+    let until = now().plus(BIND_WAIT);
+    let listener = bind(config.rtsp.as_deref(), "rtsp", until, &mut ports)?;
+    let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", until, &mut ports)? {
         Some(listener) => Some((listener, identity(config.data.join("tls"))?)),
         None => None,
     };
@@ -115,10 +125,10 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         .or(tls_listener.as_ref().map(|t| &t.0))
         .and_then(|l| l.local_addr().ok())
         .map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |a| a.ip());
-    let udp = Pair::bind(ip, config.rtsp_options.udp_port).map_err(|e| {
+    let udp_port = config.rtsp_options.udp_port;
+    let udp = patiently(until, || Pair::bind(ip, udp_port)).map_err(|e| {
         format!(
-            "RTP needs UDP port {} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0",
-            config.rtsp_options.udp_port
+            "RTP needs UDP port {udp_port} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0"
         )
     })?;
 
@@ -127,13 +137,15 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let desk = Arc::new(Desk::default());
     let users = Arc::new(UserTable::new(config.open));
     let (specs, notes) = cameras_of(&config)?;
+    let bell = Bell::new().map_err(fail("eventfd"))?;
     let mut cameras = Vec::new();
+    let mut applied = Vec::new();
     for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
         let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
-        cameras.push(
-            start_camera(id, camera_config, spec, &switchboard, &desk)
-                .map_err(|e| format!("camera {id}: {e}"))?,
-        );
+        let (cam, camera) = start_camera(id, camera_config, spec, &switchboard, &desk, &bell)
+            .map_err(|e| format!("camera {id}: {e}"))?;
+        cameras.push(cam);
+        applied.push(camera);
     }
     if !switchboard.select(config.main_camera.max(1)) {
         switchboard.select(1);
@@ -161,13 +173,22 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         sessions: 0,
         ingest: Arc::clone(&desk),
         groups: HashMap::new(),
+        unfit: HashMap::new(),
         random: random_word,
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
     // Before the thread: a fault after it would leave that running, and us waiting for it.
-    let requests =
-        Requests::new(Arc::clone(&switchboard), Arc::clone(&view)).map_err(fail("eventfd"))?;
+    let apply = Apply::new(
+        bank,
+        applied,
+        Arc::clone(&switchboard),
+        Arc::clone(&view),
+        (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
+        config.hardware.clone(),
+    )
+    .map_err(fail("sensors"))?;
+    let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view), bell, apply);
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
             tracing::error!("the RTSP server's loop failed: {e}");
@@ -175,7 +196,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     })
     .map_err(fail("thread"))?;
 
-    let shown = Arc::new(Mutex::new(EngineState::default()));
+    let shown = Arc::<Mutex<ops::Shown>>::default();
     let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
         Ok(ops) => Some(ops),
         Err(e) => {
@@ -232,7 +253,10 @@ impl Engine {
                     Ok(Received::Message(Order::Peer, fds)) => {
                         let Ok([memory, socket]) = <[_; 2]>::try_from(fds) else { continue };
                         if let Ok(region) = Region::open(memory) {
-                            self.users.attach(Arc::new(region));
+                            let region = Arc::new(region);
+                            self.users.attach(Arc::clone(&region));
+                            let bank = BankReader::attach(region, BANK_AT);
+                            self.requests.apply().attach(bank, now());
                         }
                         let new = Link::from_fd(socket);
                         new.set_nonblocking(true)?;
@@ -251,7 +275,7 @@ impl Engine {
                 }
             }
             if let Some(open) = &link
-                && !self.requests.serve(open, &cameras_by_id(&self.cameras))
+                && !self.requests.serve(open)
             {
                 link = None;
                 self.requests.reset();
@@ -290,12 +314,15 @@ impl Engine {
         if !self.state.set(&state) {
             tracing::warn!("the engine's state is too long for its cell");
         }
-        *self.shown.lock() = state;
+        let panics = self.cameras.iter().map(|c| c.panics.load(Ordering::Relaxed)).collect();
+        self.requests.apply().measure(&state);
+        self.requests.apply().measure_devices();
+        *self.shown.lock() = ops::Shown { engine: state, panics };
     }
 
     /// Ends in order: first the clients, who get their goodbyes, then the cameras.
     fn end(mut self) {
-        self.view.stop.store(true, std::sync::atomic::Ordering::Release);
+        self.view.stop.store(true, Ordering::Release);
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");
@@ -304,17 +331,14 @@ impl Engine {
     }
 }
 
-fn cameras_by_id(cameras: &[Cam]) -> Vec<(&Sender<capture::Order>, &Bell)> {
-    cameras.iter().map(|c| (&c.orders, &c.bell)).collect()
-}
-
 fn start_camera(
     id: u32,
     config: CameraConfig,
     spec: CameraSpec,
     switchboard: &Switchboard,
     desk: &Arc<Desk>,
-) -> io::Result<Cam> {
+    desk_bell: &Bell,
+) -> io::Result<(Cam, apply::Camera)> {
     let bell = Arc::new(Bell::new()?);
     let make = |kind, codec, bitrate| {
         Stream::create(id, kind, codec, geometry_for(bitrate), bell.try_clone()?)
@@ -336,7 +360,10 @@ fn start_camera(
         error: "starting".to_owned(),
         ..CameraState::default()
     }));
+    let panics = Arc::<AtomicU64>::default();
     let (orders, receiver) = bounded(16);
+    let handles = Arc::<capture::Handles>::default();
+    let own = config.clone();
     let task = capture::Task {
         id,
         config,
@@ -346,11 +373,15 @@ fn start_camera(
         state: Arc::clone(&state),
         orders: receiver,
         desk: Arc::clone(desk),
+        panics: Arc::clone(&panics),
+        handles: Arc::clone(&handles),
+        desk_bell: desk_bell.try_clone()?,
     };
-    let own = bell.try_clone()?;
+    let camera =
+        apply::Camera::new(id, own, Arc::clone(&state), handles, orders, bell.try_clone()?);
     let thread =
         Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| capture::run(task, stop))?;
-    Ok(Cam { state, orders, bell: own, thread })
+    Ok((Cam { state, panics, thread }, camera))
 }
 
 /// A camera's configuration and what its SPEC says.
@@ -391,6 +422,7 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
 fn bind(
     address: Option<&str>,
     name: &str,
+    until: Nanos,
     ports: &mut BTreeMap<String, u16>,
 ) -> Result<Option<TcpListener>, String> {
     let Some(address) = address else { return Ok(None) };
@@ -398,7 +430,7 @@ fn bind(
         format!("{name} address {address:?} is not IP:PORT, such as 0.0.0.0:8554 or [::]:8554")
     })?;
     // std sets SO_REUSEADDR, so that a restart finds its port free.
-    let listener = TcpListener::bind(parsed).map_err(|e| {
+    let listener = patiently(until, || TcpListener::bind(parsed)).map_err(|e| {
         let hint = match e.kind() {
             io::ErrorKind::AddrInUse => "another program listens there",
             io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
@@ -413,6 +445,18 @@ fn bind(
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     ports.insert(name.to_owned(), port);
     Ok(Some(listener))
+}
+
+/// Tries until an address is free, but not longer than `until`.
+fn patiently<T>(until: Nanos, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && now() < until => {
+                std::thread::sleep(BIND_PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// The TLS identity. It may be replaced while we run, and a new connection is to be shown the new
@@ -486,5 +530,24 @@ fn fill_random(bytes: &mut [u8]) {
         {
             done += n;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_use_is_asked_for_again_and_nothing_else_is() {
+        use io::ErrorKind::{AddrInUse, PermissionDenied};
+        let tried = |kinds: &[io::ErrorKind], until| {
+            let mut left = kinds.iter();
+            let done = patiently(until, || left.next().map_or(Ok(()), |kind| Err((*kind).into())));
+            (done.is_ok(), kinds.len() - left.len())
+        };
+        let late = now().plus(Nanos::from_secs(600));
+        assert_eq!(tried(&[AddrInUse, AddrInUse], late), (true, 2));
+        assert_eq!(tried(&[AddrInUse, PermissionDenied, AddrInUse], late), (false, 2));
+        assert_eq!(tried(&[AddrInUse, AddrInUse], Nanos(0)), (false, 1));
     }
 }

@@ -2,7 +2,9 @@
 //! panic is a fault that somebody reads.
 
 use lensd_ffi::bell::Bell;
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -69,13 +71,25 @@ impl Thread {
     /// Tells it to end and waits. Returns what it panicked with.
     pub fn join(&mut self) -> Option<String> {
         self.stop.set();
-        let panic = self.handle.take()?.join().err()?;
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Some(text.unwrap_or_else(|| "panic".to_owned()))
+        self.handle.take()?.join().err().map(|panic| text_of(&*panic))
     }
+}
+
+/// Runs something whose panic must not end the thread. What it leaves half done is the caller's to
+/// throw away.
+///
+/// # Errors
+/// What it panicked with.
+pub fn guard<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(body)).map_err(|panic| text_of(&*panic))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+    text.unwrap_or_else(|| "panic".to_owned())
 }
 
 impl Drop for Thread {

@@ -27,13 +27,13 @@ impl UserTable {
         *self.state.lock() = StateReader::attach(memory);
     }
 
-    /// Brings a guard up to date. Cheap when nothing has changed.
-    pub fn refresh(&self, guard: &mut Guard) {
+    /// Brings a guard up to date, and says whether something has changed. Cheap when nothing has.
+    pub fn refresh(&self, guard: &mut Guard) -> bool {
         let new = self.state.lock().as_mut().and_then(StateReader::read_new::<ControlState>);
-        if let Some(mut state) = new {
-            state.users.open |= self.open;
-            guard.set_users(state.users);
-        }
+        let Some(mut state) = new else { return false };
+        state.users.open |= self.open;
+        guard.set_users(state.users);
+        true
     }
 
     /// A guard of its own for a thread, with a random key for nonces.

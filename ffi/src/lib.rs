@@ -16,6 +16,7 @@ pub mod order;
 #[cfg(not(loom))]
 pub mod region;
 pub mod ring;
+pub mod settings;
 pub mod state;
 pub mod sync;
 pub mod time;

@@ -165,6 +165,8 @@ pub enum Report {
         #[serde(default)]
         notes: Vec<String>,
     },
+    /// Somebody who may asks for both planes to be started again.
+    Restart,
     /// The plane cannot start, and trying again will not help.
     Failed {
         /// One line: what, where, and what to do.
@@ -200,12 +202,11 @@ pub enum Ask {
         /// Camera from 1.
         camera: u32,
     },
-    /// Changes a stream's rate while it runs.
-    SetRate {
-        /// Stream name.
-        stream: String,
-        /// Bits per second; 0: as it is.
-        bitrate: u32,
+    /// Sets keys of the registry that the engine owns, one after the other. Answer
+    /// [`Answer::Set`]; what was taken is in the engine's bank by then.
+    Set {
+        /// Names, and values that the registry has checked.
+        changes: Vec<(String, serde_json::Value)>,
     },
     /// The clients of a stream, or of all (empty name).
     Clients {
@@ -238,6 +239,11 @@ pub enum Answer {
         /// Sequence number.
         seq: u64,
     },
+    /// What became of the changes, in their order.
+    Set {
+        /// One for each change.
+        outcomes: Vec<Outcome>,
+    },
     /// Clients.
     Clients {
         /// All of them.
@@ -250,6 +256,18 @@ pub enum Answer {
         /// What is wrong, and what to do.
         message: String,
     },
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Name of the key.
+    pub key: String,
+    /// What holds now: the new value as the hardware took it, or the old one.
+    pub held: crate::settings::bank::Held,
+    /// Why it was not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// An [`Answer`] with the number of its [`Ask`].

@@ -9,11 +9,18 @@ use crate::unit::Codec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 
-/// The cell of a plane's memory.
-pub const STATE_CELL: CellPlace = CellPlace { at: 8, bytes: 128 * 1024 };
+/// The cell of a plane's memory. Room for the longest table of users: a hundred of them and a
+/// thousand sessions. What is not used takes no memory.
+pub const STATE_CELL: CellPlace = CellPlace { at: 8, bytes: 512 * 1024 };
+
+/// Where the bank of settings begins ([`crate::settings::bank`]).
+pub const BANK_AT: usize = STATE_CELL.end();
+
+/// Room for the bank, in words. What is not used costs only addresses.
+pub const BANK_ROOM: usize = 128 * 1024;
 
 /// Words of a plane's memory.
-pub const PLANE_WORDS: usize = STATE_CELL.end();
+pub const PLANE_WORDS: usize = BANK_AT + BANK_ROOM;
 
 /// Everything about the engine that others may see.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]

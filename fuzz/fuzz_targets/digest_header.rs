@@ -18,11 +18,12 @@ fuzz_target!(|text: &str| {
         assert_eq!(Nonces::new([3; 32]).check(&response.nonce, 1), NonceState::Unknown);
     }
     let user = User::new("ann", Role::Administrator, "lensd", "a password nobody guesses");
-    let guard = Guard::new(Users { users: vec![user], ..Users::default() }, [9; 32]);
+    let from = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    let mut guard = Guard::new(Users { users: vec![user], ..Users::default() }, [9; 32]);
     for header in [text.to_owned(), format!("Digest {text}"), format!("Basic {text}")] {
         let credentials = Credentials::parse(&header);
         let access = Access::write(Permission::Media);
         let request = Request { credentials: &credentials, method: "PLAY", uri: text, access };
-        assert!(matches!(guard.verdict(&request, 1_000), Verdict::Login { .. }), "{header}");
+        assert!(matches!(guard.verdict(&request, from, 1_000), Verdict::Login { .. }), "{header}");
     }
 });

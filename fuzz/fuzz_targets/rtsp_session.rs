@@ -4,11 +4,11 @@
 #![no_main]
 
 use lensd_engine::rtsp::path::Path;
-use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, State};
+use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, State, Uses};
 use lensd_engine::rtsp::transport::{Chosen, Lower, Offer};
 use lensd_engine::rtsp::wire::Status;
 use lensd_engine::sdp::Announced;
-use lensd_ffi::auth::{Request, Role, Verdict};
+use lensd_ffi::auth::{Login, Request, Verdict};
 use lensd_ffi::time::Nanos;
 use libfuzzer_sys::fuzz_target;
 
@@ -41,10 +41,13 @@ impl House for Doll {
         if request.uri.contains("secret") {
             return Verdict::Login { stale: false, failed: false };
         }
-        Verdict::Allow { user: "doll".into(), role: Role::Administrator }
+        Verdict::Allow(Login { user: "doll".into(), ..Login::default() })
     }
     fn challenges(&mut self, _stale: bool) -> Vec<String> {
         vec!["Basic realm=\"doll\"".into()]
+    }
+    fn uses(&mut self, path: &Path) -> Uses {
+        Uses { play: !path.name.contains("publish"), publish: !path.name.contains("play") }
     }
     fn describe(&mut self, path: &Path) -> Described {
         match path.name.as_str() {

@@ -8,7 +8,8 @@
 pub mod proof;
 pub mod talk;
 
-use lensd_ffi::auth::{REALM, Role, Token, User, Users};
+use lensd_ffi::auth::digest::Algorithm;
+use lensd_ffi::auth::{REALM, Token};
 use lensd_ffi::time::{Nanos, now};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -69,7 +70,7 @@ impl Drop for Folder {
 pub struct Play {
     args: Vec<String>,
     cameras: bool,
-    users: Option<Users>,
+    users: Option<Value>,
     settings: String,
     isolated: bool,
 }
@@ -110,13 +111,19 @@ impl Play {
 
     /// With the administrator `ann:secret123`, the viewer `bob:secret456` and his token `tok-bob`.
     pub fn users(mut self) -> Self {
-        let users = vec![
-            User::new("ann", Role::Administrator, REALM, "secret123"),
-            User::new("bob", Role::Viewer, REALM, "secret456"),
-        ];
-        let tokens =
-            vec![Token { sha256: Token::hash("tok-bob"), user: "bob".into(), expires_ms: 0 }];
-        self.users = Some(Users { users, tokens, ..Users::default() });
+        // The table as earlier versions wrote it, which is taken over at the start.
+        let user = |name: &str, role: &str, password: &str| {
+            let secret = format!("{name}:{REALM}:{password}");
+            serde_json::json!({ "name": name, "role": role,
+                "ha1_md5": Algorithm::Md5.hash(&secret),
+                "ha1_sha256": Algorithm::Sha256.hash(&secret) })
+        };
+        self.users = Some(serde_json::json!({
+            "realm": REALM,
+            "open": false,
+            "users": [user("ann", "administrator", "secret123"), user("bob", "viewer", "secret456")],
+            "tokens": [{ "sha256": Token::hash("tok-bob"), "user": "bob", "expires_ms": 0 }],
+        }));
         self
     }
 

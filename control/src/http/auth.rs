@@ -11,22 +11,34 @@ use super::parse::{Method, Request};
 use super::respond::{Fault, Response};
 use crate::config::Limits;
 use lensd_ffi::auth::digest;
-use lensd_ffi::auth::{Access, Credentials, Guard, Role, Users, Verdict};
+use lensd_ffi::auth::{Access, Credentials, Guard, Login, Permission, Users, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 
-/// Period of the limit of failed logins.
-const FAILURE_PERIOD: Nanos = Nanos::from_secs(300);
-
 /// Who makes a request.
+pub type Who = Login;
+
+/// The cookie that holds a session's token.
+pub const COOKIE: &str = "lensd-session";
+/// The field that a request with the cookie must have if it changes something: another site's page
+/// can make a browser send the cookie, and cannot know this.
+const CSRF_FIELD: &str = "x-csrf-token";
+/// How often the use of a token is noted: a session need not be written at each request.
+const TOUCH_MS: i64 = 3_600_000;
+/// News that wait to be taken; more within a second are an attack that is known by then.
+const MAX_NEWS: usize = 256;
+
+/// Something that the audit log should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Who {
-    /// User, empty without a login.
+pub struct News {
+    /// Whether it was a log-in, or a failed one.
+    pub success: bool,
+    /// The name that was given, if any.
     pub user: String,
-    /// Role.
-    pub role: Role,
+    /// From where.
+    pub from: IpAddr,
 }
 
 /// Decides about requests.
@@ -34,38 +46,140 @@ pub struct Who {
 pub struct Door {
     guard: Guard,
     used: Used,
-    failures: Limiter,
+    max_failures: u32,
     anonymous: Limiter,
     users: Limiter,
     stills: Limiter,
+    /// When the use of a token was noted last, by its hash; only of tokens that are valid.
+    touched: HashMap<String, i64>,
+    to_touch: Vec<String>,
+    news: Vec<News>,
 }
 
 impl Door {
+    /// Other limits.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.max_failures = limits.failed_logins;
+        self.guard.lockout().set_limit(limits.failed_logins);
+        self.anonymous.set_limit(limits.anonymous_per_minute);
+        self.users.set_limit(limits.user_per_second);
+        self.stills.set_limit(if self.guard.users().open {
+            u32::MAX
+        } else {
+            limits.stills_per_second
+        });
+    }
+
     /// With a secret key for nonces.
     pub fn new(users: Users, key: [u8; 32], limits: &Limits) -> Self {
         let (second, minute) = (Nanos::from_secs(1), Nanos::from_secs(60));
         let anonymous = if users.open { second } else { minute };
         Self {
-            failures: Limiter::new(limits.failed_logins, FAILURE_PERIOD),
+            max_failures: limits.failed_logins,
             anonymous: Limiter::new(limits.anonymous_per_minute, anonymous),
             users: Limiter::new(limits.user_per_second, second),
             stills: Limiter::new(
                 if users.open { u32::MAX } else { limits.stills_per_second },
                 second,
             ),
-            guard: Guard::new(users, key),
+            guard: Guard::new(users, key).with_max_failures(limits.failed_logins),
             used: Used::default(),
+            touched: HashMap::new(),
+            to_touch: Vec::new(),
+            news: Vec::new(),
         }
     }
 
     /// Replaces the table of users.
     pub fn set_users(&mut self, users: Users) {
+        self.touched.retain(|hash, _| users.tokens.iter().any(|t| t.sha256 == *hash));
         self.guard.set_users(users);
     }
 
     /// The table of users.
     pub const fn users(&self) -> &Users {
         self.guard.users()
+    }
+
+    /// Whether somebody may try to log in with a name and a password.
+    ///
+    /// # Errors
+    /// 429, after too many failures.
+    pub fn check_lock(&mut self, name: &str, from: IpAddr, at: At) -> Result<(), Fault> {
+        let wait = self.guard.lockout().locked(Some(name), from, at.utc.millis());
+        wait.map_or(Ok(()), |retry_after| Err(self.locked(retry_after)))
+    }
+
+    /// Notes how a log-in with a name and a password went.
+    pub fn note_login(&mut self, name: &str, success: bool, from: IpAddr, at: At) {
+        let now_ms = at.utc.millis();
+        if success {
+            self.guard.lockout().succeeded(name, from, now_ms);
+        } else {
+            self.guard.lockout().failed(Some(name), from, now_ms);
+        }
+        self.tell(News { success, user: name.to_owned(), from });
+    }
+
+    /// Who a token stands for: for log-ins that are no requests. Its use is noted.
+    ///
+    /// # Errors
+    /// 401 or 429.
+    pub fn admit_token(&mut self, token: &str, from: IpAddr, at: At) -> Result<Who, Fault> {
+        let credentials = Credentials::Token(token.to_owned());
+        // Of a token neither method nor target matters, and what it may do is asked later.
+        let access = Access::read(Permission::System);
+        let asked =
+            lensd_ffi::auth::Request { credentials: &credentials, method: "", uri: "", access };
+        match self.guard.identify(&asked, from, at.utc.millis()) {
+            Ok(login) => {
+                self.touch(&login, at);
+                Ok(login)
+            }
+            Err(Verdict::Locked { retry_after }) => Err(self.locked(retry_after)),
+            Err(_) => {
+                self.tell(News { success: false, user: String::new(), from });
+                Err(wrong())
+            }
+        }
+    }
+
+    /// Log-ins since the last call.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Hashes of tokens whose use is to be noted, since the last call.
+    pub fn take_touched(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.to_touch)
+    }
+
+    fn tell(&mut self, news: News) {
+        if self.news.len() < MAX_NEWS {
+            self.news.push(news);
+        }
+    }
+
+    fn touch(&mut self, login: &Login, at: At) {
+        let Some(hash) = &login.token else { return };
+        let now_ms = at.utc.millis();
+        let last = self.touched.get(hash);
+        if last.is_none_or(|last| now_ms.abs_diff(*last) >= TOUCH_MS.unsigned_abs()) {
+            self.touched.insert(hash.clone(), now_ms);
+            self.to_touch.push(hash.clone());
+        }
+    }
+
+    fn locked(&self, retry_after: u32) -> Fault {
+        let message = format!(
+            "there were {} failed logins; try again in {retry_after} seconds",
+            self.max_failures
+        );
+        Fault {
+            limit: Some((self.max_failures, "5 minutes")),
+            retry_after: Some(retry_after),
+            ..Fault::new(429, "RATE_LIMITED", "Rate limit exceeded", message)
+        }
     }
 
     /// Lets a request in, or answers it.
@@ -81,7 +195,8 @@ impl Door {
         at: At,
     ) -> Result<(Who, Option<Rate>), Box<Response>> {
         let who = match access {
-            None => Who { user: String::new(), role: Role::Guest },
+            None if class == Class::Free => Who::default(),
+            None => self.who(request, from, at),
             Some(access) => self.identify(request, access, from, at)?,
         };
         if !request.method.is_safe() {
@@ -103,6 +218,17 @@ impl Door {
         if rate.within { Ok((who, Some(rate))) } else { Err(too_many(rate, period, at)) }
     }
 
+    /// Who makes a request that everybody may make; a guest, if that is not clear.
+    fn who(&mut self, request: &Request, from: IpAddr, at: At) -> Who {
+        let (credentials, csrf) = self.credentials(request, at);
+        let access = Access::read(Permission::System);
+        let known = match csrf {
+            Ok(()) => self.prove(&credentials, request, access, from, at).ok(),
+            Err(_) => None,
+        };
+        known.unwrap_or_else(|| self.guard.users().guest())
+    }
+
     fn identify(
         &mut self,
         request: &Request,
@@ -110,61 +236,141 @@ impl Door {
         from: IpAddr,
         at: At,
     ) -> Result<Who, Box<Response>> {
-        let credentials = credentials(request);
-        let failures = self.failures.look(from, at.mono);
-        if credentials != Credentials::None && !failures.within {
-            return Err(too_many(failures, "5 minutes", at));
+        let (credentials, csrf) = self.credentials(request, at);
+        csrf.map_err(|f| Box::new(f.response(at)))?;
+        let verdict = match self.prove(&credentials, request, access, from, at) {
+            Ok(login) if login.allows(access) => return Ok(login),
+            Ok(login) if login.user.is_empty() => Verdict::Login { stale: false, failed: false },
+            Ok(login) => Verdict::Forbid(login),
+            Err(verdict) => verdict,
+        };
+        Err(match verdict {
+            Verdict::Locked { retry_after } => Box::new(self.locked(retry_after).response(at)),
+            Verdict::Login { stale, failed } => Box::new(self.ask_login(stale, failed, at)),
+            Verdict::Allow(_) | Verdict::Forbid(_) => Box::new(forbidden(access).response(at)),
+        })
+    }
+
+    /// 401 with its challenges.
+    pub fn ask_login(&self, stale: bool, failed: bool, at: At) -> Response {
+        let message = "log in with Basic, Digest or Bearer, or at /api/login, or add ?token=";
+        let fault = if failed {
+            wrong()
+        } else {
+            Fault::new(401, "INVALID_CREDENTIALS", "Authentication required", message)
+        };
+        let mut response = fault.response(at);
+        for challenge in self.guard.challenges(stale, at.utc.millis()) {
+            response = response.header("WWW-Authenticate", challenge);
         }
-        let now_ms = at.utc.millis();
+        response
+    }
+
+    /// The guard's answer, and what only HTTP must see to.
+    fn prove(
+        &mut self,
+        credentials: &Credentials,
+        request: &Request,
+        access: Access,
+        from: IpAddr,
+        at: At,
+    ) -> Result<Login, Verdict> {
         let asked = lensd_ffi::auth::Request {
-            credentials: &credentials,
+            credentials,
             method: request.method.name(),
             uri: &request.target,
             access,
         };
-        let mut verdict = self.guard.verdict(&asked, now_ms);
+        let login = match self.guard.identify(&asked, from, at.utc.millis()) {
+            Ok(login) => login,
+            Err(verdict) => {
+                if matches!(verdict, Verdict::Login { failed: true, .. }) {
+                    let user = name_of(credentials).to_owned();
+                    tracing::warn!(%from, target = path_only(&request.target), "login failed");
+                    self.tell(News { success: false, user, from });
+                }
+                return Err(verdict);
+            }
+        };
         // Only a digest that is right uses its count up: else anybody could use up another's.
-        if let (Verdict::Allow { .. } | Verdict::Forbid, Credentials::Digest(response)) =
-            (&verdict, &credentials)
+        if let Credentials::Digest(response) = credentials
             && !self.used.is_first(response, request.method, at.mono)
         {
-            verdict = Verdict::Login { stale: true, failed: false };
+            return Err(Verdict::Login { stale: true, failed: false });
         }
-        match verdict {
-            Verdict::Allow { user, role } => Ok(Who { user, role }),
-            Verdict::Forbid => Err(Box::new(
-                Fault::new(
-                    403,
-                    "PERMISSION_DENIED",
-                    "Permission denied",
-                    format!(
-                        "this needs permission to {} {:?}; ask an administrator",
-                        if access.write { "change" } else { "read" },
-                        access.permission
-                    ),
-                )
-                .response(at),
-            )),
-            Verdict::Login { stale, failed } => {
-                if failed {
-                    self.failures.count(from, at.mono);
-                    tracing::warn!(%from, target = path_only(&request.target), "login failed");
-                }
-                let message = if failed {
-                    "the user name, password or token is wrong"
-                } else {
-                    "log in with Basic, Digest or Bearer, or add ?token="
-                };
-                let error = "Authentication required";
-                let mut response =
-                    Fault::new(401, "INVALID_CREDENTIALS", error, message).response(at);
-                for challenge in self.guard.challenges(stale, now_ms) {
-                    response = response.header("WWW-Authenticate", challenge);
-                }
-                Err(Box::new(response))
-            }
+        self.touch(&login, at);
+        // Each request is a log-in of its own; that of a user from another place is news.
+        if !login.user.is_empty()
+            && login.token.is_none()
+            && self.guard.lockout().succeeded(&login.user, from, at.utc.millis())
+        {
+            self.tell(News { success: true, user: login.user.clone(), from });
         }
+        Ok(login)
     }
+
+    /// What a request brought, and whether it may be used.
+    fn credentials(&self, request: &Request, at: At) -> (Credentials, Result<(), Fault>) {
+        match credentials(request) {
+            Credentials::None => {}
+            credentials => return (credentials, Ok(())),
+        }
+        let known = |t: &&str| self.guard.users().login_by_token(t, at.utc.millis()).is_some();
+        // A browser also brings cookies of sessions that are over: they are as good as none, and
+        // no attempt to guess.
+        let Some(token) = cookies(request).find(known) else { return (Credentials::None, Ok(())) };
+        let given = request.header(CSRF_FIELD).unwrap_or_default();
+        let safe = request.method.is_safe() || digest::same(given, &csrf(token));
+        let verdict = if safe {
+            Ok(())
+        } else {
+            let message = "a change with the session's cookie needs the field X-CSRF-Token, \
+                           which /api/login and /api/session give";
+            Err(Fault::new(403, "PERMISSION_DENIED", "Permission denied", message))
+        };
+        (Credentials::Token(token.to_owned()), verdict)
+    }
+}
+
+/// 403 for somebody who is known.
+pub fn forbidden(access: Access) -> Fault {
+    let verb = if access.write { "change" } else { "read" };
+    let message =
+        format!("this needs permission to {verb} {:?}; ask an administrator", access.permission);
+    Fault::new(403, "PERMISSION_DENIED", "Permission denied", message)
+}
+
+/// 401 for wrong credentials.
+pub fn wrong() -> Fault {
+    let message = "the user name, password or token is wrong";
+    Fault::new(401, "INVALID_CREDENTIALS", "Authentication failed", message)
+}
+
+fn name_of(credentials: &Credentials) -> &str {
+    match credentials {
+        Credentials::Basic { name, .. } => name,
+        Credentials::Digest(response) => &response.username,
+        _ => "",
+    }
+}
+
+/// What proves that a request comes from a page of ours: made of the session's token, which no
+/// page can read, so that nothing more is kept.
+pub fn csrf(token: &str) -> String {
+    let mut hash = lensd_ffi::auth::Token::hash(&format!("lensd csrf {token}"));
+    hash.truncate(32);
+    hash
+}
+
+/// The tokens in the session's cookies (RFC 6265 5.4): there may be some of several paths.
+pub fn cookies(request: &Request) -> impl Iterator<Item = &str> {
+    request
+        .headers("cookie")
+        .flat_map(|field| field.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, value)| *name == COOKIE && !value.is_empty())
+        .map(|(_, value)| value.trim_matches('"'))
+        .take(4)
 }
 
 /// A target without its query, which may hold a token and so must not be logged.
@@ -193,20 +399,26 @@ pub fn with_rate(response: Response, rate: Rate) -> Response {
         .header("X-RateLimit-Reset", rate.reset.to_string())
 }
 
-/// What a request brought. A header wins over `?token=`.
+/// What a request brought besides a cookie. A header wins over `?token=`.
 fn credentials(request: &Request) -> Credentials {
     let mut fields = request.headers("authorization");
     match (fields.next(), fields.next()) {
-        (Some(_), Some(_)) => Credentials::Malformed,
-        (Some(field), None) => match Credentials::parse(field) {
-            // RFC 7616 3.4.6: a digest is for one target. RTSP must be lenient here, HTTP need not.
-            Credentials::Digest(r) if !is_target(&r.uri, &request.target) => Credentials::Malformed,
-            credentials => credentials,
-        },
-        (None, _) => match request.query("token") {
-            Some(token) if !token.is_empty() => Credentials::Token(token.to_owned()),
-            _ => Credentials::None,
-        },
+        (Some(_), Some(_)) => return Credentials::Malformed,
+        (Some(field), None) => {
+            return match Credentials::parse(field) {
+                // RFC 7616 3.4.6: a digest is for one target. RTSP must be lenient here.
+                Credentials::Digest(r) if !is_target(&r.uri, &request.target) => {
+                    Credentials::Malformed
+                }
+                credentials => credentials,
+            };
+        }
+        (None, _) => {}
+    }
+    let token = request.header("x-api-key").or_else(|| request.query("token"));
+    match token.map(str::trim).filter(|t| !t.is_empty()) {
+        Some(token) => Credentials::Token(token.to_owned()),
+        None => Credentials::None,
     }
 }
 
@@ -300,7 +512,7 @@ impl Used {
 mod tests {
     use super::*;
     use crate::http::parse::{HeadScan, parse_head};
-    use lensd_ffi::auth::{Permission, Token, User};
+    use lensd_ffi::auth::{Role, Token, User};
     use lensd_ffi::time::UtcNanos;
 
     const READ: Option<Access> = Some(Access::read(Permission::Media));
@@ -311,7 +523,12 @@ mod tests {
         let users = Users {
             open,
             users: vec![User::new("ann", Role::Viewer, "lensd", "secret")],
-            tokens: vec![Token { sha256: Token::hash("tok"), user: "ann".into(), expires_ms: 0 }],
+            tokens: vec![Token {
+                sha256: Token::hash("tok"),
+                user: "ann".into(),
+                expires_ms: 0,
+                rights: None,
+            }],
             ..Users::default()
         };
         Door::new(users, [3; 32], &Limits::default())
@@ -362,6 +579,42 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_reads_and_with_its_companion_writes() {
+        let mut d = door(false);
+        let mut users = d.users().clone();
+        users.users[0] = User::new("ann", Role::Operator, "lensd", "secret");
+        d.set_users(users);
+        let cookie = "Cookie: a=b; lensd-session=tok";
+        let field = format!("X-CSRF-Token: {}", csrf("tok"));
+        assert_eq!(ask(&mut d, "GET /x", &[cookie], READ, AT), 200);
+        assert_eq!(ask(&mut d, "POST /x", &[cookie], WRITE, AT), 403);
+        assert_eq!(ask(&mut d, "POST /x", &[cookie, "X-CSRF-Token: x"], WRITE, AT), 403);
+        assert_eq!(ask(&mut d, "POST /x", &[cookie, &field], WRITE, AT), 200);
+        let api_key = "X-API-Key: tok";
+        assert_eq!(ask(&mut d, "POST /x", &[api_key], WRITE, AT), 200, "no browser sends that");
+        assert_eq!(d.take_touched(), [Token::hash("tok")], "once in an hour");
+        for _ in 0..10 {
+            let old = "Cookie: lensd-session=over";
+            assert_eq!(ask(&mut d, "GET /x", &[old], READ, AT), 401);
+        }
+        assert_eq!(ask(&mut d, "GET /x", &[cookie], READ, AT), 200, "that was no guessing");
+    }
+
+    #[test]
+    fn who_asks_for_what_everybody_may_is_known_all_the_same() {
+        let mut d = door(false);
+        let from = "10.0.0.1".parse().unwrap();
+        let mut who = |line: &str, field: &str| {
+            let request = request(line, &[format!("{field}\r\n")]);
+            d.admit(&request, None, Class::Api, from, AT).unwrap().0.user
+        };
+        assert_eq!(who("GET /x", "Authorization: Bearer tok"), "ann");
+        assert_eq!(who("GET /x", "Cookie: lensd-session=tok"), "ann");
+        assert_eq!(who("POST /x", "Cookie: lensd-session=tok"), "");
+        assert_eq!(who("GET /x", "Authorization: Bearer no"), "");
+    }
+
+    #[test]
     fn a_digest_is_for_one_target_and_one_time() {
         let mut d = door(false);
         let field = digest_field(&d, "/x?q=1", 2);
@@ -398,8 +651,10 @@ mod tests {
         }
         assert_eq!(ask(&mut d, "GET /x?token=tok", &[], READ, AT), 429);
         assert_eq!(ask(&mut d, "GET /x", &[], None, AT), 200, "what needs no login goes on");
-        let later = At { mono: FAILURE_PERIOD, ..AT };
+        assert!(d.check_lock("ann", "10.0.0.1".parse().unwrap(), AT).is_err());
+        let later = At { utc: UtcNanos(AT.utc.0 + 300_000_000_000), ..AT };
         assert_eq!(ask(&mut d, "GET /x?token=tok", &[], READ, later), 200);
+        assert_eq!(d.take_news().len(), 5);
     }
 
     #[test]

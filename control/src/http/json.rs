@@ -25,6 +25,20 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
     Ok(value)
 }
 
+/// Parses a text that must be an object.
+///
+/// # Errors
+/// As [`parse`].
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
+    match parse(bytes)? {
+        Value::Object(members) => Ok(members),
+        _ => {
+            let why = "this must be a JSON object";
+            Err(Fault::new(400, "INVALID_VALUE", "Invalid value", why))
+        }
+    }
+}
+
 /// A value inside so many others.
 #[derive(Clone, Copy)]
 struct Strict {

@@ -1,5 +1,6 @@
 //! How often one address may do something, in tables that cannot grow without bound.
 
+use lensd_ffi::auth::network;
 use lensd_ffi::time::Nanos;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -51,6 +52,11 @@ impl Limiter {
         Self { limit, period, windows: HashMap::new() }
     }
 
+    /// Another limit, from now on.
+    pub const fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// Counts an event, if it is within the limit.
     pub fn count(&mut self, address: IpAddr, now: Nanos) -> Rate {
         let rate = self.look(address, now);
@@ -63,7 +69,8 @@ impl Limiter {
 
     /// Whether another event would be within the limit.
     pub fn look(&self, address: IpAddr, now: Nanos) -> Rate {
-        let window = self.windows.get(&who(address)).filter(|w| now.since(w.start) < self.period);
+        let window =
+            self.windows.get(&network(address)).filter(|w| now.since(w.start) < self.period);
         let count = window.map_or(0, |w| w.count);
         let left = window.map_or(self.period, |w| w.start.plus(self.period).since(now));
         Rate {
@@ -75,7 +82,7 @@ impl Limiter {
     }
 
     fn window(&mut self, address: IpAddr, now: Nanos) -> &mut Window {
-        let key = who(address);
+        let key = network(address);
         if self.windows.len() >= MAX_ADDRESSES && !self.windows.contains_key(&key) {
             let period = self.period;
             self.windows.retain(|_, w| now.since(w.start) < period);
@@ -92,17 +99,6 @@ impl Limiter {
             *window = Window { start: now, count: 0 };
         }
         window
-    }
-}
-
-/// Who stands behind an address: of IPv6 a whole /64, since one host has that many.
-fn who(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let net = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(net.into())
-        }
-        v4 => v4,
     }
 }
 

@@ -1,12 +1,15 @@
 //! What can be asked over HTTP: one table of routes, and their handlers by subject.
 
+mod body;
 mod cameras;
 mod certificate;
+mod login;
 mod settings;
 mod socket;
 mod stills;
 mod streams;
 mod system;
+mod users;
 
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
@@ -91,7 +94,6 @@ const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
 const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
 const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
-const DEVICE_WRITE: Option<Access> = Some(Access::write(Permission::Device));
 
 const fn get(
     path: &'static str,
@@ -112,6 +114,9 @@ const fn write(
 ) -> Route<Handler> {
     Route { method, path, access, class: Class::Api, handler, doc }
 }
+
+const USER: Option<Access> = Some(Access::read(Permission::User));
+const USER_WRITE: Option<Access> = Some(Access::write(Permission::User));
 
 /// Everything that is answered.
 #[rustfmt::skip]
@@ -136,11 +141,45 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now"),
     get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
     get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace"),
+    write(Method::Post, "/api/login", None, login::login, "Begins a session: username, password"),
+    write(Method::Post, "/api/logout", None, login::logout, "Ends the session or token that is used"),
+    get("/api/session", None, Class::Api, login::session, "Who asks, what he may do, and the CSRF token"),
+    get("/api/sessions", None, Class::Api, login::sessions, "One's own sessions; of all with the permission User"),
+    write(Method::Delete, "/api/sessions/{id}", None, login::end_session, "Ends a session"),
+    write(Method::Post, "/api/token", None, login::make_token, "Makes an API token: name, expires_in (seconds), role"),
+    get("/api/token", None, Class::Api, login::tokens, "One's own API tokens; of all with the permission User"),
+    get("/api/tokens", None, Class::Api, login::tokens, "The same"),
+    write(Method::Delete, "/api/token/{id}", None, login::end_token, "Ends an API token"),
+    write(Method::Delete, "/api/tokens/{id}", None, login::end_token, "Ends an API token"),
+    get("/api/users", USER, Class::Api, users::list, "All users"),
+    write(Method::Post, "/api/users", USER_WRITE, users::add, "Adds a user: username, password, role, permissions"),
+    get("/api/users/{name}", None, Class::Api, users::one, "One user; everybody may read himself"),
+    write(Method::Patch, "/api/users/{name}", USER_WRITE, users::change, "Changes role, permissions, password"),
+    write(Method::Put, "/api/users/{name}", USER_WRITE, users::change, "The same"),
+    write(Method::Delete, "/api/users/{name}", USER_WRITE, users::remove, "Removes a user"),
+    get("/api/users/{name}/permissions", None, Class::Api, users::permissions, "What a user may do"),
+    write(Method::Put, "/api/users/{name}/permissions", USER_WRITE, users::set_permissions, "What a user may do beyond the role"),
+    write(Method::Put, "/api/users/{name}/password", None, users::set_password, "Another password; one's own with old_password"),
+    get("/api/roles", USER, Class::Api, users::roles, "All roles"),
+    write(Method::Post, "/api/roles", USER_WRITE, users::add_role, "Adds a role: name, permissions"),
+    get("/api/roles/{name}", USER, Class::Api, users::one_role, "One role"),
+    write(Method::Put, "/api/roles/{name}", USER_WRITE, users::put_role, "Makes or changes a role; guest is what holds without a login"),
+    write(Method::Delete, "/api/roles/{name}", USER_WRITE, users::remove_role, "Removes a role"),
+    get("/api/settings", SYSTEM, Class::Api, settings::all, "Every setting and measured value"),
+    write(Method::Post, "/api/settings", SYSTEM, settings::set_many, "Sets keys, each for itself"),
+    write(Method::Patch, "/api/settings", SYSTEM, settings::set_many, "Sets keys, each for itself"),
+    get("/api/settings/{key}", SYSTEM, Class::Api, settings::one, "One key, its range and the hardware's"),
+    write(Method::Post, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}"),
+    write(Method::Patch, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}"),
+    get("/api/schema", SYSTEM, Class::Api, settings::schema, "JSON schema of all keys"),
+    get("/api/config", SYSTEM, Class::Api, settings::config, "Every setting by module"),
+    write(Method::Put, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing"),
+    write(Method::Patch, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing"),
+    get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module"),
+    write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default"),
+    write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing"),
     get("/api/certificate", NETWORK, Class::Api, certificate::view, "The TLS certificate"),
     write(Method::Post, "/api/certificate", NETWORK_WRITE, certificate::replace, "Takes a certificate and its key as PEM, or makes a self-signed one"),
-    get("/api/settings/main-camera", DEVICE, Class::Api, settings::main_camera, "Number of the active camera"),
-    write(Method::Post, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
-    write(Method::Patch, "/api/settings/main-camera", DEVICE_WRITE, settings::select_camera, "Makes a camera the active one"),
 ];
 
 /// A request that may be made.
@@ -190,8 +229,17 @@ pub(crate) fn answer(desk: &mut Desk, pass: &Pass, request: &Request, from: From
     let mut call = Call { desk, request, params, who, peer, key, secure, at };
     match (pass.route.handler)(&mut call) {
         Ok(reply) => reply,
+        // Who has not logged in is asked to: some clients (Digest) wait for that.
+        Err(fault) if fault.status == 403 && pass.who.user.is_empty() => {
+            Reply::Now(desk.door.ask_login(false, false, at))
+        }
         Err(fault) => Reply::Now(fault.response(at)),
     }
+}
+
+/// The stream whose pictures a WebSocket gets under this name.
+pub(crate) fn picture_stream(desk: &mut Desk, name: &str) -> Option<String> {
+    streams::pictures_of(desk, name)
 }
 
 /// How long the engine may take for a question that needs no picture.
@@ -207,7 +255,7 @@ fn camera_number(text: &str) -> Option<u32> {
 
 /// Takes user names and passwords out of the URLs in a text: a camera's SPEC may be
 /// `rtsp://user:password@host/`.
-fn redact(text: &str) -> String {
+pub(crate) fn redact(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {

@@ -97,6 +97,19 @@ fn show_clients(desk: &mut Desk, stream: &str, outcome: &Outcome, at: At) -> Res
     Response::success(json!({ "stream": stream, "clients": clients }), at)
 }
 
+/// The JPEG stream that a name of a camera or of one of its streams means.
+pub(super) fn pictures_of(desk: &mut Desk, name: &str) -> Option<String> {
+    let camera = if matches!(name, "stream1" | "stream2" | "active") {
+        desk.engine.state().main_camera
+    } else {
+        match find(desk, name) {
+            Some(stream) => stream.camera,
+            None => camera_number(name)?,
+        }
+    };
+    desk.engine.jpeg_stream(camera).map(|stream| stream.name)
+}
+
 /// Any name of a camera or of one of its streams means its JPEG stream.
 pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let name = asked(call);

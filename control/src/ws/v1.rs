@@ -1,12 +1,380 @@
-//! `/api/v1`: for now a connection that says nothing.
+//! `/api/v1`: settings and measured values as messages (SURFACE section 4).
+//!
+//! A message is one JSON object: a login, a question, a subscription, or changes. Every change
+//! that was taken is confirmed to whoever made it and told to all others who may read the key;
+//! what merely fluctuates is told only to who has subscribed to it.
 
-use super::Face;
+use super::{Face, frame_text};
+use crate::board::{self, Refusal, Result1, propose};
+use crate::desk::{ConnKey, Desk};
+use crate::http::At;
+use crate::http::auth::Who;
+use crate::http::respond::Fault;
+use crate::login::{Attempt, log_in};
+use lensd_ffi::auth::{Access, Permission};
+use lensd_ffi::settings::{Entry, entries, resolve};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The face.
 pub(crate) static FACE: Face = Face {
     protocols: &["lensd.v1"],
-    on_open: |_, _, _, _, _| (),
-    on_text: |_, _, _, _| (),
-    on_binary: |_, _, _, _| (),
-    on_close: |_, _, _| (),
+    on_open: open,
+    on_text: text,
+    on_binary: binary,
+    on_close: close,
 };
+
+/// A client.
+#[derive(Debug)]
+struct Client {
+    peer: SocketAddr,
+    who: Who,
+    /// What it may do, in words: clients of the same words get the same bytes.
+    class: Arc<str>,
+    /// Whether it is told of fluctuating values.
+    measured: bool,
+    /// Whether it gets pictures, and of which stream.
+    pictures: Option<String>,
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(HashMap<ConnKey, Client>);
+
+impl Clients {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
+    let (who, class) = (who.clone(), class_of(who));
+    let client = Client { peer, who, class, measured: false, pictures: None };
+    desk.v1.0.insert(key, client);
+}
+
+fn class_of(who: &Who) -> Arc<str> {
+    who.rights.names().join(" ").into()
+}
+
+fn close(desk: &mut Desk, key: ConnKey, at: At) {
+    if let Some(client) = desk.v1.0.remove(&key)
+        && let Some(stream) = client.pictures
+    {
+        desk.engine.unwatch(&stream, at.mono);
+    }
+}
+
+fn binary(desk: &mut Desk, key: ConnKey, _: &[u8], _: At) {
+    say(desk, key, &error("Invalid message", None, "messages are JSON texts"));
+}
+
+fn say(desk: &mut Desk, key: ConnKey, message: &Value) {
+    desk.outbox.send(key, frame_text(&message.to_string()));
+}
+
+fn error(error: &str, key: Option<&str>, message: &str) -> Value {
+    let mut out = json!({ "error": error });
+    if let Some(key) = key {
+        // A name that nobody knows may be anything.
+        out["key"] = json!(key.chars().take(128).collect::<String>());
+    }
+    if !message.is_empty() {
+        out["message"] = json!(message);
+    }
+    out
+}
+
+fn refusal(name: &str, why: &Refusal) -> Value {
+    error(why.error(), Some(name), &why.message())
+}
+
+fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
+    let message = match crate::http::json::object(text.as_bytes()) {
+        Ok(message) => message,
+        Err(fault) => return say(desk, key, &error("Invalid message", None, &fault.message)),
+    };
+    let has = |name: &str| message.contains_key(name);
+    if has("username") || has("password") || has("token") {
+        login(desk, key, &message, at);
+    } else if let Some(wanted) = message.get("get") {
+        get(desk, key, wanted);
+    } else if has("subscribe") || has("unsubscribe") {
+        subscribe(desk, key, &message, at);
+    } else {
+        change(desk, key, message, at);
+    }
+}
+
+fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
+    let Some(client) = desk.v1.0.get(&key) else { return };
+    let peer = client.peer.ip();
+    let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
+    let token = word("token");
+    match (token, word("username"), word("password")) {
+        (Some(token), ..) => {
+            let outcome = desk.door.admit_token(&token, peer, at).map(|who| (who, token));
+            logged_in(desk, key, outcome);
+        }
+        (None, Some(name), Some(password)) => {
+            let (password, agent) = (password.into(), "WebSocket".to_owned());
+            let attempt = Attempt { name, password, from: peer, agent };
+            let begun = log_in(desk, attempt, at, move |desk, outcome, _| {
+                logged_in(desk, key, outcome.map(|login| (login.who, login.token.to_string())));
+            });
+            if let Err(fault) = begun {
+                logged_in(desk, key, Err(fault));
+            }
+        }
+        _ => {
+            let why = "a login is {\"username\", \"password\"} or {\"token\"}, all of them texts";
+            let answer =
+                json!({ "authenticated": false, "error": "Invalid message", "message": why });
+            say(desk, key, &answer);
+        }
+    }
+}
+
+/// Says how a login went. The connection may have gone while the password was checked.
+fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
+    let Some(client) = desk.v1.0.get_mut(&key) else { return };
+    let answer = match outcome {
+        Ok((who, token)) => {
+            client.class = class_of(&who);
+            client.who = who;
+            json!({
+                "authenticated": true,
+                "user": client.who.user,
+                "role": client.who.role,
+                "permissions": client.who.rights.names(),
+                "token": token,
+            })
+        }
+        Err(fault) => {
+            let mut answer = json!({
+                "authenticated": false,
+                "error": fault.error,
+                "code": fault.code,
+                "message": fault.message,
+            });
+            if let Some(secs) = fault.retry_after {
+                answer["retry_after"] = json!(secs);
+            }
+            answer
+        }
+    };
+    say(desk, key, &answer);
+}
+
+/// Makes guests of those whose login stands no more: the user was changed, the session has ended.
+pub(crate) fn check_logins(desk: &mut Desk, at: At) {
+    let users = desk.door.users();
+    let now_ms = at.utc.millis();
+    let void = |(_, c): &(&ConnKey, &Client)| !users.holds(&c.who, now_ms);
+    let over: Vec<ConnKey> = desk.v1.0.iter().filter(void).map(|(key, _)| *key).collect();
+    let guest = users.guest();
+    for key in over {
+        let Some(client) = desk.v1.0.get_mut(&key) else { continue };
+        client.who = guest.clone();
+        client.class = class_of(&guest);
+        let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
+        if let Some(stream) = pictures {
+            desk.engine.unwatch(&stream, at.mono);
+        }
+        let why = "the session has ended; log in again";
+        let answer = json!({ "authenticated": false, "error": "Session ended", "message": why });
+        say(desk, key, &answer);
+    }
+}
+
+fn may(desk: &Desk, key: ConnKey) -> impl Fn(Access) -> bool + use<> {
+    let who = desk.v1.0.get(&key).map(|c| c.who.clone());
+    move |access| who.as_ref().is_some_and(|w| w.allows(access))
+}
+
+fn get(desk: &mut Desk, key: ConnKey, wanted: &Value) {
+    let may = may(desk, key);
+    let mut answer = Map::new();
+    let mut refused = Vec::new();
+    match wanted {
+        Value::String(all) if all == "*" => {
+            for entry in entries().iter().filter(|e| !e.key.action && may(e.read())) {
+                let value = desk.board.held(entry).value.clone();
+                answer.insert(entry.key.name.to_owned(), value);
+            }
+        }
+        Value::Array(names) if names.iter().all(Value::is_string) => {
+            for name in names.iter().filter_map(Value::as_str) {
+                match resolve(name) {
+                    Ok(entry) if may(entry.read()) => {
+                        let value = desk.board.held(entry).value.clone();
+                        answer.insert(name.to_owned(), value);
+                    }
+                    Ok(entry) => refused.push((name, Refusal::Denied(entry.read()))),
+                    Err(near) => refused.push((name, Refusal::Unknown(near))),
+                }
+            }
+        }
+        _ => {
+            let why = "get takes a list of names, or \"*\" for all";
+            return say(desk, key, &error("Invalid message", Some("get"), why));
+        }
+    }
+    if !answer.is_empty() || refused.is_empty() {
+        say(desk, key, &Value::Object(answer));
+    }
+    for (name, why) in refused {
+        say(desk, key, &refusal(name, &why));
+    }
+}
+
+fn subscribe(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
+    let on = message.contains_key("subscribe");
+    let topic = message.get(if on { "subscribe" } else { "unsubscribe" });
+    match topic.and_then(Value::as_str) {
+        Some("measured") => {
+            if let Some(client) = desk.v1.0.get_mut(&key) {
+                client.measured = on;
+            }
+            let word = if on { "subscribed" } else { "unsubscribed" };
+            say(desk, key, &json!({ word: "measured" }));
+        }
+        Some("frames") => subscribe_pictures(desk, key, message, on, at),
+        _ => {
+            let why = "topics are frames and measured";
+            say(desk, key, &error("Invalid value", Some("subscribe"), why));
+        }
+    }
+}
+
+fn subscribe_pictures(
+    desk: &mut Desk,
+    key: ConnKey,
+    message: &Map<String, Value>,
+    on: bool,
+    at: At,
+) {
+    use lensd_ffi::auth::Permission::Media;
+    if on && !may(desk, key)(Access::read(Media)) {
+        let why = Refusal::Denied(Access::read(Media));
+        return say(desk, key, &refusal("frames", &why));
+    }
+    let Some(before) = desk.v1.0.get_mut(&key).map(|c| c.pictures.take()) else { return };
+    if let Some(stream) = before {
+        desk.engine.unwatch(&stream, at.mono);
+    }
+    if !on {
+        return say(desk, key, &json!({ "unsubscribed": "frames" }));
+    }
+    let format = message.get("format").map_or(Some("jpeg"), Value::as_str);
+    if format != Some("jpeg") {
+        let why = "format is jpeg";
+        return say(desk, key, &error("Invalid value", Some("format"), why));
+    }
+    let name = message.get("stream").and_then(Value::as_str).unwrap_or("stream1");
+    let Some(stream) = crate::rest::picture_stream(desk, name) else {
+        let why = "streams are stream1 and camN";
+        return say(desk, key, &error("Invalid value", Some("stream"), why));
+    };
+    desk.engine.watch(&stream, at.mono);
+    if let Some(client) = desk.v1.0.get_mut(&key) {
+        client.pictures = Some(stream);
+    }
+    say(desk, key, &json!({ "subscribed": "frames", "stream": name, "format": "jpeg" }));
+}
+
+/// Pictures have come: the newest to each client who has taken everything before.
+pub(crate) fn show(desk: &mut Desk, at: At) {
+    let mut wanted: BTreeMap<String, Vec<ConnKey>> = BTreeMap::new();
+    for (key, client) in &desk.v1.0 {
+        if let Some(stream) = &client.pictures {
+            wanted.entry(stream.clone()).or_default().push(*key);
+        }
+    }
+    for (stream, keys) in wanted {
+        if let Some(frame) = desk.engine.newest_frame(&stream, at.mono) {
+            for key in keys {
+                desk.outbox.send_if_clear(key, Arc::clone(&frame));
+            }
+        }
+    }
+}
+
+fn change(desk: &mut Desk, key: ConnKey, message: Map<String, Value>, at: At) {
+    if message.is_empty() {
+        return say(desk, key, &error("Invalid message", None, "the object has no members"));
+    }
+    let items = propose(&desk.board, message, may(desk, key));
+    let user = desk.v1.0.get(&key).map(|c| c.who.user.clone()).unwrap_or_default();
+    board::set(desk, items, false, Some(key), &user, at, move |desk, results, _| {
+        confirm(desk, key, &results);
+    });
+}
+
+fn confirm(desk: &mut Desk, key: ConnKey, results: &[Result1]) {
+    let mut taken = Map::new();
+    let mut names = Vec::new();
+    for result in results {
+        if let Ok(value) = &result.outcome {
+            taken.insert(result.name.clone(), value.clone());
+            names.push(json!(result.name));
+        }
+    }
+    if !taken.is_empty() {
+        taken.insert("info".to_owned(), Value::Array(names));
+        say(desk, key, &Value::Object(taken));
+    }
+    for result in results {
+        if let Err(why) = &result.outcome {
+            say(desk, key, &refusal(&result.name, why));
+        }
+    }
+}
+
+/// Bytes for a class of clients; none: nothing of it is theirs to know.
+type Frame = Option<Arc<Vec<u8>>>;
+
+/// Tells everybody what has changed. Clients who may read the same get the same bytes, framed once.
+pub(crate) fn tell(desk: &mut Desk) {
+    let news = desk.board.take_news();
+    if news.is_empty() || desk.v1.0.is_empty() {
+        return;
+    }
+    let news: Vec<(&'static Entry, Option<ConnKey>)> =
+        news.into_iter().map(|(index, known)| (&entries()[index], known)).collect();
+    let board = &desk.board;
+    let frame = |told: &dyn Fn(&Entry, Option<ConnKey>) -> bool| {
+        let members: Map<String, Value> = news
+            .iter()
+            .filter(|(entry, known)| told(entry, *known))
+            .map(|(e, _)| (e.key.name.to_owned(), board.held(e).value.clone()))
+            .collect();
+        (!members.is_empty()).then(|| frame_text(&Value::Object(members).to_string()))
+    };
+    let mut frames: HashMap<(&Arc<str>, bool), Frame> = HashMap::new();
+    for (key, client) in &desk.v1.0 {
+        let tells = |entry: &Entry| {
+            client.who.allows(entry.read()) && (client.measured || !entry.key.quiet)
+        };
+        // Who made a change has been told in the confirmation.
+        let made = frame_key(*key, &news);
+        let frame = if made {
+            frame(&|entry, known| tells(entry) && known != Some(*key))
+        } else {
+            let class = (&client.class, client.measured);
+            frames.entry(class).or_insert_with(|| frame(&|entry, _| tells(entry))).clone()
+        };
+        if let Some(frame) = frame {
+            desk.outbox.send(*key, frame);
+        }
+    }
+}
+
+/// Whether a client made one of the changes.
+fn frame_key(key: ConnKey, news: &[(&'static Entry, Option<ConnKey>)]) -> bool {
+    news.iter().any(|(_, known)| *known == Some(key))
+}

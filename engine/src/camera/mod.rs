@@ -5,6 +5,8 @@ mod annexb_file;
 pub mod controls;
 pub mod devices;
 pub mod file;
+pub mod knobs;
+pub mod look;
 pub mod marks;
 pub mod mjpeg;
 mod mjpeg_file;
@@ -19,9 +21,11 @@ mod y4m_file;
 
 pub use crate::coded::CodedUnit;
 use crate::frame::Frame;
+use knobs::Knobs;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::unit::Codec;
 use std::fmt;
+use std::sync::Arc;
 
 /// What a camera really gives, after negotiation.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -96,7 +100,12 @@ pub trait Camera: Send {
     /// The camera is then to be dropped, and opened again if the error says so.
     fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError>;
 
-    /// Frames that the driver lost since it was opened.
+    /// Its controls, if it has any.
+    fn knobs(&self) -> Option<Arc<dyn Knobs>> {
+        None
+    }
+
+    /// Frames that the driver, or the way from a publisher, lost since it was opened.
     fn lost(&self) -> u64 {
         0
     }

@@ -4,6 +4,8 @@
 //! Layout of a picture: a background, the marks at the top left, and along the bottom a strip of
 //! `height / 10` rows in which `bars` moves a box and `clock` counts the frames in digits.
 
+use super::knobs::Knobs;
+use super::look::{Filter, Look};
 use super::marks::{self, GRID_COLUMNS, GRID_ROWS, Marks, cell_side};
 use super::pool::Pool;
 use super::spec::{Pattern, TestSpec};
@@ -11,6 +13,7 @@ use super::{Camera, CameraError, CameraInfo, Shot};
 use crate::frame::{Frame, PixelFormat, Plane, packed_planes};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, UtcMap, now};
+use std::sync::Arc;
 
 pub use super::marks::read_marks;
 
@@ -25,6 +28,7 @@ pub struct TestCamera {
     utc: UtcMap,
     utc_measured: Nanos,
     lost: u64,
+    look: Arc<Look>,
 }
 
 /// Opens the test camera.
@@ -45,6 +49,7 @@ pub fn open(spec: &TestSpec) -> Result<TestCamera, CameraError> {
         utc: UtcMap::measure(),
         utc_measured: at,
         lost: 0,
+        look: Arc::default(),
     })
 }
 
@@ -67,6 +72,7 @@ impl Camera for TestCamera {
             return Ok(Shot::Woken);
         }
         let (number, capture) = self.clock.take(now());
+        self.painter.follow(&self.look);
         let painter = &self.painter;
         let Some((buffer, crc)) = self.pool.lend(|bytes| painter.paint(bytes, number, capture))
         else {
@@ -93,6 +99,10 @@ impl Camera for TestCamera {
 
     fn lost(&self) -> u64 {
         self.lost + self.clock.missed
+    }
+
+    fn knobs(&self) -> Option<Arc<dyn Knobs>> {
+        Some(Arc::clone(&self.look) as Arc<dyn Knobs>)
     }
 }
 
@@ -174,6 +184,9 @@ struct Painter {
     spec: TestSpec,
     planes: [Plane; 3],
     bytes: usize,
+    /// Once a control was turned: the clean background, what is done to each picture, and after
+    /// how many turns that was found.
+    looks: Option<(Vec<u8>, Filter, u64)>,
 }
 
 /// Y, U and V of white, yellow, cyan, green, magenta, red, blue and black at 75 % (BT.601).
@@ -195,7 +208,21 @@ const DIGITS: [u8; 10] = [0x3f, 0x06, 0x5b, 0x4f, 0x66, 0x6d, 0x7d, 0x07, 0x7f, 
 impl Painter {
     fn new(spec: &TestSpec) -> Self {
         let (planes, bytes) = packed_planes(PixelFormat::I420, spec.size.width, spec.size.height);
-        Self { spec: spec.clone(), planes, bytes }
+        Self { spec: spec.clone(), planes, bytes, looks: None }
+    }
+
+    /// Takes over what was turned since the last picture.
+    fn follow(&mut self, look: &Look) {
+        let changes = look.changes();
+        let known = self.looks.as_ref().map_or(0, |(_, _, known)| *known);
+        if changes == known {
+            return;
+        }
+        let background = match self.looks.take() {
+            Some((background, ..)) => background,
+            None => self.background(),
+        };
+        self.looks = Some((background, look.filter(), changes));
     }
 
     fn strip_top(&self) -> usize {
@@ -231,6 +258,9 @@ impl Painter {
 
     /// Draws frame `number` into a buffer of its own background and returns its CRC-32.
     fn paint(&self, bytes: &mut [u8], number: u64, capture: Nanos) -> u32 {
+        if let Some((background, ..)) = &self.looks {
+            bytes.copy_from_slice(background);
+        }
         match self.spec.pattern {
             Pattern::Bars => self.paint_box(bytes, number),
             Pattern::Clock => self.paint_digits(bytes, number),
@@ -238,6 +268,13 @@ impl Painter {
             Pattern::Still => {}
         }
         let (width, height) = (self.spec.size.width, self.spec.size.height);
+        if let Some((_, filter, _)) = &self.looks {
+            filter.apply(bytes, &self.planes, width, height);
+            let side = cell_side(width, height);
+            let (right, bottom) =
+                ((GRID_COLUMNS * side).min(width), (GRID_ROWS * side).min(height));
+            self.fill(bytes, 0, 0, right, bottom, [16, 128, 128]);
+        }
         // Truncated by design: the marks count modulo 2^32.
         let marks = Marks { number: (number & 0xffff_ffff) as u32, capture };
         let Plane { offset, stride } = self.planes[0];

@@ -83,6 +83,8 @@ pub struct V4l2Spec {
     pub size: Option<Size>,
     /// Pictures per second to ask for.
     pub fps: Option<f64>,
+    /// Input (sensor) to choose, from 0.
+    pub input: Option<u32>,
 }
 
 /// A file's parameters.
@@ -204,7 +206,12 @@ fn parse_v4l2(rest: &str) -> Result<CameraSpec, String> {
             "format" => spec.format = Some(parse_format(value)?),
             "size" => spec.size = Some(parse_size(value, Size { width: 16, height: 16 })?),
             "fps" => spec.fps = Some(parse_fps(value)?),
-            _ => return Err(unknown_key(key, "format, size, fps")),
+            "input" => {
+                let input = value.parse().ok().filter(|n| *n < 32);
+                let why = || format!("input={value}: must be a whole number from 0 to 31");
+                spec.input = Some(input.ok_or_else(why)?);
+            }
+            _ => return Err(unknown_key(key, "format, size, fps, input")),
         }
     }
     Ok(CameraSpec::V4l2(spec))
@@ -337,6 +344,7 @@ impl fmt::Display for CameraSpec {
                 query.extend(spec.format.as_ref().map(|v| format!("format={v}")));
                 query.extend(spec.size.map(|v| format!("size={v}")));
                 query.extend(spec.fps.map(|v| format!("fps={v}")));
+                query.extend(spec.input.map(|v| format!("input={v}")));
                 write_with_query(f, "v4l2", &spec.device, &query)
             }
             Self::Test(spec) => {

@@ -8,6 +8,7 @@ pub mod layout;
 pub use choice::Wanted;
 pub use layout::Delivers;
 
+use crate::camera::knobs::{DeviceKnobs, Knobs};
 use crate::camera::{Camera, CameraError, CameraInfo, CodedUnit, Shot, devices};
 use crate::frame::{Frame, Memory, PixelFormat, Plane};
 use crate::sys::v4l2::event::Event;
@@ -152,6 +153,12 @@ impl CameraV4l2 {
         let Some(queue) = cap.capture_queue().filter(|_| cap.streams()) else {
             return Err(CameraError::lasting(not_a_camera(&name(), &path)));
         };
+        if let Some(input) = wanted.input {
+            // Before formats: each input has its own.
+            node.s_input(input).map_err(|refusal| {
+                CameraError::lasting(format!("{}: input {}: {refusal}", name(), input + 1))
+            })?;
+        }
         let offered = devices::formats(&node, queue, |code| Delivers::of(code).is_some());
         let choice = choice::choose(&offered, wanted)
             .map_err(|why| CameraError::lasting(format!("{}: {why}", name())))?;
@@ -393,6 +400,11 @@ struct Ready {
 }
 
 impl Camera for CameraV4l2 {
+    fn knobs(&self) -> Option<Arc<dyn Knobs>> {
+        let knobs = DeviceKnobs::open(self.device.path())?;
+        Some(Arc::new(knobs))
+    }
+
     fn info(&self) -> CameraInfo {
         self.info.clone()
     }

@@ -118,6 +118,10 @@ impl Camera for PulledCamera {
         }
         Ok(self.place.take().map_or(Shot::Woken, Shot::Unit))
     }
+
+    fn lost(&self) -> u64 {
+        self.place.lost()
+    }
 }
 
 impl Drop for PulledCamera {

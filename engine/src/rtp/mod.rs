@@ -5,7 +5,9 @@
 
 pub mod h264;
 pub mod h265;
+mod huffman;
 pub mod jpeg;
 pub mod outlet;
 pub mod packet;
 pub mod rtcp;
+pub mod source;

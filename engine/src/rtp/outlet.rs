@@ -4,6 +4,7 @@
 //! its sequence numbers, and makes its packets once. Units keep an index of the outlet's own, so
 //! that clients stand at an index wherever the units come from.
 
+use super::jpeg;
 use super::packet::{PREFIX, Packets, Piece, Shape, Source, rtp_time};
 use super::rtcp::SenderReport;
 use crate::publish::{Stream, Subscription};
@@ -13,6 +14,7 @@ use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::Codec;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Most units that are remembered for clients that lag.
@@ -126,6 +128,12 @@ pub struct Outlet {
     packets: u32,
     octets: u32,
     last_capture: Nanos,
+    /// Something was lost: what follows refers to it, so nothing is given out before a key frame.
+    waits_for_key: bool,
+    /// Units of the ring that no client can have.
+    lost: u64,
+    /// Why the newest unit that RTP cannot carry was left out.
+    unfit: Option<&'static str>,
     packed: VecDeque<(u64, Framing, Arc<Packed>)>,
     /// How many clients there are.
     pub crowd: usize,
@@ -145,6 +153,9 @@ impl Outlet {
             packets: 0,
             octets: 0,
             last_capture: Nanos(0),
+            waits_for_key: false,
+            lost: 0,
+            unfit: None,
             packed: VecDeque::new(),
             crowd: 0,
         }
@@ -186,6 +197,12 @@ impl Outlet {
         self.last_capture
     }
 
+    /// Units of the ring that never got an index: the outlet itself was too slow, or RTP cannot
+    /// carry them.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Whether the unit at this index is a key frame.
     pub fn is_key(&self, index: u64) -> bool {
         self.entry(index).is_some_and(|e| e.view.meta.key)
@@ -223,12 +240,13 @@ impl Outlet {
             let stream = Arc::clone(self.stream());
             match self.cursor.next(stream.ring()) {
                 Next::Unit(view) => self.admit(stream, view),
-                Next::Lapped(_) => {
-                    // Clients notice by the missing sequence numbers.
-                    self.next_seq = self.next_seq.wrapping_add(1);
-                }
+                // The cursor stands at a key frame then only if the ring still has one.
+                Next::Lapped(units) => self.lose(units),
                 Next::Empty | Next::Corrupt => break,
             }
+        }
+        if self.waits_for_key {
+            self.stream().want_key();
         }
         self.head() > before
     }
@@ -246,10 +264,27 @@ impl Outlet {
         }
     }
 
+    /// Notes that units are gone before anybody saw them.
+    fn lose(&mut self, units: u64) {
+        self.lost += units;
+        if !std::mem::replace(&mut self.waits_for_key, true) {
+            // Clients notice by the missing sequence number.
+            self.next_seq = self.next_seq.wrapping_add(1);
+        }
+    }
+
     fn admit(&mut self, stream: Arc<Stream>, view: UnitView) {
+        if self.waits_for_key && !view.meta.key {
+            self.lost += 1;
+            return;
+        }
         let entry = Entry { stream, view, first_seq: self.next_seq };
-        let Some(made) = self.make(&entry) else { return };
+        // The writer may be so near that the unit is overwritten while it is looked at.
+        let Some(made) = self.make(&entry) else { return self.lose(1) };
+        self.waits_for_key = false;
         if made.is_empty() {
+            self.lost += 1;
+            self.say_unfit(&entry);
             return;
         }
         self.next_seq = made.next_seq();
@@ -263,19 +298,21 @@ impl Outlet {
         }
     }
 
+    /// Says once why pictures are left out.
+    fn say_unfit(&mut self, entry: &Entry) {
+        let why = refusal(&entry.stream, &entry.view);
+        if why.is_some() && why != self.unfit {
+            let why = why.unwrap_or_default();
+            tracing::warn!(stream = entry.stream.name, "a picture is not sent over RTP: {why}");
+            self.unfit = Some(why);
+        }
+    }
+
     fn make(&self, entry: &Entry) -> Option<Packets> {
         let ring = entry.stream.ring();
         let mut nals = Vec::new();
         ring.nals(&entry.view, &mut nals).ok()?;
-        let head = |range: std::ops::Range<usize>| {
-            // A NAL unit may be shorter than its own header, at the end of a truncated file.
-            if range.end > entry.view.len {
-                return None;
-            }
-            let mut out = Vec::new();
-            ring.copy(&entry.view, range.start, range.len(), &mut out).ok()?;
-            Some(out)
-        };
+        let head = |range| head_of(&entry.stream, &entry.view, range);
         let source =
             Source { meta: &entry.view.meta, len: entry.view.len, nals: &nals, head: &head };
         Some(Packets::pack(&source, &self.shape, entry.first_seq))
@@ -353,6 +390,25 @@ impl Outlet {
     }
 }
 
+/// Some bytes of a unit; `None` if it does not have them, or not any more.
+fn head_of(stream: &Stream, view: &UnitView, range: Range<usize>) -> Option<Vec<u8>> {
+    // A NAL unit may be shorter than its own header, at the end of a truncated file.
+    if range.end > view.len {
+        return None;
+    }
+    let mut out = Vec::new();
+    stream.ring().copy(view, range.start, range.len(), &mut out).ok()?;
+    Some(out)
+}
+
+/// Why RTP cannot carry a unit of a stream; `None` if it can.
+pub fn refusal(stream: &Stream, view: &UnitView) -> Option<&'static str> {
+    match view.meta.codec {
+        Codec::Jpeg => jpeg::refusal(view.len, &|range| head_of(stream, view, range)),
+        Codec::H264 | Codec::H265 => None,
+    }
+}
+
 impl Outlet {
     /// As `pack`, with everything copied into one piece.
     fn pack_image(&self, entry: &Entry, framing: Framing) -> Option<Packed> {
@@ -413,5 +469,105 @@ impl Packed {
     /// Whether the message may be handed to the kernel now.
     fn is_sendable(&self) -> bool {
         !self.lent || self.entry.stream.ring().is_lendable(&self.entry.view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coded::CodedUnit;
+    use crate::publish::{Kind, Publisher};
+    use crate::rtp::packet::Extension;
+    use lensd_ffi::ring::Geometry;
+    use lensd_ffi::unit::split_annex_b;
+
+    const SHAPE: Shape =
+        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
+
+    /// An outlet of a ring that holds four units.
+    fn outlet() -> (Outlet, Publisher) {
+        let geometry = Geometry { slots: 4, bytes: 4096 };
+        let (stream, publisher) =
+            Stream::create(1, Kind::Main, Codec::H264, geometry, Bell::new().unwrap()).unwrap();
+        (Outlet::new(&stream, Bell::new().unwrap(), SHAPE, 0), publisher)
+    }
+
+    fn publish(publisher: &mut Publisher, key: bool) {
+        let bytes = vec![0, 0, 0, 1, if key { 0x65 } else { 0x41 }, 1, 2, 3];
+        let mut unit = CodedUnit { codec: Codec::H264, key, bytes, ..CodedUnit::default() };
+        split_annex_b(&unit.bytes, &mut unit.nals);
+        publisher.publish(&unit, None).unwrap();
+    }
+
+    /// Sequence number and key of all units that can be had.
+    fn given(outlet: &Outlet) -> Vec<(u16, bool)> {
+        (0..outlet.head()).map(|i| (outlet.position(i).0, outlet.is_key(i))).collect()
+    }
+
+    #[test]
+    fn an_outlet_that_was_lapped_goes_on_at_a_key_frame() {
+        let (mut outlet, mut publisher) = outlet();
+        publish(&mut publisher, true);
+        publish(&mut publisher, false);
+        assert!(outlet.advance());
+        // The ring holds no key frame any more when the outlet looks again.
+        for _ in 0..9 {
+            publish(&mut publisher, false);
+        }
+        assert!(!outlet.advance());
+        assert!(outlet.stream().take_key_wanted());
+        publish(&mut publisher, false);
+        assert!(!outlet.advance(), "a picture that refers to what is lost");
+        publish(&mut publisher, true);
+        publish(&mut publisher, false);
+        assert!(outlet.advance());
+        // One sequence number is left out, by which decoders learn of the loss.
+        assert_eq!(given(&outlet), [(0, true), (1, false), (3, true), (4, false)]);
+        assert_eq!(outlet.lost(), 10);
+    }
+
+    #[test]
+    fn an_outlet_that_was_lapped_finds_the_key_frame_in_the_ring() {
+        let (mut outlet, mut publisher) = outlet();
+        publish(&mut publisher, true);
+        assert!(outlet.advance());
+        for key in [false, false, false, false, false, true, false] {
+            publish(&mut publisher, key);
+        }
+        assert!(outlet.advance());
+        assert_eq!(given(&outlet), [(0, true), (2, true), (3, false)]);
+        assert_eq!(outlet.lost(), 5);
+    }
+
+    #[test]
+    fn a_picture_that_rtp_cannot_carry_is_left_out_and_counted() {
+        let (mut outlet, mut publisher) = outlet();
+        let bytes = vec![0xff, 0xd8, 0xff, 0xc2, 0, 2, 0xff, 0xd9];
+        let nals = vec![lensd_ffi::unit::NalSpan { offset: 0, len: 8 }];
+        let unit = CodedUnit { codec: Codec::Jpeg, key: true, bytes, nals, ..CodedUnit::default() };
+        publisher.publish(&unit, None).unwrap();
+        assert!(!outlet.advance());
+        assert_eq!(outlet.lost(), 1);
+        assert!(outlet.unfit.unwrap().contains("baseline"));
+        publish(&mut publisher, true);
+        assert!(outlet.advance());
+        assert_eq!(given(&outlet), [(0, true)]);
+    }
+
+    #[test]
+    fn a_unit_that_is_overwritten_while_it_is_taken_in_is_a_loss() {
+        let (mut outlet, mut publisher) = outlet();
+        publish(&mut publisher, true);
+        let stream = Arc::clone(outlet.stream());
+        let seen = stream.ring().view(0).unwrap();
+        for _ in 0..4 {
+            publish(&mut publisher, false);
+        }
+        outlet.admit(Arc::clone(&stream), seen);
+        outlet.cursor = Cursor::at(1);
+        assert!(!outlet.advance(), "nothing can be decoded without the unit that is gone");
+        publish(&mut publisher, true);
+        assert!(outlet.advance());
+        assert_eq!(given(&outlet), [(1, true)]);
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 const REPORT_EVERY: Nanos = Nanos::from_secs(4);
 /// How old the newest unit may be where somebody joins with the group in the ring. Behind an older
 /// one a stream has rested: its last group would be a picture of long ago, and then a gap.
-const STALE: Nanos = Nanos::from_secs(3);
+pub const STALE: Nanos = Nanos::from_secs(3);
 /// The name in source descriptions (RFC 3550 6.5.1); no host name, which would be told to all.
 pub const CNAME: &str = "lensd";
 
@@ -79,7 +79,7 @@ pub struct Receiver {
     waits_for_key: bool,
     /// Its socket took nothing of the next unit.
     blocked: bool,
-    /// Datagrams of the next unit that are sent already.
+    /// Packets of the next unit that are sent already.
     partly: usize,
     /// When the rest of them may go, if the stream is paced.
     resume: Nanos,
@@ -87,6 +87,10 @@ pub struct Receiver {
     single: bool,
     /// Coding of what it gets, as its SDP said.
     codec: Option<Codec>,
+    /// It has had a report, so it knows our source and is owed a goodbye.
+    reported: bool,
+    /// [`Outlet::lost`] when it was last looked at.
+    seen_lost: u64,
     next_report: Nanos,
 }
 
@@ -117,6 +121,8 @@ impl Receiver {
             resume: Nanos(0),
             single: false,
             codec: None,
+            reported: false,
+            seen_lost: 0,
             next_report: Nanos(0),
         }
     }
@@ -127,6 +133,7 @@ impl Receiver {
         self.since_ms = now.utc.millis();
         self.next_report = Nanos(0);
         self.partly = 0;
+        self.seen_lost = outlet.lost();
         let fresh = now.mono.since(outlet.last_capture()) <= STALE;
         match outlet.newest_key().filter(|_| join == Join::Gop && fresh) {
             Some(key) => {
@@ -165,6 +172,10 @@ impl Receiver {
             return Ok(());
         }
         let mut conn = conn;
+        // What the outlet itself has lost, all its clients have.
+        let lost = outlet.lost() - std::mem::replace(&mut self.seen_lost, outlet.lost());
+        self.counts.skipped += lost;
+        self.counts.skipped_groups += u64::from(lost > 0);
         loop {
             if self.waits_for_key && !self.find_key(outlet) {
                 return Ok(());
@@ -322,13 +333,15 @@ impl Receiver {
             return Ok(());
         }
         self.next_report = now.mono.plus(REPORT_EVERY);
+        self.reported = true;
         let bytes = rtcp::sender_report(&outlet.report(now), CNAME);
         self.send_control(&bytes, conn, socket)
     }
 
-    /// Says goodbye.
+    /// Says goodbye (RFC 3550 section 6.6), once: a receiver that has not heard of us must not hear
+    /// that.
     pub fn goodbye(&mut self, outlet: &Outlet, conn: Option<&mut Conn>, socket: &UdpSocket) {
-        if self.playing {
+        if std::mem::take(&mut self.reported) {
             let bytes = rtcp::goodbye(outlet.ssrc(), CNAME);
             // Whoever is gone already misses nothing.
             let _ = self.send_control(&bytes, conn, socket);
@@ -412,9 +425,9 @@ fn send_datagrams(
     paced: bool,
     segment_ok: &mut bool,
 ) -> Datagrams {
-    let all = unit.gather.datagram_count();
+    let all = unit.gather.packet_count();
     while *partly < all {
-        let end = if paced { *partly + 1 } else { all };
+        let end = if paced { unit.gather.datagram_end(*partly) } else { all };
         match unit.gather.send_datagrams(socket, to, *partly..end, segment_ok) {
             Ok(n) => *partly += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Datagrams::Full,

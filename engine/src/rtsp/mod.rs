@@ -1,11 +1,13 @@
 //! RTSP 1.0 (RFC 2326), the server side.
 //!
 //! [`parse`] and [`wire`] know messages, [`transport`] the header of that name, [`session`] what a
-//! client may do when. They know no sockets. [`serve`] is the one loop that does the I/O, with
-//! [`conn`] (one connection), [`client`] (one receiver) and [`udp`] (the datagram sockets).
+//! client may do when, [`house`] what that needs of the world. They know no sockets. [`serve`] is
+//! the one loop that does the I/O, with [`conn`] (one connection), [`client`] (one receiver) and
+//! [`udp`] (the datagram sockets).
 
 pub mod client;
 pub mod conn;
+pub mod house;
 pub mod parse;
 pub mod path;
 pub mod serve;

@@ -1,6 +1,6 @@
 //! Bytes to RTSP messages, however they are cut.
 
-use super::wire::{MAX_BODY, MAX_HEAD, MAX_LINE, Method, Request, Status};
+use super::wire::{MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_LINE, Method, Request, Status};
 
 /// Something that a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,14 +50,28 @@ const fn bad<T>(what: &'static str) -> Result<T, ParseError> {
     Err(ParseError { status: Status::BAD_REQUEST, what })
 }
 
+/// As much as a buffer may keep although little is in it.
+const KEEP: usize = 32 * 1024;
+
 /// Collects bytes until they make a message.
 #[derive(Debug, Default)]
 pub struct Parser {
     bytes: Vec<u8>,
     /// Bytes at the front that are used up.
     used: usize,
-    /// How far the end of a head was searched for already, from `used`.
+    seen: Seen,
+}
+
+/// What is known of a message that is not whole: a client that sends it byte by byte must not have
+/// all of it looked at for each.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// How far the end of its head was searched for.
     searched: usize,
+    /// Whether the end of its first line is in that.
+    line: bool,
+    /// Its length, once its head is whole.
+    needs: usize,
 }
 
 impl Parser {
@@ -67,12 +81,22 @@ impl Parser {
             self.bytes.drain(..self.used);
             self.used = 0;
         }
+        let len = self.bytes.len() + bytes.len();
+        if self.bytes.capacity() > KEEP && len < self.bytes.capacity() / 4 {
+            // What a long message has left.
+            self.bytes.shrink_to(len);
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Bytes that wait for the rest of their message.
     pub fn pending(&self) -> usize {
         self.bytes.len() - self.used
+    }
+
+    /// Bytes of memory that it takes.
+    pub const fn held(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Takes everything that is not parsed yet, e.g. when a tunnel begins.
@@ -90,18 +114,16 @@ impl Parser {
         // Empty lines between messages are allowed (RFC 2068 section 4.1), and keep some NATs open.
         while matches!(self.bytes.get(self.used), Some(b'\r' | b'\n')) {
             self.used += 1;
-            self.searched = 0;
         }
         let rest = &self.bytes[self.used..];
         let taken = match rest.first() {
+            _ if rest.len() < self.seen.needs => None,
             None => None,
             Some(b'$') => interleaved(rest),
-            Some(_) => match head_end(rest, self.searched) {
-                Some(end) => message(rest, end)?,
+            Some(_) => match head_end(rest, self.seen.searched) {
+                Some(end) => message(rest, end, &mut self.seen.needs)?,
                 None => {
-                    // Three bytes of an end may be there already.
-                    self.searched = rest.len().saturating_sub(3);
-                    limits(rest)?;
+                    limits(rest, &mut self.seen)?;
                     None
                 }
             },
@@ -114,20 +136,25 @@ impl Parser {
             return Ok(None);
         };
         self.used += len;
-        self.searched = 0;
+        self.seen = Seen::default();
         Ok(Some(item))
     }
 }
 
 /// Refuses a head that is too long, or that is none, before its end has come.
-fn limits(rest: &[u8]) -> Result<(), ParseError> {
-    let line = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
-    if line > MAX_LINE {
-        return Err(ParseError {
-            status: Status::URI_TOO_LONG,
-            what: "the request line is too long",
-        });
+fn limits(rest: &[u8], seen: &mut Seen) -> Result<(), ParseError> {
+    if !seen.line {
+        let end = rest[seen.searched..].iter().position(|&b| b == b'\n');
+        seen.line = end.is_some();
+        if end.map_or(rest.len(), |n| seen.searched + n) > MAX_LINE {
+            return Err(ParseError {
+                status: Status::URI_TOO_LONG,
+                what: "the request line is too long",
+            });
+        }
     }
+    // Three bytes of the head's end may be there already.
+    seen.searched = rest.len().saturating_sub(3);
     if rest.len() > MAX_HEAD {
         return bad("the headers are too long");
     }
@@ -159,13 +186,21 @@ fn interleaved(bytes: &[u8]) -> Option<(Item, usize)> {
     Some((Item::Interleaved { channel, payload }, 4 + len))
 }
 
-fn message(bytes: &[u8], end: usize) -> Result<Option<(Item, usize)>, ParseError> {
-    limits(&bytes[..end])?;
+/// A message whose head ends at `end`; without all of its body only how many bytes it `needs`.
+fn message(
+    bytes: &[u8],
+    end: usize,
+    needs: &mut usize,
+) -> Result<Option<(Item, usize)>, ParseError> {
+    limits(&bytes[..end], &mut Seen::default())?;
     let Ok(head) = std::str::from_utf8(&bytes[..end]) else { return bad("not UTF-8") };
     let mut lines = head.split('\n').map(|l| l.strip_suffix('\r').unwrap_or(l));
     let first = lines.next().unwrap_or_default();
     let mut headers = Vec::new();
     for line in lines.take_while(|l| !l.is_empty()) {
+        if headers.len() >= MAX_HEADERS {
+            return bad("there are too many headers");
+        }
         let Some((name, value)) = line.split_once(':') else { return bad("a header has no colon") };
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
             return bad("a header's name is not one word");
@@ -178,8 +213,11 @@ fn message(bytes: &[u8], end: usize) -> Result<Option<(Item, usize)>, ParseError
     let tunnel = is_http(first);
     // The body of a tunnel's POST never ends; what follows its head is the tunnel.
     let body = if tunnel { 0 } else { body_len(&headers)? };
-    let Some(body) = bytes.get(end..end + body) else { return Ok(None) };
-    let len = end + body.len();
+    let len = end + body;
+    let Some(body) = bytes.get(end..len) else {
+        *needs = len;
+        return Ok(None);
+    };
     if first.starts_with("RTSP/") {
         let status = first.split(' ').nth(1).and_then(|s| s.parse().ok());
         let Some(status) = status else { return bad("the response has no status") };
@@ -285,9 +323,11 @@ mod tests {
     fn each_refusal_has_its_status() {
         let long_line = format!("PLAY rtsp://{} RTSP/1.0", "a".repeat(MAX_LINE));
         let headers = format!("PLAY x RTSP/1.0\r\n{}", "A: b\r\n".repeat(6000));
+        let many = format!("PLAY x RTSP/1.0\r\n{}\r\n", "A: b\r\n".repeat(MAX_HEADERS + 1));
         for (bytes, status) in [
             (long_line.as_str(), 414),
             (headers.as_str(), 400),
+            (many.as_str(), 400),
             ("PLAY x RTSP/1.0\r\nno colon\r\n\r\n", 400),
             ("PLAY x\r\n\r\n", 400),
             ("PLAY x y RTSP/1.0\r\n\r\n", 400),
@@ -306,6 +346,44 @@ mod tests {
             let error = parser.next_item().expect_err(&bytes[..bytes.len().min(60)]);
             assert_eq!(error.status.0, status, "{bytes:.60}");
         }
+    }
+
+    #[test]
+    fn no_byte_is_looked_at_again_for_each_that_follows() {
+        let mut parser = Parser::default();
+        parser.push(b"ANNOUNCE rtsp://h/");
+        assert_eq!(parser.next_item(), Ok(None));
+        assert_eq!(parser.seen, Seen { searched: 15, line: false, needs: 0 });
+        parser.push(b"b RTSP/1.0\r\nCSeq: 2\r\n");
+        assert_eq!(parser.next_item(), Ok(None));
+        assert_eq!(parser.seen, Seen { searched: 36, line: true, needs: 0 });
+        parser.push(b"Content-Length: 60000\r\n\r\n");
+        assert_eq!(parser.next_item(), Ok(None));
+        let head = parser.pending();
+        assert_eq!(parser.seen.needs, head + 60_000);
+        // While its body comes the head is not parsed again: what stands there now is no head.
+        parser.bytes[..head].fill(1);
+        parser.push(&[b'v'; 59_999]);
+        assert_eq!(parser.next_item(), Ok(None));
+        parser.push(b"v");
+        assert!(parser.next_item().is_err());
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_what_is_in_it() {
+        let mut parser = Parser::default();
+        let long =
+            format!("PLAY x RTSP/1.0\r\nContent-Length: 65000\r\n\r\n{}", "x".repeat(65_000));
+        parser.push(long.as_bytes());
+        assert!(parser.held() < 2 * long.len());
+        parser.push(b"PL");
+        assert!(matches!(parser.next_item(), Ok(Some(Item::Request(_)))));
+        assert_eq!((parser.next_item(), parser.pending()), (Ok(None), 2));
+        parser.push(b"AY");
+        assert!(parser.held() < 1000, "{}", parser.held());
+        parser.push(b" x RTSP/1.0\r\n\r\n");
+        assert!(matches!(parser.next_item(), Ok(Some(Item::Request(_)))));
+        assert_eq!((parser.next_item(), parser.held()), (Ok(None), 0));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The one loop that does the RTSP server's I/O.
 
+mod show;
+mod tunnel;
+
 use super::client::{Delivery, Over, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
 use super::world::{Call, Holding, World, timeout};
+use crate::config::RtspOptions;
 use crate::rtp::outlet::Outlet;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::ClientState;
 use lensd_ffi::time::{Nanos, Stamp, UtcMap, now};
@@ -15,6 +17,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use show::describe;
 use slab::Slab;
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +25,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tunnel::decode_tunnel;
 
 const RTSP: Token = Token(usize::MAX);
 const RTSPS: Token = Token(usize::MAX - 1);
@@ -34,10 +38,22 @@ const CHANGE: Token = Token(usize::MAX - 5);
 const TICK: Nanos = Nanos::from_millis(250);
 /// How long a connection may take to send its first request.
 const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
+/// How often it is looked whether the logins of sessions still stand, if no user has changed: their
+/// tokens may have expired.
+const LOGINS_EVERY: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
+/// Most bytes of messages that are not whole, of all connections.
+const MAX_HELD: usize = 64 << 20;
+/// What each may have of that even when others take all the rest.
+const HELD_SHARE: usize = MAX_HELD / MAX_CONNECTIONS;
 /// Most connections that are taken, or datagrams that are read, before the others get their turn.
 const MAX_AT_ONCE: usize = 128;
+
+/// Most bytes of one read, and most reads of a connection before the others get their turn: one that
+/// sends without end must not keep them waiting.
+const READ: usize = 16 * 1024;
+const READS_AT_ONCE: usize = 64;
 
 /// What the rest of the engine sees of the server.
 #[derive(Debug, Default)]
@@ -46,6 +62,8 @@ pub struct View {
     pub clients: Mutex<Vec<ClientState>>,
     /// Set to end it.
     pub stop: AtomicBool,
+    /// Put here, other options are taken over at the next ring.
+    pub options: Mutex<Option<RtspOptions>>,
 }
 
 struct Client {
@@ -55,6 +73,10 @@ struct Client {
     role: Role,
     accepted: Nanos,
     closing: bool,
+    /// As [`Session::held`] was.
+    held: usize,
+    /// In [`Server::more`].
+    more: bool,
 }
 
 /// What a TCP connection is.
@@ -84,8 +106,17 @@ pub struct Server {
     map: UtcMap,
     mapped: Nanos,
     ticked: Nanos,
+    /// When logins were looked at.
+    looked: Nanos,
     /// There was no descriptor left for a connection.
     full: bool,
+    /// Bytes that all clients hold.
+    held: usize,
+    max_held: usize,
+    /// Connections that have used up their turn: whether they have more is not told again by an
+    /// edge, nor ever of what TLS has decrypted already.
+    more: Vec<usize>,
+    buffer: Vec<u8>,
 }
 
 impl Server {
@@ -136,7 +167,12 @@ impl Server {
             map: UtcMap::measure(),
             mapped: now(),
             ticked: Nanos(0),
+            looked: Nanos(0),
             full: false,
+            held: 0,
+            max_held: MAX_HELD,
+            more: Vec::new(),
+            buffer: vec![0; READ],
         })
     }
 
@@ -152,6 +188,9 @@ impl Server {
                 let until = resume.since(now()).duration();
                 wait = Some(wait.map_or(until, |w| w.min(until)));
             }
+            if !self.more.is_empty() {
+                wait = Some(Duration::ZERO);
+            }
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,
@@ -160,6 +199,10 @@ impl Server {
             let paced = self.world.way.resume.is_some_and(|at| now() >= at);
             if self.bell.take() || paced {
                 self.deliver();
+                if let Some(options) = self.view.options.lock().take() {
+                    self.world.way.pacing = Nanos::from_millis(options.pacing_ms);
+                    self.world.options = options;
+                }
             }
             for event in &events {
                 match event.token() {
@@ -183,6 +226,12 @@ impl Server {
                             self.read_ready(token);
                         }
                     }
+                }
+            }
+            for token in std::mem::take(&mut self.more) {
+                if let Some(client) = self.clients.get_mut(token) {
+                    client.more = false;
+                    self.read_ready(token);
                 }
             }
             if now().since(self.ticked) >= TICK {
@@ -232,6 +281,8 @@ impl Server {
                 role: Role::Direct,
                 accepted: now,
                 closing: false,
+                held: 0,
+                more: false,
             });
             let stream = self.clients[token].conn.stream();
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -271,27 +322,34 @@ impl Server {
     }
 
     fn read_ready(&mut self, token: usize) {
-        let mut buffer = [0; 16 * 1024];
-        // A connection that sends without end must not keep the others waiting: 64 reads are 1 MiB.
-        for _ in 0..64 {
-            let Some(client) = self.clients.get_mut(token) else { return };
-            if client.closing {
-                return;
-            }
-            let read = match client.conn.read(&mut buffer) {
-                Ok(0) => return self.close(token),
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if self.read_some(token, &mut buffer)
+            && let Some(client) = self.clients.get_mut(token)
+            && !std::mem::replace(&mut client.more, true)
+        {
+            self.more.push(token);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Reads what is there; `true` if there may be more.
+    fn read_some(&mut self, token: usize, buffer: &mut [u8]) -> bool {
+        for _ in 0..READS_AT_ONCE {
+            let Some(client) = self.clients.get_mut(token).filter(|c| !c.closing) else {
+                return false;
+            };
+            let read = match client.conn.read(buffer) {
+                Ok(n) if n > 0 => n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return self.close(token),
+                _ => {
+                    self.close(token);
+                    return false;
+                }
             };
             self.take_bytes(token, &buffer[..read]);
         }
-        // There may be more, and the edge is used up: come back after the others.
-        if let Some(client) = self.clients.get_mut(token) {
-            let both = Interest::READABLE | Interest::WRITABLE;
-            let _ = self.poll.registry().reregister(client.conn.stream(), Token(token), both);
-        }
+        true
     }
 
     fn take_bytes(&mut self, token: usize, bytes: &[u8]) {
@@ -331,7 +389,7 @@ impl Server {
     fn drain(&mut self, token: usize) {
         while let Some(client) = self.clients.get_mut(token) {
             match client.session.poll_output() {
-                None => return,
+                None => return self.weigh(token),
                 Some(Output::Bytes(bytes)) => {
                     if client.conn.write(&bytes).is_err() {
                         return self.close(token);
@@ -350,38 +408,18 @@ impl Server {
         }
     }
 
-    fn tunnel(&mut self, token: usize, cookie: String, get: bool, rest: &[u8]) {
-        // No tunnel within a tunnel: a half that became another kind would leave its other half
-        // with a token that the next client gets.
-        if !self.clients.get(token).is_some_and(|c| matches!(c.role, Role::Direct)) {
-            return self.close(token);
+    /// Counts what a client holds. When all hold too much, those go that hold more than their share;
+    /// not publishers, who have shown who they are, and whose packets may be large.
+    fn weigh(&mut self, token: usize) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let before = std::mem::replace(&mut client.held, client.session.held());
+        self.held = self.held + client.held - before;
+        if self.held > self.max_held
+            && client.held > HELD_SHARE
+            && client.session.state() != State::Recording
+        {
+            self.close(token);
         }
-        if get {
-            let answer = "HTTP/1.0 200 OK\r\nServer: lensd\r\nConnection: close\r\n\
-                          Cache-Control: no-store\r\nPragma: no-cache\r\n\
-                          Content-Type: application/x-rtsp-tunnelled\r\n\r\n";
-            let taken = self.find_tunnel(&cookie).is_some();
-            let Some(client) = self.clients.get_mut(token) else { return };
-            if taken || client.conn.write(answer.as_bytes()).is_err() {
-                return self.close(token);
-            }
-            client.role = Role::TunnelOut(cookie);
-            return;
-        }
-        let Some(out) = self.find_tunnel(&cookie) else { return self.close(token) };
-        // One at a time: a client that opens its POST again is done with the one before.
-        self.close_feeders(out);
-        if let Some(client) = self.clients.get_mut(token) {
-            client.role = Role::TunnelIn { out, pending: Vec::new() };
-            self.take_bytes(token, rest);
-        }
-    }
-
-    fn find_tunnel(&self, cookie: &str) -> Option<usize> {
-        self.clients
-            .iter()
-            .find(|(_, c)| matches!(&c.role, Role::TunnelOut(own) if own == cookie))
-            .map(|(token, _)| token)
     }
 
     fn write_ready(&mut self, token: usize) {
@@ -494,6 +532,8 @@ impl Server {
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
                 receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
+            } else if let Some(publishing) = &mut client.holding.ingest {
+                publishing.ingest.heard(&buffer[..n], stamp.mono);
             }
         }
         // There may be more; whoever floods us must not keep the clients waiting.
@@ -530,6 +570,7 @@ impl Server {
         if std::mem::take(&mut self.full) {
             self.accept_again();
         }
+        self.end_void_logins(stamp);
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
@@ -542,6 +583,9 @@ impl Server {
             if (silent > limit || late) && !bound {
                 over.push(token);
                 continue;
+            }
+            if let Some(publishing) = &mut client.holding.ingest {
+                publishing.report(&self.world.udp.rtcp, stamp.mono);
             }
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
@@ -559,6 +603,32 @@ impl Server {
         self.publish_view();
     }
 
+    /// Ends the sessions of users who are gone or were changed.
+    fn end_void_logins(&mut self, stamp: Stamp) {
+        let changed = self.world.users.refresh(&mut self.world.guard);
+        if !changed && stamp.mono.since(self.looked) < LOGINS_EVERY {
+            return;
+        }
+        self.looked = stamp.mono;
+        let (users, now_ms) = (self.world.guard.users(), stamp.utc.millis());
+        let void = |c: &Client| c.session.login().is_some_and(|l| !users.holds(l, now_ms));
+        let over: Vec<usize> =
+            self.clients.iter().filter(|(_, c)| void(c)).map(|(token, _)| token).collect();
+        for token in over {
+            self.dismiss(token);
+        }
+    }
+
+    /// Says goodbye to a client and closes its connection.
+    fn dismiss(&mut self, token: usize) {
+        let Some(client) = self.clients.get_mut(token) else { return };
+        let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+        if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
+            receiver.goodbye(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp);
+        }
+        self.close(token);
+    }
+
     fn publish_view(&self) {
         let clients = self
             .clients
@@ -571,6 +641,7 @@ impl Server {
     fn close(&mut self, token: usize) {
         let stamp = self.stamp();
         let Some(mut client) = self.clients.try_remove(token) else { return };
+        self.held -= client.held;
         let mut call = Call {
             world: &mut self.world,
             holding: &mut client.holding,
@@ -581,6 +652,7 @@ impl Server {
             now: stamp,
         };
         client.session.end(&mut call);
+        client.conn.farewell();
         let _ = self.poll.registry().deregister(client.conn.stream());
         if let Role::TunnelOut(_) = client.role {
             self.close_feeders(token);
@@ -590,29 +662,11 @@ impl Server {
         }
     }
 
-    /// Closes what feeds a tunnel's session.
-    fn close_feeders(&mut self, token: usize) {
-        let feeders: Vec<usize> = self
-            .clients
-            .iter()
-            .filter(|(_, c)| matches!(c.role, Role::TunnelIn { out, .. } if out == token))
-            .map(|(t, _)| t)
-            .collect();
-        for feeder in feeders {
-            self.close(feeder);
-        }
-    }
-
     /// Says goodbye to everybody and closes.
     fn end(mut self) {
         let tokens: Vec<usize> = self.clients.iter().map(|(t, _)| t).collect();
         for token in tokens {
-            let Some(client) = self.clients.get_mut(token) else { continue };
-            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
-            if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
-                receiver.goodbye(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp);
-            }
-            self.close(token);
+            self.dismiss(token);
         }
     }
 }
@@ -635,63 +689,6 @@ fn pump_one(
         client.session.heard(stamp.mono);
     }
     Ok(())
-}
-
-fn describe(client: &Client, id: &str) -> ClientState {
-    let transport = match (&client.holding.receiver, &client.role) {
-        _ if client.conn.is_tls() => "tls",
-        (_, Role::TunnelOut(_)) => "http",
-        (Some(r), _) => match r.delivery {
-            Delivery::Stream { .. } => "tcp",
-            Delivery::Datagrams { .. } => "udp",
-            Delivery::Group => "multicast",
-        },
-        (None, _) => match &client.holding.ingest {
-            Some(p) if p.channels.is_none() => "udp",
-            _ => "tcp",
-        },
-    };
-    let state = match client.session.state() {
-        State::Playing => "playing",
-        State::Recording => "recording",
-        State::Ready | State::Init => "paused",
-    };
-    let counts = Call::counts(&client.holding);
-    ClientState {
-        id: id.chars().take(6).collect(),
-        address: client.conn.peer.to_string(),
-        user: client.session.user().to_owned(),
-        path: client.session.path().name.clone(),
-        transport: transport.to_owned(),
-        agent: client.session.agent().to_owned(),
-        state: state.to_owned(),
-        since_ms: client.holding.receiver.as_ref().map_or(0, |r| r.since_ms),
-        units: counts.units,
-        packets: counts.packets,
-        bytes: counts.bytes,
-        skipped: counts.skipped,
-        skipped_groups: counts.skipped_groups,
-        reported_lost: counts.reported_lost,
-        jitter_us: counts.jitter_us,
-        round_trip_us: counts.round_trip_us,
-    }
-}
-
-/// Decodes what a tunnel brings (base64 in groups of four, cut anywhere). `None`: it is none.
-fn decode_tunnel(pending: &mut Vec<u8>, bytes: &[u8]) -> Option<Vec<u8>> {
-    pending.extend(bytes.iter().filter(|b| !b.is_ascii_whitespace()));
-    let whole = pending.len() / 4 * 4;
-    let mut out = Vec::new();
-    // Each request may be padded on its own, so groups with padding end a piece.
-    let mut piece = 0;
-    for at in (0..whole).step_by(4) {
-        if pending[at + 3] == b'=' || at + 4 == whole {
-            STANDARD.decode_vec(&pending[piece..at + 4], &mut out).ok()?;
-            piece = at + 4;
-        }
-    }
-    pending.drain(..whole);
-    Some(out)
 }
 
 #[cfg(test)]

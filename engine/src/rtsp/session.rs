@@ -7,12 +7,13 @@
 //! The machine has no socket and no clock. It is told the time, asks its [`House`] about streams
 //! and users, and leaves bytes to be sent in [`Session::poll_output`].
 
+pub use super::house::{Described, House, Start, Uses};
 use super::parse::{Item, ParseError, Parser};
 use super::path::Path;
-use super::transport::{self, Answer, Chosen, Offer};
-use super::wire::{Method, PUBLIC, Request, Response, Status};
+use super::transport::{self, Answer, Offer};
+use super::wire::{Method, PLAYABLE, PUBLIC, PUBLISHABLE, Request, Response, Status};
 use crate::sdp::{Announced, TRACK};
-use lensd_ffi::auth::{Access, Credentials, Permission, Verdict};
+use lensd_ffi::auth::{Access, Credentials, Login, Permission, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
 
@@ -20,79 +21,6 @@ use std::collections::VecDeque;
 const DESCRIBE_WAIT: Nanos = Nanos::from_secs(5);
 /// Most requests that wait for an answer; more are a client that does not read.
 const MAX_WAITING: usize = 16;
-
-/// What the house says of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Described {
-    /// Its SDP.
-    Sdp(String),
-    /// Its camera has not delivered a key frame yet; ask again.
-    Wait,
-    /// There is no such stream.
-    NotFound,
-    /// It exists, but cannot be had now: why.
-    Unavailable(String),
-}
-
-/// Where a client begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Start {
-    /// Sequence number of the first packet, if it is known already.
-    pub seq: Option<u16>,
-    /// RTP time of the first packet, likewise.
-    pub time: Option<u32>,
-}
-
-/// What the session needs of the world.
-pub trait House {
-    /// Whether a request may do this.
-    fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict;
-    /// The challenges of a 401.
-    fn challenges(&mut self, stale: bool) -> Vec<String>;
-    /// What is known of a path.
-    fn describe(&mut self, path: &Path) -> Described;
-    /// Chooses one of the offered transports and gets it ready; the SSRC, too. What an earlier call
-    /// got is given back, whatever comes of this one.
-    ///
-    /// # Errors
-    /// 404, 453, 461, 503.
-    fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status>;
-    /// Begins or resumes to send.
-    ///
-    /// # Errors
-    /// 503 when the stream is gone.
-    fn play(&mut self, path: &Path) -> Result<Start, Status>;
-    /// Stops sending for a while.
-    fn pause(&mut self);
-    /// Frees what `setup` got.
-    fn teardown(&mut self);
-    /// Whether this may be published here.
-    ///
-    /// # Errors
-    /// 404 when no such path is configured, 403 when somebody publishes there already.
-    fn announce(&mut self, path: &Path, what: &Announced) -> Result<(), Status>;
-    /// As [`House::setup`], to receive what was announced, which stays so after a refusal.
-    ///
-    /// # Errors
-    /// As [`House::setup`].
-    fn setup_record(&mut self, path: &Path, offers: &[Offer]) -> Result<Chosen, Status>;
-    /// A transport for a publisher's other tracks (sound), whose packets nobody reads.
-    ///
-    /// # Errors
-    /// 461.
-    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status>;
-    /// Begins to receive.
-    ///
-    /// # Errors
-    /// 503 when the camera is gone.
-    fn record(&mut self) -> Result<(), Status>;
-    /// A packet from the client on one of its channels.
-    fn interleaved(&mut self, channel: u8, payload: &[u8]);
-    /// Fresh randomness for a session's name.
-    fn random(&mut self) -> u64;
-    /// How long a silent client is kept, in seconds.
-    fn timeout_secs(&self) -> u64;
-}
 
 /// RFC 2326 appendix A.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +66,8 @@ pub struct Session {
     id: Option<String>,
     path: Path,
     announced: Option<Announced>,
-    /// The user that a request of this connection has proved to be.
-    user: Option<String>,
+    /// Who the last request of this connection that was asked has proved to be.
+    login: Option<Login>,
     agent: String,
     last_heard: Nanos,
     /// Whether a whole message has come.
@@ -159,7 +87,7 @@ impl Session {
             id: None,
             path: Path::default(),
             announced: None,
-            user: None,
+            login: None,
             agent: String::new(),
             last_heard: now,
             spoken: false,
@@ -174,7 +102,12 @@ impl Session {
 
     /// The user, empty without a login.
     pub fn user(&self) -> &str {
-        self.user.as_deref().unwrap_or_default()
+        self.login.as_ref().map_or("", |login| &login.user)
+    }
+
+    /// What the session rests on. When it stands no more, the session is to end.
+    pub const fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// The client's product name.
@@ -210,6 +143,11 @@ impl Session {
     /// Whether a request waits for a camera.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Bytes of memory that messages take which are not whole, or wait for their answer.
+    pub fn held(&self) -> usize {
+        self.parser.held() + self.waiting.iter().map(Request::size).sum::<usize>()
     }
 
     /// Takes bytes from the client. **Then drain [`Self::poll_output`].**
@@ -359,6 +297,9 @@ impl Session {
         if let Some(refusal) = self.check_login(request, &path, house) {
             return Some(refusal);
         }
+        if let Some(refusal) = self.check_method(request, &path, house) {
+            return Some(refusal);
+        }
         match &request.method {
             Method::Options => Some(Response::new(Status::OK).with("Public", PUBLIC)),
             Method::Describe => self.describe(request, path, late, house),
@@ -368,8 +309,7 @@ impl Session {
             Method::Pause => Some(self.pause(house)),
             Method::Record => Some(self.record(house)),
             Method::Teardown => Some(self.teardown(house)),
-            Method::GetParameter => Some(self.get_parameter(request)),
-            Method::SetParameter => Some(warn(Status::PARAMETER, "there are no parameters to set")),
+            Method::GetParameter | Method::SetParameter => Some(self.parameter(request)),
             Method::HttpGet | Method::HttpPost | Method::Other(_) => {
                 Some(Response::new(Status::NOT_IMPLEMENTED).with("Public", PUBLIC))
             }
@@ -406,7 +346,9 @@ impl Session {
             (Some(header), _) => Credentials::parse(header),
             (None, Some(token)) => Credentials::Token(token.clone()),
             // A connection that has proved who it is need not do it again.
-            (None, None) if self.user.is_some() && access == Access::read(Permission::Media) => {
+            (None, None)
+                if !self.user().is_empty() && access == Access::read(Permission::Media) =>
+            {
                 return None;
             }
             (None, None) if self.state != State::Init => return None,
@@ -419,19 +361,46 @@ impl Session {
             access,
         });
         match verdict {
-            Verdict::Allow { user, .. } => {
-                self.user = (!user.is_empty()).then_some(user);
+            Verdict::Allow(login) => {
+                self.login = Some(login);
                 None
             }
-            Verdict::Forbid => Some(warn(Status::FORBIDDEN, "this user may not do that")),
-            Verdict::Login { stale, .. } => {
+            Verdict::Forbid(_) => Some(warn(Status::FORBIDDEN, "this user may not do that")),
+            verdict @ (Verdict::Login { .. } | Verdict::Locked { .. }) => {
+                let stale = matches!(verdict, Verdict::Login { stale: true, .. });
                 let mut response = Response::new(Status::UNAUTHORIZED);
+                if let Verdict::Locked { retry_after } = verdict {
+                    response = response.with("Retry-After", retry_after.to_string());
+                }
                 for challenge in house.challenges(stale) {
                     response = response.with("WWW-Authenticate", challenge);
                 }
                 Some(response)
             }
         }
+    }
+
+    /// Refuses what exists, but not at this path (RFC 2326 section 11.3.1).
+    fn check_method(
+        &self,
+        request: &Request,
+        path: &Path,
+        house: &mut dyn House,
+    ) -> Option<Response> {
+        let publishes = match request.method {
+            Method::Announce => true,
+            // What was announced has tracks below its path, and the state says what may follow.
+            _ if self.announced.is_some() => return None,
+            Method::Record => true,
+            Method::Describe | Method::Setup | Method::Play | Method::Pause => false,
+            _ => return None,
+        };
+        let allowed = match (house.uses(path), publishes) {
+            (Uses { play: true, publish: false }, true) => PLAYABLE,
+            (Uses { play: false, publish: true }, false) => PUBLISHABLE,
+            _ => return None,
+        };
+        Some(Response::new(Status::METHOD_NOT_ALLOWED).with("Allow", allowed))
     }
 
     fn describe(
@@ -464,6 +433,10 @@ impl Session {
             Described::Wait => None,
             Described::NotFound => Some(Response::new(Status::NOT_FOUND)),
             Described::Unavailable(why) => Some(warn(Status::UNAVAILABLE, &why)),
+            Described::Unfit(why) => {
+                let why = format!("RTP cannot carry this camera's JPEG pictures: {why}");
+                Some(warn(Status::UNSUPPORTED_MEDIA, &why))
+            }
         }
     }
 
@@ -608,11 +581,13 @@ impl Session {
         Response::new(Status::OK)
     }
 
-    fn get_parameter(&self, request: &Request) -> Response {
+    /// Without a body either is a sign of life (RFC 2326 sections 10.8 and 10.9 leave that open for
+    /// SET_PARAMETER, and some players send it); there are no parameters.
+    fn parameter(&self, request: &Request) -> Response {
         if request.body.iter().all(u8::is_ascii_whitespace) {
             self.with_session(Response::new(Status::OK))
         } else {
-            warn(Status::PARAMETER, "there are no parameters to get")
+            warn(Status::PARAMETER, "there are no parameters")
         }
     }
 

@@ -6,6 +6,8 @@ use std::fmt;
 pub const MAX_LINE: usize = 8 * 1024;
 /// Longest head (request line and headers) in bytes.
 pub const MAX_HEAD: usize = 32 * 1024;
+/// Most headers of a message: in memory each takes more than on the wire.
+pub const MAX_HEADERS: usize = 128;
 /// Longest body in bytes: an ANNOUNCE's SDP.
 pub const MAX_BODY: usize = 64 * 1024;
 
@@ -40,9 +42,16 @@ pub enum Method {
     Other(String),
 }
 
-/// The value of the `Public` and `Allow` headers.
+/// The value of the `Public` header: what there is.
 pub const PUBLIC: &str = "OPTIONS, DESCRIBE, ANNOUNCE, SETUP, PLAY, PAUSE, RECORD, TEARDOWN, \
                           GET_PARAMETER, SET_PARAMETER";
+
+/// The value of the `Allow` header where a stream can be played.
+pub const PLAYABLE: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, \
+                            SET_PARAMETER";
+/// And where one can be published.
+pub const PUBLISHABLE: &str = "OPTIONS, ANNOUNCE, SETUP, RECORD, TEARDOWN, GET_PARAMETER, \
+                               SET_PARAMETER";
 
 impl Method {
     /// From the request line.
@@ -105,6 +114,13 @@ impl Request {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
+    /// Bytes of it in memory, about.
+    pub fn size(&self) -> usize {
+        let headers =
+            self.headers.iter().map(|(n, v)| size_of::<(String, String)>() + n.len() + v.len());
+        self.uri.len() + self.body.len() + headers.sum::<usize>()
+    }
+
     /// The request as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("{} {} RTSP/1.0\r\n", self.method.name(), self.uri);
@@ -144,7 +160,7 @@ impl Status {
     pub const TOO_LARGE: Self = Self(413);
     /// Request line too long.
     pub const URI_TOO_LONG: Self = Self(414);
-    /// Not SDP, or SDP of something that is not taken.
+    /// Not SDP, SDP of something that is not taken, or pictures that RTP cannot carry.
     pub const UNSUPPORTED_MEDIA: Self = Self(415);
     /// Parameter not understood.
     pub const PARAMETER: Self = Self(451);

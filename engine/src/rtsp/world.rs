@@ -1,17 +1,18 @@
 //! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
 //! one connection's session.
 
-use super::client::{Counts, Delivery, Receiver, Way};
+use super::client::{CNAME, Counts, Delivery, Receiver, STALE, Way};
 use super::path::Path;
-use super::session::{Described, House, Start};
+use super::session::{Described, House, Start, Uses};
 use super::transport::{Chosen, Lower, Offer};
 use super::udp::{self, Pair};
 use super::wire::Status;
 use crate::config::{Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
-use crate::publish::Subscription;
-use crate::rtp::outlet::Outlet;
+use crate::publish::{Stream, Subscription};
+use crate::rtp::outlet::{Outlet, refusal};
 use crate::rtp::packet::{Extension, Shape};
+use crate::rtp::rtcp;
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
 use crate::sys::socket::{Address, MAX_SEGMENTS};
@@ -24,6 +25,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+/// How often a publisher is told how its packets arrive (RFC 3550 section 6.2).
+const REPORT_EVERY: Nanos = Nanos::from_secs(5);
 /// Packets that are sent at once while pacing.
 const PACED_BURST: usize = 8;
 
@@ -78,6 +81,8 @@ pub struct World {
     /// Which group an outlet has, counted from the first: the same whenever it is asked for, so that
     /// no stream ever comes to the address of another.
     pub groups: HashMap<OutletKey, u32>,
+    /// Streams whose pictures RTP cannot carry, and why: what the log has said already.
+    pub unfit: HashMap<String, &'static str>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
 }
@@ -105,6 +110,22 @@ pub struct Publishing {
     pub ingest: Ingest,
     /// Channels, if interleaved.
     pub channels: Option<(u8, u8)>,
+    /// Where its reports go, if it sends datagrams: over TCP nothing is lost that it could mend.
+    reports_to: Option<SocketAddr>,
+    /// What we are called in them.
+    ssrc: u32,
+    next_report: Nanos,
+}
+
+impl Publishing {
+    /// Sends a receiver report if it is time.
+    pub fn report(&mut self, socket: &UdpSocket, now: Nanos) {
+        let Some(to) = self.reports_to.filter(|_| now >= self.next_report) else { return };
+        let Some(block) = self.ingest.report(now) else { return };
+        self.next_report = now.plus(REPORT_EVERY);
+        // One that the network does not take is made up for by the next.
+        let _ = socket.send_to(&rtcp::receiver_report(self.ssrc, &block, CNAME), to);
+    }
 }
 
 /// One request's view.
@@ -196,6 +217,18 @@ impl World {
 }
 
 impl Call<'_> {
+    /// Why the pictures that a stream has now cannot be sent, and whether that is known of one that
+    /// is new: what is in the ring of a stream that has rested says nothing of those to come.
+    fn unfit(&mut self, stream: &Stream) -> Option<(&'static str, bool)> {
+        let newest = stream.ring().newest_key()?;
+        let why = refusal(stream, &newest)?;
+        let fresh = self.now.mono.since(newest.meta.encoded) <= STALE;
+        if fresh && self.world.unfit.insert(stream.name.clone(), why) != Some(why) {
+            tracing::warn!(stream = stream.name, "RTP cannot carry this camera's JPEG: {why}");
+        }
+        Some((why, fresh))
+    }
+
     fn choose_udp(&self, offer: &Offer) -> Option<(Chosen, [SocketAddr; 2])> {
         if self.tls {
             return None;
@@ -283,6 +316,7 @@ impl Call<'_> {
                     let channels = offer.interleaved.unwrap_or((0, 1));
                     if let Some(publishing) = &mut self.holding.ingest {
                         publishing.channels = Some(channels);
+                        publishing.reports_to = None;
                     }
                     Chosen::Tcp { channels }
                 }
@@ -290,6 +324,10 @@ impl Call<'_> {
                 Lower::Udp => match self.choose_udp(offer) {
                     Some((chosen, addresses)) => {
                         self.note_addresses(addresses);
+                        if let Some(publishing) = &mut self.holding.ingest {
+                            publishing.channels = None;
+                            publishing.reports_to = Some(addresses[1]);
+                        }
                         chosen
                     }
                     None => continue,
@@ -335,11 +373,18 @@ impl Call<'_> {
 impl House for Call<'_> {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
         self.world.users.refresh(&mut self.world.guard);
-        self.world.guard.verdict(request, self.now.utc.millis())
+        self.world.guard.verdict(request, self.peer.ip(), self.now.utc.millis())
     }
 
     fn challenges(&mut self, stale: bool) -> Vec<String> {
         self.world.guard.challenges(stale, self.now.utc.millis())
+    }
+
+    fn uses(&mut self, path: &Path) -> Uses {
+        Uses {
+            play: self.world.switchboard.resolve(&path.name).is_some(),
+            publish: self.world.ingest.has(&path.name),
+        }
     }
 
     fn describe(&mut self, path: &Path) -> Described {
@@ -347,7 +392,12 @@ impl House for Call<'_> {
             return Described::NotFound;
         };
         let state = stream.state(self.now.mono);
-        if let Some(parameters) = stream.parameters() {
+        let unfit = self.unfit(&stream);
+        if let Some((why, true)) = unfit {
+            self.holding.hold = None;
+            return Described::Unfit(why);
+        }
+        if let Some(parameters) = stream.parameters().filter(|_| unfit.is_none()) {
             self.holding.hold = None;
             let origin = u64::from(stream.camera) << 32 | u64::from(std::process::id());
             return Described::Sdp(sdp::describe(
@@ -415,6 +465,11 @@ impl House for Call<'_> {
     }
 
     fn teardown(&mut self) {
+        let post = self.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+        if let (Some(post), Some(receiver)) = (post, &mut self.holding.receiver) {
+            // Who gets datagrams learns of the end by this alone, be it a time-out's.
+            receiver.goodbye(&post.outlet, None, &self.world.udp.rtcp);
+        }
         self.release();
         self.holding.ingest = None;
     }
@@ -426,7 +481,14 @@ impl House for Call<'_> {
         // Whoever announces again begins anew.
         self.holding.ingest = None;
         let ingest = self.world.ingest.begin(&path.name, what).ok_or(Status::FORBIDDEN)?;
-        self.holding.ingest = Some(Publishing { ingest, channels: None });
+        let [a, b, c, d, ..] = (self.world.random)().to_be_bytes();
+        self.holding.ingest = Some(Publishing {
+            ingest,
+            channels: None,
+            reports_to: None,
+            ssrc: u32::from_be_bytes([a, b, c, d]),
+            next_report: Nanos(0),
+        });
         Ok(())
     }
 
@@ -485,116 +547,4 @@ pub const fn timeout(options: &RtspOptions) -> Nanos {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::transport;
-    use super::*;
-    use crate::publish::{Kind, Publisher, Stream};
-    use lensd_ffi::ring::Geometry;
-    use lensd_ffi::unit::Codec;
-
-    /// A world with a stream each for two cameras.
-    fn world() -> (World, Vec<Publisher>) {
-        let switchboard = Arc::new(Switchboard::default());
-        let mut publishers = Vec::new();
-        for camera in [1, 2] {
-            let geometry = Geometry { slots: 16, bytes: 4096 };
-            let bell = Bell::new().unwrap();
-            let (stream, publisher) =
-                Stream::create(camera, Kind::Main, Codec::H264, geometry, bell).unwrap();
-            switchboard.add(stream);
-            publishers.push(publisher);
-        }
-        let users = Arc::new(UserTable::new(false));
-        let world = World {
-            options: RtspOptions { max_sessions: 2, ..RtspOptions::default() },
-            switchboard,
-            posts: HashMap::new(),
-            udp: Pair::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).unwrap(),
-            way: Way { segment_ok: true, ..Way::default() },
-            addresses: HashMap::new(),
-            guard: users.guard([0; 32]),
-            users,
-            bell: Arc::new(Bell::new().unwrap()),
-            sessions: 0,
-            ingest: Arc::default(),
-            groups: HashMap::new(),
-            random: || 1,
-        };
-        (world, publishers)
-    }
-
-    fn call<'a>(world: &'a mut World, holding: &'a mut Holding, token: usize) -> Call<'a> {
-        let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
-        Call { world, holding, token, peer: local, local, tls: false, now: Stamp::default() }
-    }
-
-    fn setup(
-        world: &mut World,
-        holding: &mut Holding,
-        token: usize,
-        uri: &str,
-        how: &str,
-    ) -> Result<Chosen, Status> {
-        let offers = transport::parse(how);
-        call(world, holding, token).setup(&Path::parse(uri), &offers).map(|s| s.0)
-    }
-
-    #[test]
-    fn what_is_set_up_is_freed_whatever_the_transport() {
-        let (mut world, _publishers) = world();
-        for how in [
-            "RTP/AVP/TCP;interleaved=0-1",
-            "RTP/AVP;client_port=5000-5001",
-            "RTP/AVP;multicast",
-            "RTP/AVP",
-        ] {
-            for _ in 0..3 {
-                let mut holding = Holding::default();
-                let _ = setup(&mut world, &mut holding, 0, "/cam1/main", how);
-                call(&mut world, &mut holding, 0).teardown();
-            }
-            assert_eq!((world.sessions, world.addresses.len()), (0, 0), "{how}");
-            assert!(world.posts.is_empty(), "{how}");
-        }
-    }
-
-    #[test]
-    fn two_streams_never_share_a_group_and_addresses_come_back() {
-        let (mut world, _publishers) = world();
-        let (mut long, mut short) = (Holding::default(), Holding::default());
-        let how = "RTP/AVP;multicast";
-        let first = setup(&mut world, &mut long, 0, "/cam1/main", how).unwrap();
-        for _ in 0..300 {
-            let other = setup(&mut world, &mut short, 1, "/cam2/main", how).unwrap();
-            assert_ne!(first, other);
-            call(&mut world, &mut short, 1).teardown();
-        }
-    }
-
-    #[test]
-    fn the_limit_counts_sessions_that_are_there() {
-        let (mut world, _publishers) = world();
-        let how = "RTP/AVP/TCP;interleaved=0-1";
-        let mut holdings: [Holding; 3] = Default::default();
-        let [a, b, c] = &mut holdings;
-        setup(&mut world, a, 0, "/cam1/main", how).unwrap();
-        setup(&mut world, b, 1, "/cam1/main", how).unwrap();
-        let refused = setup(&mut world, c, 2, "/cam1/main", how);
-        assert_eq!(refused.unwrap_err(), Status::NOT_ENOUGH_BANDWIDTH);
-        call(&mut world, a, 0).teardown();
-        call(&mut world, a, 0).teardown();
-        setup(&mut world, c, 2, "/cam1/main", how).unwrap();
-        assert_eq!(world.sessions, 2);
-    }
-
-    #[test]
-    fn a_stream_that_rests_is_woken_although_another_was_asked_for_before() {
-        let (mut world, publishers) = world();
-        let mut holding = Holding::default();
-        for (publisher, uri) in publishers.iter().zip(["/cam1/main", "/cam2/main"]) {
-            let said = call(&mut world, &mut holding, 0).describe(&Path::parse(uri));
-            assert_eq!(said, Described::Wait);
-            assert!(publisher.stream().is_wanted());
-        }
-    }
-}
+mod tests;

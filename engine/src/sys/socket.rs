@@ -41,6 +41,8 @@ struct Datagram {
     iov: Range<usize>,
     /// Bytes of each packet but the last; 0: one packet, nothing to cut.
     segment: u16,
+    /// Which packets of the message it holds.
+    packets: Range<usize>,
 }
 
 /// A message that is sent as it is to many clients: pieces of headers and of a unit, with
@@ -111,6 +113,7 @@ impl Gather {
                     let end = out.join(from, to);
                     if let Some(datagram) = out.datagrams.last_mut() {
                         datagram.iov.end = end;
+                        datagram.packets.end += 1;
                         datagram.segment = u16::try_from(segment).ok()?;
                     }
                     if len < segment {
@@ -118,7 +121,9 @@ impl Gather {
                     }
                 }
                 _ => {
-                    out.datagrams.push(Datagram { iov: from..to, segment: 0 });
+                    let at = out.packet_count();
+                    let packets = at..at + 1;
+                    out.datagrams.push(Datagram { iov: from..to, segment: 0, packets });
                     group = Some((len, 1));
                 }
             }
@@ -234,8 +239,9 @@ impl Gather {
         Ok(sent)
     }
 
-    /// Sends a range of the datagrams to an address. Returns how many datagrams were sent
-    /// before the socket was full.
+    /// Sends a range of the packets to an address. Returns how many were sent before the socket was
+    /// full. What is counted is packets, not datagrams, since a socket may be full in the middle of
+    /// one whose packets go one by one.
     ///
     /// `segment_ok` is cleared, and the packets are sent one by one, when the kernel or the network
     /// device refuses `UDP_SEGMENT`.
@@ -250,38 +256,53 @@ impl Gather {
         segment_ok: &mut bool,
     ) -> io::Result<usize> {
         let fd = socket.as_fd().as_raw_fd();
-        let mut done = 0;
-        while range.start + done < range.end.min(self.datagrams.len()) {
-            let rest = &self.datagrams[range.start + done..range.end.min(self.datagrams.len())];
-            let batch = &rest[..rest.len().min(MAX_BATCH)];
-            match if *segment_ok {
-                self.send_segmented(fd, to, batch)
-            } else {
-                self.send_single(fd, to, &batch[0]).map(|()| 1)
-            } {
-                Ok(n) => done += n,
-                // The address may be what is wrong: only packets that go one by one prove that it
-                // was the cutting.
-                Err(e) if *segment_ok && refuses_segments(&e) => {
-                    match self.send_single(fd, to, &batch[0]) {
-                        Ok(()) => {
-                            *segment_ok = false;
-                            done += 1;
-                        }
-                        Err(e) if done > 0 && e.kind() == io::ErrorKind::WouldBlock => break,
-                        Err(e) => return Err(e),
+        let mut single = |pieces: &mut [libc::iovec]| send_packet(fd, to, pieces);
+        let end = range.end.min(self.packet_count());
+        let mut at = range.start;
+        while at < end {
+            let first = self.datagram_of(at);
+            let whole = self.datagrams[first..].iter().take(MAX_BATCH);
+            let whole = whole.take_while(|d| d.packets.start >= at && d.packets.end <= end).count();
+            let sent = if *segment_ok && whole > 0 {
+                match self.send_segmented(fd, to, &self.datagrams[first..first + whole]) {
+                    // The address may be what is wrong: only packets that go one by one prove that
+                    // it was the cutting.
+                    Err(e) if refuses_segments(&e) => {
+                        let sent = self.send_single(first, at..end, &mut single);
+                        *segment_ok = sent.is_err();
+                        sent
                     }
+                    sent => sent.map(|n| self.datagrams[first + n - 1].packets.end - at),
                 }
-                Err(e) if done > 0 && e.kind() == io::ErrorKind::WouldBlock => break,
+            } else {
+                self.send_single(first, at..end, &mut single)
+            };
+            match sent {
+                Ok(packets) => at += packets,
+                Err(e) if at > range.start && e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) => return Err(e),
             }
         }
-        Ok(done)
+        Ok(at - range.start)
     }
 
     /// Number of datagrams.
     pub const fn datagram_count(&self) -> usize {
         self.datagrams.len()
+    }
+
+    /// Number of packets.
+    pub fn packet_count(&self) -> usize {
+        self.datagrams.last().map_or(0, |d| d.packets.end)
+    }
+
+    /// The first packet that is not in one datagram with packet `at`.
+    pub fn datagram_end(&self, at: usize) -> usize {
+        self.datagrams.get(self.datagram_of(at)).map_or(at, |d| d.packets.end)
+    }
+
+    fn datagram_of(&self, packet: usize) -> usize {
+        self.datagrams.partition_point(|d| d.packets.end <= packet)
     }
 
     fn send_segmented(&self, fd: i32, to: &Address, batch: &[Datagram]) -> io::Result<usize> {
@@ -310,13 +331,20 @@ impl Gather {
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Sends the packets of a datagram one by one.
-    fn send_single(&self, fd: i32, to: &Address, datagram: &Datagram) -> io::Result<()> {
+    /// Sends those packets of a datagram that are in `range`, one by one. Returns how many were sent
+    /// before the socket was full.
+    fn send_single(
+        &self,
+        datagram: usize,
+        range: Range<usize>,
+        send: &mut impl FnMut(&mut [libc::iovec]) -> io::Result<()>,
+    ) -> io::Result<usize> {
+        let datagram = &self.datagrams[datagram];
         let mut rest = self.iov[datagram.iov.clone()].to_vec();
         let all: usize = rest.iter().map(|v| v.iov_len).sum();
         let segment = if datagram.segment == 0 { all } else { datagram.segment.into() };
         let mut sent = 0;
-        while sent < all {
+        for packet in datagram.packets.start..datagram.packets.end.min(range.end) {
             let mut pieces = Vec::new();
             let mut room = segment;
             while room > 0 && !rest.is_empty() {
@@ -330,22 +358,31 @@ impl Gather {
                     rest.remove(0);
                 }
             }
-            // SAFETY: an all-zero msghdr is a valid empty one.
-            let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-            message.msg_name = to.as_ptr().cast_mut().cast();
-            message.msg_namelen = to.len;
-            message.msg_iov = pieces.as_mut_ptr();
-            message.msg_iovlen = pieces.len();
-            let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-            // SAFETY: as in `send_stream`; the pieces are parts of those that `push` checked.
-            let n = unsafe { libc::sendmsg(fd, &raw const message, flags) };
-            if n < 0 {
-                return Err(io::Error::last_os_error());
+            if packet < range.start {
+                continue;
             }
-            sent += segment - room;
+            match send(&mut pieces) {
+                Ok(()) => sent += 1,
+                Err(e) if sent > 0 && e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e),
+            }
         }
-        Ok(())
+        Ok(sent)
     }
+}
+
+/// `sendmsg(2)` of one packet, whose pieces are parts of those that `Gather::push` checked.
+fn send_packet(fd: i32, to: &Address, pieces: &mut [libc::iovec]) -> io::Result<()> {
+    // SAFETY: an all-zero msghdr is a valid empty one.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_name = to.as_ptr().cast_mut().cast();
+    message.msg_namelen = to.len;
+    message.msg_iov = pieces.as_mut_ptr();
+    message.msg_iovlen = pieces.len();
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: as in `send_stream`.
+    let n = unsafe { libc::sendmsg(fd, &raw const message, flags) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn refuses_segments(error: &io::Error) -> bool {
@@ -464,7 +501,8 @@ mod tests {
         let mut segment_ok = segment;
         let to = Address::from(receiver.local_addr().unwrap());
         let sent = gather.send_datagrams(&socket, &to, 0..usize::MAX, &mut segment_ok).unwrap();
-        assert_eq!(sent, gather.datagram_count());
+        assert_eq!(sent, lens.len());
+        assert_eq!(gather.packet_count(), lens.len());
         lens.iter()
             .map(|_| {
                 let mut buffer = [0; 2000];
@@ -490,6 +528,67 @@ mod tests {
     fn more_packets_than_a_datagram_has_segments() {
         let lens = [20; 150];
         assert!(datagrams(&lens, true).iter().all(|p| p.len() == 20));
+    }
+
+    /// Lengths of the packets that a socket takes which is full after every `room` packets.
+    fn sent_to_a_full_socket(gather: &Gather, room: usize) -> Vec<usize> {
+        let mut got = Vec::new();
+        let mut left = 0;
+        let mut at = 0;
+        while at < gather.packet_count() {
+            let sent = gather.send_single(
+                gather.datagram_of(at),
+                at..usize::MAX,
+                &mut |pieces: &mut [libc::iovec]| {
+                    if left == 0 {
+                        left = room;
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
+                    left -= 1;
+                    got.push(pieces.iter().map(|p| p.iov_len).sum());
+                    Ok(())
+                },
+            );
+            at += sent.unwrap_or(0);
+        }
+        got
+    }
+
+    #[test]
+    fn no_packet_goes_twice_when_the_socket_is_full_in_between() {
+        let lens = [20, 20, 20, 20, 7, 30, 30, 9];
+        let ranges = lens.map(|n: usize| 0..n);
+        let body = Body::Copy(UNIT.to_vec());
+        let packets = ranges.iter().map(|r| std::iter::once(Part::Unit(r)));
+        let gather = Gather::datagrams(Vec::new(), body, UNIT.len(), 0, 64, packets).unwrap();
+        assert_eq!((gather.datagram_count(), gather.packet_count()), (2, 8));
+        assert_eq!([0, 4, 5, 7].map(|p| gather.datagram_end(p)), [5, 5, 8, 8]);
+        for room in 1..10 {
+            assert_eq!(sent_to_a_full_socket(&gather, room), lens, "full after {room}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_datagram_can_be_sent_alone() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = Address::from(receiver.local_addr().unwrap());
+        let lens = [20, 20, 20, 7, 30, 30, 9];
+        let ranges = lens.map(|n: usize| 0..n);
+        let body = Body::Copy(UNIT.to_vec());
+        let packets = ranges.iter().map(|r| std::iter::once(Part::Unit(r)));
+        let gather = Gather::datagrams(Vec::new(), body, UNIT.len(), 0, 64, packets).unwrap();
+        for segment in [true, false] {
+            for (from, end) in [(0, 7), (2, 7), (3, 5), (6, 7)] {
+                let sent = gather.send_datagrams(&socket, &to, from..end, &mut { segment });
+                assert_eq!(sent.unwrap(), end - from);
+                for len in &lens[from..end] {
+                    let mut buffer = [0; 100];
+                    assert_eq!(receiver.recv(&mut buffer).unwrap(), *len, "{from}..{end}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,12 @@
 //! control plane ask the same function over the same table of users in shared memory.
 
 pub mod digest;
+mod lockout;
+mod rights;
 mod users;
 mod verdict;
 
-pub use users::{Permission, REALM, Role, Token, User, Users};
-pub use verdict::{Access, Credentials, Guard, Request, Verdict};
+pub use lockout::{Lockout, MAX_FAILURES, network};
+pub use rights::{Access, Permission, Rights, Role};
+pub use users::{Login, REALM, Token, User, Users};
+pub use verdict::{Credentials, Guard, Request, Verdict};

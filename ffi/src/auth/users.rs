@@ -1,63 +1,8 @@
 //! The table of users as control writes it and both planes read it.
 
+use super::rights::{Access, Permission, Rights, Role};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-/// A domain of things that a user may read or write (SURFACE, section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Permission {
-    /// Cameras and their settings.
-    Device,
-    /// Streams and still pictures.
-    Media,
-    /// Users and sessions.
-    User,
-    /// Addresses and servers.
-    Network,
-    /// Recordings and files.
-    Storage,
-    /// State and settings of the system.
-    System,
-    /// Installing another version of this program.
-    FirmwareUpdate,
-    /// Restarting the program or the machine: can only be written.
-    Reboot,
-    /// Lights.
-    Light,
-}
-
-/// A set of permissions with a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// May do everything.
-    Administrator,
-    /// Runs cameras.
-    Operator,
-    /// Looks on.
-    Viewer,
-    /// What somebody without a login may do.
-    Guest,
-}
-
-impl Role {
-    /// Whether the role may read, or with `write` change, things of this domain.
-    pub const fn allows(self, permission: Permission, write: bool) -> bool {
-        use Permission::{Device, Light, Media, Reboot, Storage, System};
-        match self {
-            Self::Administrator => true,
-            Self::Operator => match permission {
-                Device | Media | Light | Reboot => true,
-                Storage | System => !write,
-                _ => false,
-            },
-            Self::Viewer => {
-                !write && matches!(permission, Device | Media | Light | Storage | System)
-            }
-            Self::Guest => !write && matches!(permission, System),
-        }
-    }
-}
 
 /// One user. The digests are as good as the password for Digest authentication, so the table is
 /// never logged and never leaves the two planes.
@@ -65,9 +10,14 @@ impl Role {
 pub struct User {
     /// Log-in name.
     pub name: String,
-    /// Role.
-    pub role: Role,
-    /// `H(name:realm:password)` with MD5, in hex (RFC 7616 section 3.4.2).
+    /// Name of the role.
+    pub role: String,
+    /// What the role and the permissions of this user alone come to.
+    pub rights: Rights,
+    /// Another one whenever the password, the role or the rights are: what was allowed under the
+    /// last one ends.
+    pub generation: u64,
+    /// `H(name:realm:password)` with MD5, in hex (RFC 7616 section 3.4.2). Empty: not known.
     pub ha1_md5: String,
     /// The same with SHA-256.
     pub ha1_sha256: String,
@@ -85,7 +35,9 @@ impl User {
         let secret = format!("{name}:{realm}:{password}");
         Self {
             name: name.to_owned(),
-            role,
+            role: role.name().to_owned(),
+            rights: role.rights(),
+            generation: 0,
             ha1_md5: super::digest::Algorithm::Md5.hash(&secret),
             ha1_sha256: super::digest::Algorithm::Sha256.hash(&secret),
         }
@@ -101,12 +53,38 @@ pub struct Token {
     pub user: String,
     /// UTC milliseconds since 1970 after which it is void; 0: never.
     pub expires_ms: i64,
+    /// To what it is limited; none: it may do what its user may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
 }
 
 impl Token {
     /// The hash by which a token is found.
     pub fn hash(token: &str) -> String {
         super::digest::hex(&Sha256::digest(token.as_bytes()))
+    }
+}
+
+/// Who somebody has proved to be, and what follows from it. It may be kept for as long as
+/// [`Users::holds`] says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Login {
+    /// Name; empty without a login.
+    pub user: String,
+    /// Name of the role.
+    pub role: String,
+    /// What he may do.
+    pub rights: Rights,
+    /// [`User::generation`].
+    pub generation: u64,
+    /// SHA-256 of the token that proved it, if one did.
+    pub token: Option<String>,
+}
+
+impl Login {
+    /// Whether he may do this.
+    pub const fn allows(&self, access: Access) -> bool {
+        self.rights.allows(access)
     }
 }
 
@@ -117,6 +95,9 @@ pub struct Users {
     pub realm: String,
     /// Whether [`Permission::Media`] may be read without a login.
     pub open: bool,
+    /// What may be done without a login.
+    #[serde(default = "guest_rights")]
+    pub guest: Rights,
     /// Users.
     pub users: Vec<User>,
     /// Tokens.
@@ -127,9 +108,19 @@ pub struct Users {
 /// The realm of all schemes.
 pub const REALM: &str = "lensd";
 
+const fn guest_rights() -> Rights {
+    Role::Guest.rights()
+}
+
 impl Default for Users {
     fn default() -> Self {
-        Self { realm: REALM.to_owned(), open: false, users: Vec::new(), tokens: Vec::new() }
+        Self {
+            realm: REALM.to_owned(),
+            open: false,
+            guest: guest_rights(),
+            users: Vec::new(),
+            tokens: Vec::new(),
+        }
     }
 }
 
@@ -137,5 +128,55 @@ impl Users {
     /// The user of this name.
     pub fn find(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|u| u.name == name)
+    }
+
+    /// The token of this hash, if it is valid at UTC millisecond `now_ms`.
+    pub fn token(&self, sha256: &str, now_ms: i64) -> Option<&Token> {
+        let found = self.tokens.iter().find(|t| t.sha256 == sha256)?;
+        (found.expires_ms == 0 || now_ms < found.expires_ms).then_some(found)
+    }
+
+    /// Nobody in particular.
+    pub fn guest(&self) -> Login {
+        let rights = self.opened(self.guest);
+        Login { role: Role::Guest.name().to_owned(), rights, ..Login::default() }
+    }
+
+    /// A user who has proved who he is.
+    pub fn login(&self, name: &str) -> Option<Login> {
+        let user = self.find(name)?;
+        Some(Login {
+            user: user.name.clone(),
+            role: user.role.clone(),
+            rights: self.opened(user.rights),
+            generation: user.generation,
+            token: None,
+        })
+    }
+
+    /// What a token stands for at UTC millisecond `now_ms`.
+    pub fn login_by_token(&self, token: &str, now_ms: i64) -> Option<Login> {
+        let found = self.token(&Token::hash(token), now_ms)?;
+        let mut login = self.login(&found.user)?;
+        if let Some(rights) = found.rights {
+            login.rights = self.opened(login.rights.and(rights));
+        }
+        login.token = Some(found.sha256.clone());
+        Some(login)
+    }
+
+    /// Whether a login of before still stands: the user is there and unchanged, and so is the
+    /// token; what a guest was given is still given to guests.
+    pub fn holds(&self, login: &Login, now_ms: i64) -> bool {
+        if login.user.is_empty() {
+            return self.opened(self.guest).contain(login.rights);
+        }
+        let same = self.find(&login.user).is_some_and(|u| u.generation == login.generation);
+        same && login.token.as_ref().is_none_or(|t| self.token(t, now_ms).is_some())
+    }
+
+    /// With what `open` adds for everybody.
+    const fn opened(&self, rights: Rights) -> Rights {
+        if self.open { rights.with(Access::read(Permission::Media)) } else { rights }
     }
 }

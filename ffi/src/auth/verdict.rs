@@ -1,9 +1,12 @@
 //! The one decision.
 
 use super::digest::{self, Algorithm, NonceState, Nonces, Response};
-use super::users::{Permission, Role, Token, User, Users};
+use super::lockout::{Lockout, MAX_FAILURES};
+use super::rights::Access;
+use super::users::{Login, User, Users};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::net::IpAddr;
 
 /// What a request brought to prove who sends it.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -61,27 +64,6 @@ impl Credentials {
     }
 }
 
-/// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// Domain.
-    pub permission: Permission,
-    /// Whether something would change.
-    pub write: bool,
-}
-
-impl Access {
-    /// Reading things of a domain.
-    pub const fn read(permission: Permission) -> Self {
-        Self { permission, write: false }
-    }
-
-    /// Changing things of a domain.
-    pub const fn write(permission: Permission) -> Self {
-        Self { permission, write: true }
-    }
-}
-
 /// A request as the verdict sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -98,22 +80,22 @@ pub struct Request<'a> {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on, as this user (empty: nobody has logged in).
-    Allow {
-        /// Name.
-        user: String,
-        /// Role.
-        role: Role,
-    },
+    /// Go on, as this user.
+    Allow(Login),
     /// Ask for a login. `stale`: only the nonce was too old. `failed`: credentials were wrong.
     Login {
         /// RFC 7616 section 3.3.
         stale: bool,
-        /// A wrong name or password, which counts towards the lock-out.
+        /// A wrong name or password, which counted towards the lock-out.
         failed: bool,
     },
+    /// There were too many failures: nothing was looked at, also if it was right.
+    Locked {
+        /// Seconds until there may be another try.
+        retry_after: u32,
+    },
     /// Known, but not allowed.
-    Forbid,
+    Forbid(Login),
 }
 
 /// Decides, over a table of users, with nonces of its own.
@@ -121,12 +103,19 @@ pub enum Verdict {
 pub struct Guard {
     users: Users,
     nonces: Nonces,
+    lockout: Lockout,
 }
 
 impl Guard {
     /// A guard with a secret key for its nonces.
-    pub const fn new(users: Users, key: [u8; 32]) -> Self {
-        Self { users, nonces: Nonces::new(key) }
+    pub fn new(users: Users, key: [u8; 32]) -> Self {
+        Self { users, nonces: Nonces::new(key), lockout: Lockout::new(MAX_FAILURES) }
+    }
+
+    /// With another number of failures before one has to wait.
+    #[must_use]
+    pub fn with_max_failures(self, limit: u32) -> Self {
+        Self { lockout: Lockout::new(limit), ..self }
     }
 
     /// Replaces the table.
@@ -139,34 +128,52 @@ impl Guard {
         &self.users
     }
 
-    /// Decides at UTC millisecond `now_ms`.
-    pub fn verdict(&self, request: &Request<'_>, now_ms: i64) -> Verdict {
-        let login = |failed| Verdict::Login { stale: false, failed };
-        let Access { permission, write } = request.access;
-        let open = self.users.open && permission == Permission::Media && !write;
-        let user = match request.credentials {
-            Credentials::None => {
-                return if open || Role::Guest.allows(permission, write) {
-                    Verdict::Allow { user: String::new(), role: Role::Guest }
-                } else {
-                    login(false)
-                };
-            }
-            Credentials::Malformed => return login(true),
-            Credentials::Basic { name, password } => self.basic(name, password),
-            Credentials::Token(token) => self.token(token, now_ms),
-            Credentials::Digest(response) => match self.digest(response, request, now_ms) {
-                Ok(user) => user,
-                Err(stale) => return Verdict::Login { stale, failed: false },
-            },
-        };
-        match user {
-            None => login(true),
-            Some(u) if open || u.role.allows(permission, write) => {
-                Verdict::Allow { user: u.name.clone(), role: u.role }
-            }
-            Some(_) => Verdict::Forbid,
+    /// The count of failures, for log-ins that are not requests.
+    pub const fn lockout(&mut self) -> &mut Lockout {
+        &mut self.lockout
+    }
+
+    /// Decides about a request from an address at UTC millisecond `now_ms`.
+    pub fn verdict(&mut self, request: &Request<'_>, from: IpAddr, now_ms: i64) -> Verdict {
+        match self.identify(request, from, now_ms) {
+            Ok(login) if login.allows(request.access) => Verdict::Allow(login),
+            Ok(login) if login.user.is_empty() => Verdict::Login { stale: false, failed: false },
+            Ok(login) => Verdict::Forbid(login),
+            Err(verdict) => verdict,
         }
+    }
+
+    /// Who makes a request, whatever he may do; a guest, if it brings nothing.
+    ///
+    /// # Errors
+    /// `Login` or `Locked`.
+    pub fn identify(
+        &mut self,
+        request: &Request<'_>,
+        from: IpAddr,
+        now_ms: i64,
+    ) -> Result<Login, Verdict> {
+        let name = match request.credentials {
+            Credentials::None => return Ok(self.users.guest()),
+            Credentials::Basic { name, .. } => Some(name.as_str()),
+            Credentials::Digest(response) => Some(response.username.as_str()),
+            Credentials::Token(_) | Credentials::Malformed => None,
+        };
+        if let Some(retry_after) = self.lockout.locked(name, from, now_ms) {
+            return Err(Verdict::Locked { retry_after });
+        }
+        let login = match request.credentials {
+            Credentials::Basic { name, password } => self.basic(name, password),
+            Credentials::Token(token) => self.users.login_by_token(token, now_ms),
+            Credentials::Digest(response) => self
+                .digest(response, request, now_ms)
+                .map_err(|stale| Verdict::Login { stale, failed: false })?,
+            Credentials::None | Credentials::Malformed => None,
+        };
+        login.ok_or_else(|| {
+            self.lockout.failed(name, from, now_ms);
+            Verdict::Login { stale: false, failed: true }
+        })
     }
 
     /// The challenges of a 401, strongest first.
@@ -183,18 +190,12 @@ impl Guard {
         vec![digest(Algorithm::Sha256), digest(Algorithm::Md5), format!("Basic realm=\"{realm}\"")]
     }
 
-    fn basic(&self, name: &str, password: &str) -> Option<&User> {
+    fn basic(&self, name: &str, password: &str) -> Option<Login> {
         let secret = format!("{name}:{}:{password}", self.users.realm);
         // Hashed before the name is looked up: a wrong name takes as long as a wrong password.
         let ha1 = Algorithm::Sha256.hash(&secret);
-        self.users.find(name).filter(|u| digest::same(&u.ha1_sha256, &ha1))
-    }
-
-    fn token(&self, token: &str, now_ms: i64) -> Option<&User> {
-        let hash = Token::hash(token);
-        let found = self.users.tokens.iter().find(|t| digest::same(&t.sha256, &hash))?;
-        let alive = found.expires_ms == 0 || now_ms < found.expires_ms;
-        self.users.find(&found.user).filter(|_| alive)
+        let user = self.users.find(name).filter(|u| digest::same(&u.ha1_sha256, &ha1))?;
+        self.users.login(&user.name)
     }
 
     /// `Err(stale)` asks for another try that does not count as a failure.
@@ -203,7 +204,7 @@ impl Guard {
         response: &Response,
         request: &Request<'_>,
         now_ms: i64,
-    ) -> Result<Option<&User>, bool> {
+    ) -> Result<Option<Login>, bool> {
         match self.nonces.check(&response.nonce, secs(now_ms)) {
             NonceState::Good => {}
             NonceState::Stale => return Err(true),
@@ -218,12 +219,15 @@ impl Guard {
             return Ok(None);
         }
         let user = self.users.find(&response.username);
-        let ha1 = user.map_or("", |u| match algorithm {
-            Algorithm::Md5 => &u.ha1_md5,
-            Algorithm::Sha256 => &u.ha1_sha256,
-        });
-        let expected = response.expected(algorithm, ha1, request.method);
-        Ok(user.filter(|_| digest::same(&expected, &response.response)))
+        let of = |u: &User| match algorithm {
+            Algorithm::Md5 => u.ha1_md5.clone(),
+            Algorithm::Sha256 => u.ha1_sha256.clone(),
+        };
+        let ha1 = user.map(of).unwrap_or_default();
+        let expected = response.expected(algorithm, &ha1, request.method);
+        // Of a user whose digests are lost nothing is expected that anybody could know.
+        let right = !ha1.is_empty() && digest::same(&expected, &response.response);
+        Ok(user.filter(|_| right).and_then(|u| self.users.login(&u.name)))
     }
 }
 
@@ -250,44 +254,99 @@ fn secs(now_ms: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rights::{Permission, Role};
+    use super::super::users::Token;
     use super::*;
+
+    const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     const MEDIA: Access = Access::read(Permission::Media);
 
     fn guard(open: bool) -> Guard {
         let user = User::new("ann", Role::Viewer, "lensd", "secret");
-        let tokens =
-            vec![Token { sha256: Token::hash("tok"), user: "ann".into(), expires_ms: 5_000 }];
+        let tokens = vec![Token {
+            sha256: Token::hash("tok"),
+            user: "ann".into(),
+            expires_ms: 5_000,
+            rights: None,
+        }];
         Guard::new(Users { open, users: vec![user], tokens, ..Users::default() }, [1; 32])
     }
 
-    fn ask(guard: &Guard, credentials: &Credentials, access: Access) -> Verdict {
+    fn ask(guard: &mut Guard, credentials: &Credentials, access: Access) -> Verdict {
         let request = Request { credentials, method: "DESCRIBE", uri: "rtsp://h/stream1", access };
-        guard.verdict(&request, 1_000)
+        guard.verdict(&request, FROM, 1_000)
     }
 
-    fn allowed() -> Verdict {
-        Verdict::Allow { user: "ann".into(), role: Role::Viewer }
+    fn is_ann(verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Allow(login) if login.user == "ann" && login.role == "viewer")
+    }
+
+    fn basic(login: &str) -> Credentials {
+        Credentials::parse(&format!("Basic {}", STANDARD.encode(login)))
     }
 
     #[test]
     fn basic_and_its_failures() {
-        let guard = guard(false);
-        let basic = |s: &str| Credentials::parse(&format!("Basic {}", STANDARD.encode(s)));
-        assert_eq!(ask(&guard, &basic("ann:secret"), MEDIA), allowed());
+        let mut guard = guard(false);
+        assert!(is_ann(&ask(&mut guard, &basic("ann:secret"), MEDIA)));
         let failed = Verdict::Login { stale: false, failed: true };
-        assert_eq!(ask(&guard, &basic("ann:wrong"), MEDIA), failed);
-        assert_eq!(ask(&guard, &basic("bob:secret"), MEDIA), failed);
-        assert_eq!(ask(&guard, &Credentials::parse("Basic !"), MEDIA), failed);
-        assert_eq!(
-            ask(&guard, &basic("ann:secret"), Access::write(Permission::Media)),
-            Verdict::Forbid
-        );
+        assert_eq!(ask(&mut guard, &basic("ann:wrong"), MEDIA), failed);
+        assert_eq!(ask(&mut guard, &basic("bob:secret"), MEDIA), failed);
+        assert_eq!(ask(&mut guard, &Credentials::parse("Basic !"), MEDIA), failed);
+        let write = Access::write(Permission::Media);
+        let forbidden = ask(&mut guard, &basic("ann:secret"), write);
+        assert!(matches!(forbidden, Verdict::Forbid(_)));
+    }
+
+    #[test]
+    fn during_a_lock_out_the_right_password_is_refused_too() {
+        let mut guard = guard(false);
+        for _ in 0..MAX_FAILURES {
+            let failed = Verdict::Login { stale: false, failed: true };
+            assert_eq!(ask(&mut guard, &basic("ann:wrong"), MEDIA), failed);
+        }
+        let locked = ask(&mut guard, &basic("ann:secret"), MEDIA);
+        assert_eq!(locked, Verdict::Locked { retry_after: 300 });
+        let token = Credentials::Token("tok".into());
+        assert!(matches!(ask(&mut guard, &token, MEDIA), Verdict::Locked { .. }));
+        let guest = ask(&mut guard, &Credentials::None, Access::read(Permission::System));
+        assert!(matches!(guest, Verdict::Allow(_)), "who says nothing has not failed");
+    }
+
+    #[test]
+    fn a_login_holds_until_something_changes() {
+        let mut guard = guard(false);
+        let by_name = guard.users.login("ann").unwrap();
+        let by_token = guard.users.login_by_token("tok", 0).unwrap();
+        let nobody = guard.users.guest();
+        for login in [&by_name, &by_token, &nobody] {
+            assert!(guard.users.holds(login, 1));
+        }
+        assert!(!guard.users.holds(&by_token, 5_000), "it has expired");
+        guard.users.tokens.clear();
+        assert!(!guard.users.holds(&by_token, 1) && guard.users.holds(&by_name, 1));
+        guard.users.users[0].generation += 1;
+        assert!(!guard.users.holds(&by_name, 1));
+        guard.users.guest = super::super::rights::Rights::NONE;
+        assert!(!guard.users.holds(&nobody, 1));
+    }
+
+    #[test]
+    fn a_token_may_be_limited_and_never_exceeds_its_user() {
+        let mut guard = guard(false);
+        guard.users.tokens[0].rights = Some(Role::Guest.rights());
+        let token = Credentials::Token("tok".into());
+        assert!(matches!(ask(&mut guard, &token, MEDIA), Verdict::Forbid(_)));
+        guard.users.tokens[0].rights = Some(Role::Administrator.rights());
+        assert!(is_ann(&ask(&mut guard, &token, MEDIA)));
+        let write = Access::write(Permission::User);
+        assert!(matches!(ask(&mut guard, &token, write), Verdict::Forbid(_)));
     }
 
     #[test]
     fn digest_with_both_hashes_and_both_kinds_of_uri() {
-        let guard = guard(false);
+        let mut guard = guard(false);
         for (challenge, uri) in
             guard.challenges(false, 1_000).iter().zip(["rtsp://h/stream1/", "/stream1"])
         {
@@ -306,11 +365,11 @@ mod tests {
             };
             let ha1 = algorithm.hash("ann:lensd:secret");
             r.response = r.expected(algorithm, &ha1, "DESCRIBE");
-            assert_eq!(ask(&guard, &Credentials::Digest(Box::new(r.clone())), MEDIA), allowed());
+            assert!(is_ann(&ask(&mut guard, &Credentials::Digest(Box::new(r.clone())), MEDIA)));
             r.uri = "/other".into();
             r.response = r.expected(algorithm, &ha1, "DESCRIBE");
             assert!(matches!(
-                ask(&guard, &Credentials::Digest(Box::new(r)), MEDIA),
+                ask(&mut guard, &Credentials::Digest(Box::new(r)), MEDIA),
                 Verdict::Login { failed: true, .. }
             ));
         }
@@ -327,22 +386,23 @@ mod tests {
 
     #[test]
     fn tokens_expire() {
-        let guard = guard(false);
+        let mut guard = guard(false);
         let token = Credentials::parse("Bearer tok");
-        assert_eq!(ask(&guard, &token, MEDIA), allowed());
+        assert!(is_ann(&ask(&mut guard, &token, MEDIA)));
         let request = Request { credentials: &token, method: "GET", uri: "/", access: MEDIA };
-        assert!(matches!(guard.verdict(&request, 5_000), Verdict::Login { failed: true, .. }));
+        let late = guard.verdict(&request, FROM, 5_000);
+        assert!(matches!(late, Verdict::Login { failed: true, .. }));
     }
 
     #[test]
     fn open_opens_streams_and_nothing_else() {
-        let none = Credentials::None;
-        let guest = Verdict::Allow { user: String::new(), role: Role::Guest };
-        let login = Verdict::Login { stale: false, failed: false };
-        assert_eq!(ask(&guard(true), &none, MEDIA), guest);
-        assert_eq!(ask(&guard(false), &none, MEDIA), login);
-        assert_eq!(ask(&guard(true), &none, Access::write(Permission::Media)), login);
-        assert_eq!(ask(&guard(true), &none, Access::read(Permission::User)), login);
-        assert_eq!(ask(&guard(false), &none, Access::read(Permission::System)), guest);
+        let ask = |open, access| {
+            let verdict = ask(&mut guard(open), &Credentials::None, access);
+            matches!(verdict, Verdict::Allow(login) if login.user.is_empty())
+        };
+        assert!(ask(true, MEDIA) && !ask(false, MEDIA));
+        assert!(!ask(true, Access::write(Permission::Media)));
+        assert!(!ask(true, Access::read(Permission::User)));
+        assert!(ask(false, Access::read(Permission::System)));
     }
 }

@@ -14,6 +14,8 @@ pub struct Wanted {
     pub size: Option<(u32, u32)>,
     /// Frames per second.
     pub fps: Option<f64>,
+    /// Input, from 0.
+    pub input: Option<u32>,
 }
 
 /// The size that is looked for if none is asked for.

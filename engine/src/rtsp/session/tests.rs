@@ -1,6 +1,6 @@
 //! Plays: what a client sends, and the status that it gets.
 
-use super::super::transport::Lower;
+use super::super::transport::{Chosen, Lower};
 use super::*;
 
 /// A house with one stream, `s`, one path to publish to, `p`, and a user `u`.
@@ -16,11 +16,9 @@ struct Doll {
 impl House for Doll {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
         match request.credentials {
-            _ if self.open => {
-                Verdict::Allow { user: String::new(), role: lensd_ffi::auth::Role::Guest }
-            }
+            _ if self.open => Verdict::Allow(lensd_ffi::auth::Login::default()),
             Credentials::Token(t) if t == "tok" => {
-                Verdict::Allow { user: "u".into(), role: lensd_ffi::auth::Role::Viewer }
+                Verdict::Allow(lensd_ffi::auth::Login { user: "u".into(), ..Default::default() })
             }
             _ => Verdict::Login { stale: false, failed: false },
         }
@@ -33,8 +31,12 @@ impl House for Doll {
             ("s", true) => Described::Sdp("v=0\r\n".into()),
             ("s", false) => Described::Wait,
             ("dead", _) => Described::Unavailable("unplugged".into()),
+            ("odd", _) => Described::Unfit("it is too large"),
             _ => Described::NotFound,
         }
+    }
+    fn uses(&mut self, path: &Path) -> Uses {
+        Uses { play: ["s", "t", "dead", "odd"].contains(&&*path.name), publish: path.name == "p" }
     }
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
         self.calls.push("setup");
@@ -148,6 +150,7 @@ fn each_mistake_has_its_status() {
     for (want, lines) in [
         (404, vec![("DESCRIBE rtsp://h/x", "")]),
         (503, vec![("DESCRIBE rtsp://h/dead", "")]),
+        (415, vec![("DESCRIBE rtsp://h/odd", "")]),
         (406, vec![("DESCRIBE rtsp://h/s", "Accept: text/html\r\n")]),
         (404, vec![("SETUP rtsp://h/x", TCP)]),
         (400, vec![("SETUP rtsp://h/s", "")]),
@@ -156,7 +159,13 @@ fn each_mistake_has_its_status() {
         (461, vec![("SETUP rtsp://h/s", "Transport: RTP/AVP;unicast\r\n")]),
         (455, vec![("PLAY rtsp://h/s", "")]),
         (455, vec![("PAUSE rtsp://h/s", "")]),
-        (455, vec![("RECORD rtsp://h/s", "")]),
+        (455, vec![("RECORD rtsp://h/p", "")]),
+        (405, vec![("RECORD rtsp://h/s", "")]),
+        (405, vec![("SETUP rtsp://h/s", TCP), ("RECORD rtsp://h/s", SESSION)]),
+        (405, vec![("ANNOUNCE rtsp://h/s", "Content-Type: application/sdp\r\n")]),
+        (405, vec![("DESCRIBE rtsp://h/p", "")]),
+        (405, vec![("SETUP rtsp://h/p", TCP)]),
+        (405, vec![("PLAY rtsp://h/p", "")]),
         (454, vec![("PLAY rtsp://h/s", SESSION)]),
         (454, vec![("TEARDOWN rtsp://h/s", "")]),
         (459, vec![("SETUP rtsp://h/s", TCP), ("SETUP rtsp://h/t", TCP)]),
@@ -172,12 +181,38 @@ fn each_mistake_has_its_status() {
         (415, vec![("ANNOUNCE rtsp://h/p", "Content-Type: application/sdp\r\n")]),
         (501, vec![("REDIRECT rtsp://h/s", "")]),
         (551, vec![("OPTIONS *", "Require: funky\r\n")]),
-        (451, vec![("SET_PARAMETER rtsp://h/s", "")]),
+        (200, vec![("SET_PARAMETER rtsp://h/s", "")]),
+        (454, vec![("SET_PARAMETER rtsp://h/s", SESSION)]),
     ] {
         let (mut s, mut house) = (Session::new(T0), doll());
         let last = lines.iter().map(|(l, h)| ask(&mut s, &mut house, l, h)).last().unwrap();
         assert_eq!(status(&last), want, "{lines:?}: {last}");
     }
+}
+
+#[test]
+fn parameters_are_not_understood() {
+    for method in ["GET_PARAMETER", "SET_PARAMETER"] {
+        for (body, want) in [("", 200), ("\r\n", 200), ("volume: 11\r\n", 451)] {
+            let (mut s, mut house) = (Session::new(T0), doll());
+            let request = format!(
+                "{method} rtsp://h/s RTSP/1.0\r\nCSeq: 1\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            s.handle_input(request.as_bytes(), T0, &mut house);
+            let Some(Output::Bytes(bytes)) = s.poll_output() else { panic!() };
+            assert_eq!(status(&String::from_utf8(bytes).unwrap()), want, "{method} {body:?}");
+        }
+    }
+}
+
+#[test]
+fn a_method_at_the_wrong_path_is_told_what_is_allowed_there() {
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let answer = ask(&mut s, &mut house, "ANNOUNCE rtsp://h/s", "");
+    assert!(answer.contains("\r\nAllow: OPTIONS, DESCRIBE, SETUP, PLAY, "), "{answer}");
+    let answer = ask(&mut s, &mut house, "DESCRIBE rtsp://h/p", "");
+    assert!(answer.contains("\r\nAllow: OPTIONS, ANNOUNCE, SETUP, RECORD, "), "{answer}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub use v4l2r::bindings;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::ioctl::{Getter, ioctl, opcode};
+use rustix::ioctl::{Getter, Updater, ioctl, opcode};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -149,6 +149,23 @@ impl Device {
         unsafe { ioctl(&self.fd, Getter::<VIDIOC_G_INPUT, i32>::new()) }
             .map(i32::cast_unsigned)
             .map_err(|e| Refusal::new("VIDIOC_G_INPUT", e, &[]))
+    }
+
+    /// `VIDIOC_S_INPUT`.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is no such input, `EBUSY` while pictures are captured.
+    pub fn s_input(&self, input: u32) -> Result<(), Refusal> {
+        const VIDIOC_S_INPUT: rustix::ioctl::Opcode = opcode::read_write::<i32>(b'V', 39);
+        let mut number = input.cast_signed();
+        // SAFETY: the call reads and writes one int.
+        unsafe { ioctl(&self.fd, Updater::<VIDIOC_S_INPUT, i32>::new(&mut number)) }.map_err(|e| {
+            Refusal::new(
+                "VIDIOC_S_INPUT",
+                e,
+                &[(rustix::io::Errno::INVAL, "there is no such input")],
+            )
+        })
     }
 }
 

@@ -1,0 +1,426 @@
+//! The keys of this plane: what setting them does, and what is measured here.
+
+use super::Board;
+use crate::desk::Desk;
+use crate::http::At;
+use lensd_ffi::link::Report;
+use lensd_ffi::settings::Entry;
+use lensd_ffi::settings::bank::Held;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+
+/// Notices that are kept.
+const MOST_NOTICES: usize = 32;
+
+/// What an operator should know, newest first.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    list: VecDeque<(u64, i64, &'static str, String)>,
+    last: u64,
+}
+
+impl Notices {
+    /// Adds a notice; one that says the same as the newest is not repeated.
+    pub(crate) fn add(&mut self, level: &'static str, text: impl Into<String>, at: At) {
+        let text: String = text.into().chars().filter(|c| !c.is_control()).take(160).collect();
+        if self.list.front().is_some_and(|(_, _, _, newest)| *newest == text) {
+            return;
+        }
+        self.last += 1;
+        self.list.push_front((self.last, at.utc.millis(), level, text));
+        self.list.truncate(MOST_NOTICES);
+    }
+
+    fn dismiss(&mut self, id: u64) -> Result<(), String> {
+        let before = self.list.len();
+        self.list.retain(|(known, ..)| id != 0 && *known != id);
+        if id != 0 && self.list.len() == before {
+            return Err(format!("there is no notice {id}"));
+        }
+        Ok(())
+    }
+
+    fn value(&self) -> Value {
+        let notice = |(id, time, level, text): &(u64, i64, &str, String)| json!({"id": id, "time": time, "level": level, "text": text});
+        self.list.iter().map(notice).collect()
+    }
+}
+
+/// What is remembered from one measurement to the next.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    /// Busy and all time of the processors, in ticks.
+    processors: Option<(u64, u64)>,
+    seen: Seen,
+}
+
+/// States whose changes become notices.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    engine: Option<bool>,
+    cameras: Vec<(u32, bool)>,
+}
+
+/// Sets a key of this plane; answers the value that was taken.
+pub(super) fn apply(
+    desk: &mut Desk,
+    entry: &Entry,
+    value: &Value,
+    user: &str,
+    at: At,
+) -> Result<Value, String> {
+    let asked = *value == Value::Bool(true);
+    match entry.key.name {
+        "device-name" => {}
+        "notification-dismiss" => {
+            desk.board.notices.dismiss(value.as_u64().unwrap_or(0))?;
+            let notices = desk.board.notices.value();
+            desk.board.own("notifications", Held::of(notices), None);
+        }
+        "cors-origins" => check_origins(value)?,
+        name if name.starts_with("limit-") => {}
+        "restart" if asked => restart(desk, user, at),
+        "reboot" if asked => reboot(desk, user)?,
+        "factory-reset" if asked => {
+            let kept = &["categories", "categoryCounter"];
+            desk.store.factory_reset(kept).map_err(|e| e.to_string())?;
+            tracing::warn!(user, "factory reset");
+            restart(desk, user, at);
+        }
+        "restart" | "reboot" | "factory-reset" => {}
+        name => return Err(format!("nothing takes {name}")),
+    }
+    let taken = value.clone();
+    adopt(desk, entry.key.name, &taken);
+    Ok(taken)
+}
+
+/// Stored values at the start, as if they had been set now.
+pub(crate) fn adopt_all(desk: &mut Desk) {
+    for entry in lensd_ffi::settings::entries() {
+        if entry.plane() == lensd_ffi::settings::Plane::Control
+            && let Some(value) = desk.board.wanted(entry).cloned()
+        {
+            adopt(desk, entry.key.name, &value);
+        }
+    }
+}
+
+/// Makes a value hold in what uses it.
+fn adopt(desk: &mut Desk, name: &str, value: &Value) {
+    let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
+    if name == "cors-origins" {
+        desk.config.origins = value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|o| Some(o.as_str()?.into()))
+            .collect();
+        return;
+    }
+    let limits = &mut desk.config.limits;
+    match (name, number) {
+        ("limit-anonymous", Some(n)) => limits.anonymous_per_minute = n,
+        ("limit-user", Some(n)) => limits.user_per_second = n,
+        ("limit-stills", Some(n)) => limits.stills_per_second = n,
+        ("limit-failed-logins", Some(n)) => limits.failed_logins = n,
+        _ => return,
+    }
+    desk.door.set_limits(&desk.config.limits);
+}
+
+fn check_origins(value: &Value) -> Result<(), String> {
+    let list = value.as_array().ok_or("Value must be a list of origins")?;
+    for origin in list {
+        let good = origin.as_str().is_some_and(|text| {
+            let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            host.is_some_and(|h| !h.is_empty() && !h.contains(['/', ' ', '*', '@', '?']))
+        });
+        if !good {
+            return Err(format!(
+                "{origin} is no origin: it must be http:// or https:// with a host and no path"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn restart(desk: &mut Desk, user: &str, at: At) {
+    tracing::warn!(user, "restart");
+    desk.board.notices.add("info", "the server was started again", at);
+    desk.reports.push(Report::Restart);
+}
+
+fn reboot(desk: &mut Desk, user: &str) -> Result<(), String> {
+    let Some(command) = desk.config.reboot_command.clone() else {
+        return Err("rebooting is not allowed here: set system.reboot-command".to_owned());
+    };
+    tracing::warn!(user, command, "reboot");
+    let job = move || std::process::Command::new("/bin/sh").arg("-c").arg(&command).status();
+    desk.work
+        .run(job, |_, status, _| match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => tracing::error!("the reboot command ended with {status}"),
+            Err(e) => tracing::error!("the reboot command cannot be run: {e}"),
+        })
+        .map_err(|fault| fault.message)
+}
+
+fn read(root: &Path, path: &str) -> Result<String, String> {
+    let path = root.join(path);
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Measures everything that this plane measures.
+pub(super) fn measure(desk: &mut Desk, at: At) {
+    notice_changes(desk, at);
+    let (proc, sys) = (desk.config.proc.clone(), desk.config.sys.clone());
+    let mut faults = Vec::new();
+    let mut keep = |result: Result<Value, String>| {
+        result.unwrap_or_else(|why| {
+            faults.push(why);
+            Value::Null
+        })
+    };
+    let load = keep(processors(&proc).map(|(busy, all)| {
+        let before = desk.board.meter.processors.replace((busy, all));
+        let Some((busy_before, all_before)) = before else { return Value::Null };
+        let span = all.saturating_sub(all_before);
+        if span == 0 {
+            return Value::Null;
+        }
+        let part = busy.saturating_sub(busy_before) * 1000 / span;
+        json!(f64::from(u32::try_from(part.min(1000)).unwrap_or(0)) / 10.0)
+    }));
+    let memory = memory(&proc);
+    let values = [
+        ("cpu-load", load),
+        ("memory-total", keep(memory.clone().map(|(total, _)| json!(total)))),
+        ("memory-used", keep(memory.map(|(total, free)| json!(total.saturating_sub(free))))),
+        ("cpu-temperature", temperature(&sys)),
+        ("hostname", keep(read(&proc, "sys/kernel/hostname").map(Value::from))),
+        ("uptime", json!(desk.uptime(at))),
+        ("version", json!(env!("CARGO_PKG_VERSION"))),
+        ("variant", json!(desk.config.variant)),
+        ("serial-number", serial_number()),
+        ("api-version", json!("v1")),
+        ("api-clients", json!(desk.v1.count())),
+        ("http-connections", json!(desk.connections)),
+        ("notifications", desk.board.notices.value()),
+        ("time", json!(at.utc.millis())),
+        ("time-zone", time_zone()),
+        ("ports", json!(desk.ports())),
+        ("network-interfaces", interfaces(&sys)),
+        ("users", users(desk)),
+        ("limit-anonymous", json!(desk.config.limits.anonymous_per_minute)),
+        ("limit-user", json!(desk.config.limits.user_per_second)),
+        ("limit-stills", json!(desk.config.limits.stills_per_second)),
+        ("limit-failed-logins", json!(desk.config.limits.failed_logins)),
+    ];
+    for (name, value) in values {
+        desk.board.own(name, Held::of(value), None);
+    }
+    let fault = faults.into_iter().next();
+    desk.board.own("system-info-error", error(fault), None);
+    disk(&mut desk.board, &desk.config.data);
+}
+
+fn error(fault: Option<String>) -> Held {
+    fault.map_or_else(Held::default, |why| Held::of(why.chars().take(160).collect::<String>()))
+}
+
+/// Engine and cameras that come and go become notices.
+fn notice_changes(desk: &mut Desk, at: At) {
+    let engine = desk.engine.is_running();
+    let state = desk.engine.state();
+    let now = Seen {
+        engine: Some(engine),
+        cameras: state.cameras.iter().map(|c| (c.id, c.connected)).collect(),
+    };
+    let errors: Vec<String> = state.cameras.iter().map(|c| c.error.clone()).collect();
+    let seen = std::mem::take(&mut desk.board.meter.seen);
+    if seen.engine == Some(true) && !engine {
+        desk.board.notices.add("error", "the engine has ended; it is started again", at);
+    }
+    for ((id, connected), why) in now.cameras.iter().zip(errors) {
+        let before = seen.cameras.iter().find(|(known, _)| known == id).map(|(_, c)| *c);
+        match (before, connected) {
+            (Some(true), false) => {
+                let text = format!("camera {id} is gone: {}", crate::rest::redact(&why));
+                desk.board.notices.add("error", text, at);
+            }
+            (Some(false), true) => {
+                desk.board.notices.add("info", format!("camera {id} is back"), at);
+            }
+            _ => {}
+        }
+    }
+    desk.board.meter.seen = now;
+}
+
+/// Busy and all ticks of `/proc/stat` (proc_stat(5)).
+fn processors(proc: &Path) -> Result<(u64, u64), String> {
+    let text = read(proc, "stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> =
+        line.split_whitespace().skip(1).take(8).filter_map(|t| t.parse().ok()).collect();
+    if ticks.len() < 5 {
+        return Err(format!("{}/stat has no line of all processors", proc.display()));
+    }
+    let all = ticks.iter().sum::<u64>();
+    // Idle, and waiting for disks.
+    Ok((all - ticks[3] - ticks[4], all))
+}
+
+/// All and available bytes of `/proc/meminfo`.
+fn memory(proc: &Path) -> Result<(u64, u64), String> {
+    let text = read(proc, "meminfo")?;
+    let find = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+    };
+    match (find("MemTotal:"), find("MemAvailable:")) {
+        (Some(total), Some(free)) => Ok((total, free)),
+        _ => Err(format!("{}/meminfo lacks MemTotal or MemAvailable", proc.display())),
+    }
+}
+
+/// The hottest thermal zone; many machines have none.
+fn temperature(sys: &Path) -> Value {
+    let zones = fs::read_dir(sys.join("class/thermal")).into_iter().flatten().flatten();
+    let hottest = zones
+        .filter(|zone| zone.file_name().to_string_lossy().starts_with("thermal_zone"))
+        .filter_map(|zone| read(&zone.path(), "temp").ok()?.parse::<i32>().ok())
+        .max();
+    hottest.map_or(Value::Null, |thousandths| json!(f64::from(thousandths) / 1000.0))
+}
+
+/// A name of the machine that tells nobody its own: machine-id(5) asks for that.
+fn serial_number() -> Value {
+    use lensd_ffi::auth::Token;
+    match fs::read_to_string("/etc/machine-id") {
+        Ok(id) if !id.trim().is_empty() => {
+            let hash = Token::hash(&format!("lensd serial number {}", id.trim()));
+            json!(hash[..16].to_uppercase())
+        }
+        _ => Value::Null,
+    }
+}
+
+fn time_zone() -> Value {
+    let named = fs::read_link("/etc/localtime").ok().and_then(|path| {
+        let text = path.to_string_lossy().into_owned();
+        text.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned())
+    });
+    let text = named.or_else(|| {
+        let text = fs::read_to_string("/etc/timezone").ok()?;
+        Some(text.trim().to_owned()).filter(|t| !t.is_empty() && t.len() < 64)
+    });
+    text.map_or_else(|| json!("UTC"), Value::from)
+}
+
+/// Interfaces with their addresses.
+fn interfaces(sys: &Path) -> Value {
+    let mut addresses: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+    for address in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+        let Some(storage) = address.address else { continue };
+        let bits = |bytes: &[u8]| bytes.iter().map(|b| b.count_ones()).sum::<u32>();
+        let text = if let Some(v4) = storage.as_sockaddr_in() {
+            let mask = address.netmask.and_then(|m| Some(m.as_sockaddr_in()?.ip()));
+            let mask = mask.map_or(32, |m| bits(&m.octets()));
+            format!("{}/{mask}", v4.ip())
+        } else if let Some(v6) = storage.as_sockaddr_in6() {
+            let mask = address.netmask.and_then(|m| Some(m.as_sockaddr_in6()?.ip()));
+            let mask = mask.map_or(128, |m| bits(&m.octets()));
+            format!("{}/{mask}", v6.ip())
+        } else {
+            continue;
+        };
+        addresses.entry(address.interface_name).or_default().push(text);
+    }
+    let mut names: Vec<String> = fs::read_dir(sys.join("class/net"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+        .into_iter()
+        .take(32)
+        .map(|name| {
+            let attribute = |file: &str| read(&sys.join("class/net").join(&name), file).ok();
+            json!({
+                "name": name,
+                "state": attribute("operstate"),
+                "mac": attribute("address"),
+                "addresses": addresses.get(&name).map(|a| &a[..a.len().min(8)]),
+            })
+        })
+        .collect()
+}
+
+fn users(desk: &Desk) -> Value {
+    let list = desk.door.users().users.iter().take(100);
+    list.map(|u| json!({"name": u.name, "role": u.role})).collect()
+}
+
+fn disk(board: &mut Board, data: &Path) {
+    match rustix::fs::statvfs(data) {
+        Ok(stat) => {
+            let bytes = |blocks: u64| json!(blocks.saturating_mul(stat.f_frsize));
+            board.own("disk-total", Held::of(bytes(stat.f_blocks)), None);
+            board.own("disk-free", Held::of(bytes(stat.f_bavail)), None);
+            board.own("disk-error", Held::default(), None);
+        }
+        Err(e) => {
+            for name in ["disk-total", "disk-free"] {
+                board.own(name, Held::default(), None);
+            }
+            let why = format!("the file system of {} cannot be asked: {e}", data.display());
+            board.own("disk-error", error(Some(why)), None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fake_proc() {
+        let root = std::env::temp_dir().join(format!("lensd-proc-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join("stat"), "cpu  10 0 20 60 10 0 0 0 0 0\ncpu0 1 2 3\n").unwrap();
+        fs::write(root.join("meminfo"), "MemTotal: 100 kB\nMemAvailable:  40 kB\n").unwrap();
+        assert_eq!(processors(&root), Ok((30, 100)));
+        assert_eq!(memory(&root), Ok((102_400, 40_960)));
+        fs::write(root.join("stat"), "nothing").unwrap();
+        assert!(processors(&root).unwrap_err().contains("stat"));
+        fs::remove_dir_all(&root).unwrap();
+        assert!(memory(&root).unwrap_err().contains("meminfo"));
+    }
+
+    #[test]
+    fn notices_are_bounded_and_can_be_dismissed() {
+        let mut notices = Notices::default();
+        for i in 0..100 {
+            notices.add("info", format!("{}", i / 2), At::default());
+        }
+        assert_eq!(notices.value().as_array().unwrap().len(), MOST_NOTICES);
+        assert!(notices.dismiss(50).is_ok() && notices.dismiss(50).is_err());
+        notices.dismiss(0).unwrap();
+        assert_eq!(notices.value(), json!([]));
+    }
+
+    #[test]
+    fn origins_have_no_path() {
+        assert!(check_origins(&json!(["https://a.example", "http://b:8080"])).is_ok());
+        for bad in [json!("x"), json!(["*"]), json!(["https://a/b"]), json!([1])] {
+            assert!(check_origins(&bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Bodies of requests: strict JSON, whatever type the client says it is of. (curl's `-d` says
+//! `application/x-www-form-urlencoded`, as in seed 002's examples.)
+
+use crate::http::json;
+use crate::http::respond::Fault;
+use lensd_ffi::auth::Rights;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+/// The value of a body.
+///
+/// # Errors
+/// 400, for what is not JSON.
+pub(super) fn value(body: &[u8]) -> Result<Value, Fault> {
+    json::parse(body)
+}
+
+/// The members of a body that is an object. **Call [`Members::end`] when all are taken.**
+#[derive(Debug)]
+pub(super) struct Members(Map<String, Value>);
+
+impl Members {
+    /// Of a body; an empty one is an empty object.
+    ///
+    /// # Errors
+    /// 400.
+    pub(super) fn of(body: &[u8]) -> Result<Self, Fault> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(Map::new()));
+        }
+        match value(body)? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => {
+                let message = "the body must be a JSON object";
+                Err(Fault::new(400, "INVALID_VALUE", "Invalid value", message))
+            }
+        }
+    }
+
+    /// A text that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Fault::invalid_value(key, format!("{key} must be a string"))),
+        }
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn needed(&mut self, key: &str) -> Result<String, Fault> {
+        let text = self.text(key)?;
+        text.ok_or_else(|| Fault::invalid_value(key, format!("{key} is missing")))
+    }
+
+    /// A password that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn password(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, Fault> {
+        Ok(self.text(key)?.map(Zeroizing::new))
+    }
+
+    /// A whole number in a range, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn number(&mut self, key: &str, from: i64, to: i64) -> Result<Option<i64>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_i64().filter(|n| (from..=to).contains(n)) {
+                Some(n) => Ok(Some(n)),
+                None => {
+                    let message = format!("Value must be between {from} and {to}");
+                    Err(Fault::invalid_value(key, message))
+                }
+            },
+        }
+    }
+
+    /// Permissions, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn rights(&mut self, key: &str) -> Result<Option<Rights>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => rights(&value).map(Some),
+        }
+    }
+
+    /// Nothing else may be there.
+    ///
+    /// # Errors
+    /// 422, with the key that is not known.
+    pub(super) fn end(self) -> Result<(), Fault> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(key) => {
+                Err(Fault::invalid_value(key, format!("the key {key:?} is not known here")))
+            }
+        }
+    }
+}
+
+/// Permissions by their names.
+///
+/// # Errors
+/// 422.
+pub(super) fn rights(value: &Value) -> Result<Rights, Fault> {
+    serde_json::from_value(value.clone()).map_err(|e| {
+        let message = format!("permissions are a list such as [\"Media_r\", \"Light_rw\"]: {e}");
+        Fault::invalid_value("permissions", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_is_taken_strictly() {
+        assert_eq!(
+            value(br#"{"a":[1,-2,0.5,null,true,"x"]}"#).unwrap(),
+            json!({"a":[1,-2,0.5,null,true,"x"]})
+        );
+        let deep = "[".repeat(10_000);
+        for bad in
+            ["", "{", "NaN", "1 2", r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"a":2}}]"#, "1e999", &deep]
+        {
+            assert_eq!(value(bad.as_bytes()).unwrap_err().status, 400, "{bad:.40}");
+        }
+    }
+
+    #[test]
+    fn members_are_taken_by_name_and_type() {
+        let mut members =
+            Members::of(br#"{"name":"x","n":5,"permissions":["Light_rw"],"other":1}"#).unwrap();
+        assert_eq!(members.needed("name").unwrap(), "x");
+        assert_eq!(members.number("n", 1, 4).unwrap_err().key.as_deref(), Some("n"));
+        assert_eq!(members.rights("permissions").unwrap().unwrap().names(), ["Light_rw"]);
+        assert_eq!(members.needed("name").unwrap_err().status, 422);
+        assert_eq!(members.end().unwrap_err().key.as_deref(), Some("other"));
+        assert!(Members::of(b" \n").unwrap().end().is_ok());
+        assert_eq!(Members::of(b"[]").unwrap_err().status, 400);
+        assert!(rights(&json!(["Light"])).is_err() && rights(&json!("Light_r")).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! What each key of the engine is: the other half of the registry's table.
+
+use super::image::MEANINGS;
+use crate::camera::spec::Size;
+use crate::change::Change;
+use crate::config::{Join, RtspOptions};
+use lensd_ffi::settings::Kind;
+use serde_json::Value;
+
+/// What a key does.
+pub(super) enum Means {
+    /// Chooses the active camera.
+    Main,
+    /// Is a control of the cameras.
+    Image,
+    /// Changes how a camera or its streams work.
+    Change(fn(&Value) -> Change),
+    /// Chooses a camera's input; index of the camera.
+    Input(usize),
+    /// Changes how the RTSP server works.
+    Rtsp(fn(&mut RtspOptions, &Value)),
+    /// Switches a light or says how bright it is; its index.
+    Light(usize),
+    /// Drives the disc's motor.
+    Disc,
+    /// A limit that a measured value is compared with.
+    Limit,
+    /// Asks for a key frame.
+    KeyFrame,
+    /// Sets the cameras' controls to their defaults.
+    ResetImage,
+    /// Cannot be set.
+    Measured,
+}
+
+fn whole(value: &Value) -> u32 {
+    value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
+}
+
+/// What the key of this name does.
+pub(super) fn means(key: &str) -> Means {
+    match key {
+        "main-camera" => Means::Main,
+        "cam1-sensor" => Means::Input(0),
+        "cam2-sensor" => Means::Input(1),
+        "resolution" => Means::Change(|v| {
+            let size = v.as_str().and_then(size_of);
+            Change::Size(size.unwrap_or(Size { width: 0, height: 0 }))
+        }),
+        "fps" => Means::Change(|v| Change::Fps(v.as_f64().unwrap_or_default())),
+        "bitrate" => Means::Change(|v| Change::Bitrate(whole(v))),
+        "sub-bitrate" => Means::Change(|v| Change::SubBitrate(whole(v))),
+        "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
+        "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
+        "jpeg-quality" => Means::Change(|v| {
+            // libjpeg's scale begins at 1.
+            Change::Quality(u8::try_from(whole(v)).unwrap_or(100).max(1))
+        }),
+        "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
+        "rtsp-join" => Means::Rtsp(|options, v| {
+            options.join = if v == "gop" { Join::Gop } else { Join::Key };
+        }),
+        "rtsp-max-sessions" => Means::Rtsp(|options, v| options.max_sessions = whole(v)),
+        "rtsp-pacing" => Means::Rtsp(|options, v| options.pacing_ms = whole(v).into()),
+        "cam1-light" | "cam1-light-level" => Means::Light(0),
+        "cam2-light" | "cam2-light-level" => Means::Light(1),
+        "disc-rotation" | "disc-speed" => Means::Disc,
+        "head-temperature-limit" | "pressure-limit" => Means::Limit,
+        "key-frame" => Means::KeyFrame,
+        "image-reset" => Means::ResetImage,
+        key if MEANINGS.iter().any(|m| m.key == key) => Means::Image,
+        _ => Means::Measured,
+    }
+}
+
+/// A size that the registry's kind has let through.
+fn size_of(text: &str) -> Option<Size> {
+    debug_assert!(Kind::Size.check(&Value::from(text)).is_ok());
+    let (width, height) = text.split_once('x')?;
+    Some(Size { width: width.parse().ok()?, height: height.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lensd_ffi::settings::{Plane, entries, find};
+
+    #[test]
+    fn every_setting_of_the_engine_does_something() {
+        for entry in entries().iter().filter(|e| e.plane() == Plane::Engine) {
+            let measured = matches!(means(entry.key.name), Means::Measured);
+            assert_eq!(measured, !entry.key.settable, "{}", entry.key.name);
+        }
+        for meaning in MEANINGS {
+            assert!(find(meaning.key).is_some(), "{}", meaning.key);
+        }
+    }
+}

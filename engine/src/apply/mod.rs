@@ -1,0 +1,505 @@
+//! Makes the engine what control's bank says it should be, and says in its own what it is.
+//!
+//! Control's bank is the desire; it outlives this process. What is set goes to a camera's control,
+//! a camera's thread, the RTSP server or a device of sysfs, and what these took is published and
+//! answered. A refused value leaves the old one in place.
+
+mod image;
+mod keys;
+mod measure;
+
+use crate::camera::controls::{Control, Value as Raw};
+use crate::camera::knobs::Knobs;
+use crate::capture::{Handles, Order};
+use crate::change::Change;
+use crate::config::{CameraConfig, HardwareConfig, RtspOptions};
+use crate::encode::EncodeError;
+use crate::hardware::{Lamp, Watch};
+use crate::rtsp::serve::View;
+use crate::switchboard::Switchboard;
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use image::MEANINGS;
+use keys::Means;
+use lensd_ffi::bell::Bell;
+use lensd_ffi::link::{Answer, Outcome};
+use lensd_ffi::region::Region;
+use lensd_ffi::settings::bank::{BankReader, BankWriter, Held};
+use lensd_ffi::settings::{Entry, Plane, entries, find};
+use lensd_ffi::state::CameraState;
+use lensd_ffi::time::Nanos;
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// How long a camera's thread may take for a change; opening a camera anew is the longest.
+const PATIENCE: Nanos = Nanos::from_secs(5);
+/// Most requests that wait for cameras at once.
+const MOST_WAITING: usize = 256;
+
+/// A camera as this room knows it.
+pub struct Camera {
+    /// Number from 1.
+    pub id: u32,
+    /// Configuration, with what was changed since.
+    pub config: CameraConfig,
+    /// What its thread says.
+    pub state: Arc<Mutex<CameraState>>,
+    /// Its controls.
+    pub handles: Arc<Handles>,
+    /// Its orders.
+    pub orders: Sender<Order>,
+    /// Wakes its thread.
+    pub bell: Bell,
+    opened: u64,
+    knobs: Option<Arc<dyn Knobs>>,
+    /// Asked for once at each opening: some cameras take milliseconds for each of them.
+    controls: Vec<Control>,
+    inputs: (Vec<String>, u32),
+}
+
+impl Camera {
+    /// A camera whose thread was started.
+    pub fn new(
+        id: u32,
+        config: CameraConfig,
+        state: Arc<Mutex<CameraState>>,
+        handles: Arc<Handles>,
+        orders: Sender<Order>,
+        bell: Bell,
+    ) -> Self {
+        Self {
+            id,
+            config,
+            state,
+            handles,
+            orders,
+            bell,
+            opened: 0,
+            knobs: None,
+            controls: Vec::new(),
+            inputs: Default::default(),
+        }
+    }
+}
+
+/// What a change waits for.
+enum Progress {
+    Done(Outcome),
+    /// Cameras were told.
+    Told {
+        entry: &'static Entry,
+        change: Change,
+        /// Index of the camera, and where its answer comes.
+        answers: Vec<(usize, Receiver<Result<(), EncodeError>>)>,
+        /// What the active camera said.
+        verdict: Option<Result<(), String>>,
+    },
+}
+
+struct Request {
+    /// As control numbered it; none: nobody waits.
+    id: Option<u64>,
+    progress: Vec<Progress>,
+    deadline: Nanos,
+}
+
+/// See the module.
+pub struct Apply {
+    bank: BankWriter<Region>,
+    /// What was published last, by the keys' places.
+    held: Vec<Held>,
+    /// What control wants, by the keys' places.
+    desired: BTreeMap<usize, Value>,
+    reader: Option<BankReader<Region>>,
+    cameras: Vec<Camera>,
+    switchboard: Arc<Switchboard>,
+    view: Arc<View>,
+    rtsp: RtspOptions,
+    rtsp_bell: Arc<Bell>,
+    lights: [Lamp; 2],
+    disc: Lamp,
+    sensors: Watch,
+    devices: measure::DeviceWatch,
+    requests: Vec<Request>,
+}
+
+impl Apply {
+    /// Over the engine's own memory.
+    ///
+    /// # Errors
+    /// When there is no thread to be had for the sensors.
+    pub fn new(
+        bank: BankWriter<Region>,
+        cameras: Vec<Camera>,
+        switchboard: Arc<Switchboard>,
+        view: Arc<View>,
+        rtsp: (RtspOptions, Arc<Bell>),
+        hardware: HardwareConfig,
+    ) -> io::Result<Self> {
+        let lamp = |path: &Option<std::path::PathBuf>, key| Lamp::new(path.clone(), key);
+        Ok(Self {
+            bank,
+            held: vec![Held::default(); entries().len()],
+            desired: BTreeMap::new(),
+            reader: None,
+            cameras,
+            switchboard,
+            view,
+            rtsp: rtsp.0,
+            rtsp_bell: rtsp.1,
+            lights: [
+                lamp(&hardware.light1, "hardware.light1"),
+                lamp(&hardware.light2, "hardware.light2"),
+            ],
+            disc: lamp(&hardware.disc, "hardware.disc"),
+            sensors: Watch::start(hardware)?,
+            devices: measure::DeviceWatch::default(),
+            requests: Vec::new(),
+        })
+    }
+
+    /// Another incarnation of control: whatever its bank wants otherwise than is done is done.
+    pub fn attach(&mut self, reader: Option<BankReader<Region>>, at: Nanos) {
+        self.reader = reader;
+        for request in &mut self.requests {
+            request.id = None;
+        }
+        let wanted = self.reader.as_mut().map(BankReader::changed).unwrap_or_default();
+        let mut changes = Vec::new();
+        for (index, held) in wanted {
+            let Some(entry) = entries().get(index).filter(|e| e.plane() == Plane::Engine) else {
+                continue;
+            };
+            let known = self.desired.get(&index) == Some(&held.value);
+            if !known && !held.value.is_null() && entry.key.settable && !entry.key.action {
+                // Also what cannot be taken now: the camera may be away, or still starting.
+                self.desired.insert(index, held.value.clone());
+                changes.push((entry.key.name.to_owned(), held.value));
+            }
+        }
+        if !changes.is_empty() {
+            self.meet_cameras();
+            tracing::info!(settings = changes.len(), "settings of control are applied");
+            self.begin(None, changes, at);
+        }
+    }
+
+    /// Does what is asked. No answer now: [`Apply::look`] will have it.
+    pub fn set(&mut self, id: u64, changes: Vec<(String, Value)>, at: Nanos) -> Option<Answer> {
+        if self.requests.len() >= MOST_WAITING {
+            let message = "too many changes wait for the cameras".to_owned();
+            return Some(Answer::Fault { code: "RATE_LIMITED".to_owned(), message });
+        }
+        self.begin(Some(id), changes, at);
+        self.finish(at).pop().map(|(_, answer)| answer)
+    }
+
+    fn begin(&mut self, id: Option<u64>, changes: Vec<(String, Value)>, at: Nanos) {
+        let mut progress = Vec::with_capacity(changes.len());
+        for (name, value) in changes {
+            progress.push(self.start(name, value));
+        }
+        self.requests.push(Request { id, progress, deadline: at.plus(PATIENCE) });
+    }
+
+    /// Begins one change.
+    fn start(&mut self, name: String, value: Value) -> Progress {
+        let owned = find(&name).filter(|e| e.plane() == Plane::Engine && e.key.settable);
+        let Some(entry) = owned else {
+            let refused = Some("this is no setting of the engine".to_owned());
+            return Progress::Done(Outcome { key: name, held: Held::default(), refused });
+        };
+        // Control has checked it; a program that maps the memory might not have.
+        let value = match entry.key.kind.check(&value) {
+            Ok(value) => value,
+            Err(refusal) => return self.done(entry, Err(refusal.0)),
+        };
+        let result = match keys::means(entry.key.name) {
+            Means::Main => self.select(&value),
+            Means::Image => self.set_image(entry, &value),
+            Means::Change(make) => return self.tell(entry, make(&value), None),
+            Means::Input(camera) => {
+                let input = value.as_i64().unwrap_or(1) - 1;
+                let change = Change::Input(u32::try_from(input).unwrap_or(0));
+                return self.tell(entry, change, Some(camera));
+            }
+            Means::Rtsp(change) => {
+                change(&mut self.rtsp, &value);
+                *self.view.options.lock() = Some(self.rtsp.clone());
+                self.rtsp_bell.ring();
+                Ok(())
+            }
+            Means::Light(lamp) => self.drive_light(entry, lamp, &value),
+            Means::Disc => self.drive_disc(entry, &value),
+            Means::Limit => Ok(()),
+            Means::KeyFrame => self.ask_for_key(&value),
+            Means::ResetImage => self.reset_image(&value),
+            Means::Measured => Err("this value is measured and cannot be set".to_owned()),
+        };
+        self.done(entry, result.map(|()| value))
+    }
+
+    /// A change that has come to its end: remembers what is wanted, publishes what holds.
+    fn done(&mut self, entry: &'static Entry, result: Result<Value, String>) -> Progress {
+        let refused = match result {
+            Ok(value) => {
+                if !entry.key.action {
+                    self.desired.insert(entry.index, value);
+                }
+                None
+            }
+            Err(why) => Some(why),
+        };
+        let held = self.held_now(entry);
+        self.publish(entry.index, held.clone());
+        Progress::Done(Outcome { key: entry.key.name.to_owned(), held, refused })
+    }
+
+    /// Publishes a value if it is another than before.
+    fn publish(&mut self, index: usize, held: Held) {
+        if self.held.get(index) != Some(&held) {
+            if !self.bank.set(index, &held) {
+                tracing::warn!(
+                    key = entries()[index].key.name,
+                    "a value is too long for its place"
+                );
+            }
+            self.held[index] = held;
+        }
+    }
+
+    fn active(&self) -> Option<usize> {
+        let main = self.switchboard.main_camera();
+        self.cameras.iter().position(|c| c.id == main)
+    }
+
+    fn select(&self, value: &Value) -> Result<(), String> {
+        let camera = value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        if self.switchboard.select(camera) {
+            return Ok(());
+        }
+        let count = self.cameras.len();
+        Err(format!("Value must be between 1 and {count}: there is no camera {camera}"))
+    }
+
+    fn ask_for_key(&self, value: &Value) -> Result<(), String> {
+        if *value == Value::Bool(true) {
+            let main = self.switchboard.main_camera();
+            let stream = self.switchboard.of(main, crate::publish::Kind::Main);
+            stream.ok_or("there is no camera")?.want_key();
+        }
+        Ok(())
+    }
+
+    /// Sets a control of every camera that has it; the active one's word counts.
+    fn set_image(&mut self, entry: &Entry, value: &Value) -> Result<(), String> {
+        let active = self.active();
+        let mut verdict = Err("no camera is active".to_owned());
+        for index in 0..self.cameras.len() {
+            let result = self.set_control(index, entry.key.name, value);
+            if Some(index) == active {
+                verdict = result;
+            } else if let Err(why) = result {
+                tracing::debug!(camera = index + 1, key = entry.key.name, "{why}");
+            }
+        }
+        verdict
+    }
+
+    fn set_control(&mut self, index: usize, key: &str, value: &Value) -> Result<(), String> {
+        let camera = self.cameras.get_mut(index).ok_or("there is no such camera")?;
+        let Some(knobs) = camera.knobs.clone() else {
+            let state = camera.state.lock();
+            return Err(if state.connected {
+                format!("{} has no controls", state.name)
+            } else {
+                format!("camera {} is away: {}", camera.id, state.error)
+            });
+        };
+        let meaning = MEANINGS.iter().find(|m| m.key == key).ok_or("this is no control")?;
+        let Some(control) = meaning.find(&camera.controls).cloned() else {
+            let name = camera.state.lock().name.clone();
+            return Err(format!("{name} has no control for {key}"));
+        };
+        if control.flags.contains(&"read-only") {
+            return Err(format!("{} cannot be changed at this camera", control.name));
+        }
+        let raw = meaning.raw(&control, value)?;
+        let taken = knobs.set(&control, &raw).map_err(|e| e.0)?;
+        if image::has_followers(&control) {
+            camera.controls = knobs.controls();
+        } else if let Some(known) = camera.controls.iter_mut().find(|c| c.id == control.id) {
+            known.value = Some(taken);
+        }
+        Ok(())
+    }
+
+    /// Every control of the active camera to its default, and no wish left.
+    fn reset_image(&mut self, value: &Value) -> Result<(), String> {
+        if *value != Value::Bool(true) {
+            return Ok(());
+        }
+        let camera = self.active().and_then(|i| self.cameras.get_mut(i)).ok_or("no camera")?;
+        let knobs = camera.knobs.clone().ok_or("this camera has no controls")?;
+        // Twice: what an automatic holds can be set once that is off, and the other way round.
+        for _ in 0..2 {
+            for meaning in MEANINGS {
+                if let Some(control) = meaning.find(&camera.controls) {
+                    let _ = knobs.set(control, &Raw::Number(control.default));
+                }
+            }
+        }
+        camera.controls = knobs.controls();
+        for meaning in MEANINGS {
+            let Some(entry) = find(meaning.key) else { continue };
+            self.desired.remove(&entry.index);
+            let held = self.held_now(entry);
+            self.publish(entry.index, held);
+        }
+        Ok(())
+    }
+
+    fn wish(&self, name: &str) -> Value {
+        let entry = find(name);
+        let wish = entry.and_then(|e| self.desired.get(&e.index)).cloned();
+        wish.or_else(|| entry.map(|e| e.key.default.value())).unwrap_or_default()
+    }
+
+    /// Switches a light, or changes its level.
+    fn drive_light(&self, entry: &Entry, lamp: usize, value: &Value) -> Result<(), String> {
+        let pick =
+            |name: &str| if entry.key.name == name { value.clone() } else { self.wish(name) };
+        let on = pick(["cam1-light", "cam2-light"][lamp]).as_bool().unwrap_or_default();
+        let level = pick(["cam1-light-level", "cam2-light-level"][lamp]).as_u64().unwrap_or(0);
+        self.lights[lamp].drive(if on { level } else { 0 })
+    }
+
+    fn drive_disc(&self, entry: &Entry, value: &Value) -> Result<(), String> {
+        let pick =
+            |name: &str| if entry.key.name == name { value.clone() } else { self.wish(name) };
+        let on = pick("disc-rotation").as_bool().unwrap_or_default();
+        let speed = pick("disc-speed").as_u64().unwrap_or(0);
+        self.disc.drive(if on { speed } else { 0 })
+    }
+
+    /// Tells the threads of all cameras, or of one.
+    fn tell(&mut self, entry: &'static Entry, change: Change, only: Option<usize>) -> Progress {
+        let mut answers = Vec::new();
+        let targets = match only {
+            Some(camera) => camera..camera + 1,
+            None => 0..self.cameras.len(),
+        };
+        for index in targets {
+            let Some(camera) = self.cameras.get(index) else { continue };
+            let (reply, answer) = bounded(1);
+            if camera.orders.try_send(Order { change: change.clone(), reply }).is_ok() {
+                camera.bell.ring();
+                answers.push((index, answer));
+            }
+        }
+        if answers.is_empty() {
+            return self.done(entry, Err("there is no such camera, or it is busy".to_owned()));
+        }
+        Progress::Told { entry, change, answers, verdict: None }
+    }
+
+    /// Looks after what is waited for: answers that have become ready.
+    pub fn look(&mut self, at: Nanos) -> Vec<(u64, Answer)> {
+        self.meet_cameras();
+        self.finish(at)
+    }
+
+    fn finish(&mut self, at: Nanos) -> Vec<(u64, Answer)> {
+        let mut out = Vec::new();
+        for mut request in std::mem::take(&mut self.requests) {
+            let late = request.deadline <= at;
+            for progress in &mut request.progress {
+                self.go_on(progress, late);
+            }
+            if request.progress.iter().any(|p| matches!(p, Progress::Told { .. })) {
+                self.requests.push(request);
+                continue;
+            }
+            let outcomes = request.progress.into_iter().filter_map(|p| match p {
+                Progress::Done(outcome) => Some(outcome),
+                Progress::Told { .. } => None,
+            });
+            if let Some(id) = request.id {
+                out.push((id, Answer::Set { outcomes: outcomes.collect() }));
+            }
+        }
+        out
+    }
+
+    fn go_on(&mut self, progress: &mut Progress, late: bool) {
+        let Progress::Told { entry, change, answers, verdict } = progress else { return };
+        let active = self.active();
+        let only = answers.len() == 1;
+        let mut heard = Vec::new();
+        answers.retain(|(index, answer)| {
+            let result = match answer.try_recv() {
+                Ok(result) => result.map_err(|e| e.0),
+                Err(TryRecvError::Empty) if !late => return true,
+                Err(TryRecvError::Empty) => Err("the camera did not answer in time".to_owned()),
+                Err(TryRecvError::Disconnected) => Err("the camera went away".to_owned()),
+            };
+            heard.push((*index, result));
+            false
+        });
+        for (index, result) in heard {
+            if result.is_ok() {
+                change.configure(&mut self.cameras[index].config);
+            }
+            if only || Some(index) == active || verdict.is_none() {
+                *verdict = Some(result);
+            }
+        }
+        if answers.is_empty() {
+            let result = verdict.take().unwrap_or_else(|| Err("there is no camera".to_owned()));
+            let value = self.value_of(entry, change);
+            let entry = *entry;
+            *progress = self.done(entry, result.map(|()| value));
+        }
+    }
+
+    /// A change as the value that is remembered as wanted.
+    fn value_of(&self, _entry: &Entry, change: &Change) -> Value {
+        match change {
+            Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
+            Change::Gop(secs) => (*secs).into(),
+            Change::Quality(quality) => (*quality).into(),
+            Change::CaptureSei(on) => (*on).into(),
+            Change::Size(size) => size.to_string().into(),
+            Change::Fps(fps) => fps.round().into(),
+            Change::Input(input) => (input + 1).into(),
+        }
+    }
+
+    /// Cameras that were opened since: they get the wishes for their controls.
+    fn meet_cameras(&mut self) {
+        for index in 0..self.cameras.len() {
+            let camera = &mut self.cameras[index];
+            let opened = camera.handles.opened();
+            let knobs = camera.handles.knobs();
+            if opened == camera.opened && knobs.is_some() == camera.knobs.is_some() {
+                continue;
+            }
+            camera.opened = opened;
+            camera.controls = knobs.as_ref().map(|k| k.controls()).unwrap_or_default();
+            camera.inputs = knobs.as_ref().map(|k| k.inputs()).unwrap_or_default();
+            camera.knobs = knobs;
+            if camera.knobs.is_none() {
+                continue;
+            }
+            for meaning in MEANINGS {
+                let wish = find(meaning.key).and_then(|e| self.desired.get(&e.index)).cloned();
+                let Some(wish) = wish else { continue };
+                if let Err(why) = self.set_control(index, meaning.key, &wish) {
+                    tracing::debug!(camera = index + 1, key = meaning.key, "{why}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Changes to a camera while it runs, as its thread is told them.
+
+use crate::camera::spec::{CameraSpec, Size, SpecError};
+use crate::config::CameraConfig;
+use crate::encode::EncodeError;
+
+/// What of a camera can be changed while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Main stream: bits per second.
+    Bitrate(u32),
+    /// Sub stream: bits per second.
+    SubBitrate(u32),
+    /// Sub stream: width in pixels.
+    SubWidth(u32),
+    /// Seconds from one key frame to the next.
+    Gop(f64),
+    /// JPEG quality, 1 to 100.
+    Quality(u8),
+    /// Whether units carry their capture time.
+    CaptureSei(bool),
+    /// Size of the camera's picture: it is opened anew.
+    Size(Size),
+    /// Pictures per second of the camera: it is opened anew.
+    Fps(f64),
+    /// The input that delivers, from 0: it is opened anew.
+    Input(u32),
+}
+
+impl Change {
+    /// Notes itself in the configuration; `false` if it is one of the source.
+    pub fn configure(&self, config: &mut CameraConfig) -> bool {
+        match *self {
+            Self::Bitrate(bits) => config.bitrate = bits,
+            Self::SubBitrate(bits) => config.sub_bitrate = bits,
+            Self::SubWidth(width) => config.sub_width = width,
+            Self::Gop(secs) => config.gop_secs = secs,
+            Self::Quality(quality) => config.quality = quality,
+            Self::CaptureSei(on) => config.capture_sei = on,
+            Self::Size(_) | Self::Fps(_) | Self::Input(_) => return false,
+        }
+        true
+    }
+
+    /// The source with this change.
+    ///
+    /// # Errors
+    /// Why such a source cannot be.
+    pub fn respecify(&self, spec: &CameraSpec) -> Result<CameraSpec, EncodeError> {
+        let mut spec = spec.clone();
+        match (&mut spec, self) {
+            (CameraSpec::Test(test), Self::Size(size)) => test.size = *size,
+            (CameraSpec::Test(test), Self::Fps(fps)) => test.fps = *fps,
+            (CameraSpec::V4l2(v4l2), Self::Size(size)) => v4l2.size = Some(*size),
+            (CameraSpec::V4l2(v4l2), Self::Fps(fps)) => v4l2.fps = Some(*fps),
+            (CameraSpec::V4l2(v4l2), Self::Input(input)) => v4l2.input = Some(*input),
+            (_, Self::Input(_)) => {
+                return Err(EncodeError("this camera has no inputs to choose from".to_owned()));
+            }
+            _ => {
+                let why = "this camera's pictures come as they are: their size and rate cannot be \
+                           set";
+                return Err(EncodeError(why.to_owned()));
+            }
+        }
+        // One parser decides what is possible.
+        spec.to_string().parse().map_err(|e: SpecError| EncodeError(e.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> CameraSpec {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_source_takes_what_it_can_be() {
+        let size = Change::Size(Size { width: 640, height: 360 });
+        let test = size.respecify(&spec("test:?fps=5")).unwrap();
+        assert_eq!(test.to_string(), "test:?size=640x360&fps=5&pattern=bars&seed=0");
+        let v4l2 = Change::Input(2).respecify(&spec("v4l2:/dev/video0")).unwrap();
+        assert_eq!(v4l2.to_string(), "v4l2:/dev/video0?input=2");
+        assert!(Change::Input(2).respecify(&spec("test:")).is_err());
+        assert!(Change::Fps(5.0).respecify(&spec("file:/x.mp4")).is_err());
+        let odd = Change::Size(Size { width: 641, height: 360 });
+        assert!(odd.respecify(&spec("test:")).unwrap_err().0.contains("even"));
+    }
+
+    #[test]
+    fn the_rest_is_configuration() {
+        let mut config = CameraConfig::default();
+        assert!(
+            Change::Gop(2.5).configure(&mut config) && Change::Quality(7).configure(&mut config)
+        );
+        assert_eq!((config.gop_secs, config.quality), (2.5, 7));
+        assert!(!Change::Fps(5.0).configure(&mut config));
+    }
+}

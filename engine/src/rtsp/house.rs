@@ -1,0 +1,93 @@
+//! What a connection's machine needs of the world.
+
+use super::path::Path;
+use super::transport::{Chosen, Offer};
+use super::wire::Status;
+use crate::sdp::Announced;
+use lensd_ffi::auth::Verdict;
+
+/// What the house says of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Described {
+    /// Its SDP.
+    Sdp(String),
+    /// Its camera has not delivered a key frame yet; ask again.
+    Wait,
+    /// There is no such stream.
+    NotFound,
+    /// It exists, but cannot be had now: why.
+    Unavailable(String),
+    /// Its pictures are coded in a way that RTP cannot carry: why.
+    Unfit(&'static str),
+}
+
+/// What a path is there for. Neither: there is no such path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// It leads to a stream.
+    pub play: bool,
+    /// It takes a publisher's stream.
+    pub publish: bool,
+}
+
+/// Where a client begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Sequence number of the first packet, if it is known already.
+    pub seq: Option<u16>,
+    /// RTP time of the first packet, likewise.
+    pub time: Option<u32>,
+}
+
+/// What the session needs of the world.
+pub trait House {
+    /// Whether a request may do this.
+    fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict;
+    /// The challenges of a 401.
+    fn challenges(&mut self, stale: bool) -> Vec<String>;
+    /// What a path is there for.
+    fn uses(&mut self, path: &Path) -> Uses;
+    /// What is known of a path.
+    fn describe(&mut self, path: &Path) -> Described;
+    /// Chooses one of the offered transports and gets it ready; the SSRC, too. What an earlier call
+    /// got is given back, whatever comes of this one.
+    ///
+    /// # Errors
+    /// 404, 453, 461, 503.
+    fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status>;
+    /// Begins or resumes to send.
+    ///
+    /// # Errors
+    /// 503 when the stream is gone.
+    fn play(&mut self, path: &Path) -> Result<Start, Status>;
+    /// Stops sending for a while.
+    fn pause(&mut self);
+    /// Frees what `setup` got.
+    fn teardown(&mut self);
+    /// Whether this may be published here.
+    ///
+    /// # Errors
+    /// 404 when no such path is configured, 403 when somebody publishes there already.
+    fn announce(&mut self, path: &Path, what: &Announced) -> Result<(), Status>;
+    /// As [`House::setup`], to receive what was announced, which stays so after a refusal.
+    ///
+    /// # Errors
+    /// As [`House::setup`].
+    fn setup_record(&mut self, path: &Path, offers: &[Offer]) -> Result<Chosen, Status>;
+    /// A transport for a publisher's other tracks (sound), whose packets nobody reads.
+    ///
+    /// # Errors
+    /// 461.
+    fn setup_ignored(&mut self, offers: &[Offer]) -> Result<Chosen, Status>;
+    /// Begins to receive.
+    ///
+    /// # Errors
+    /// 503 when the camera is gone.
+    fn record(&mut self) -> Result<(), Status>;
+    /// A packet from the client on one of its channels.
+    fn interleaved(&mut self, channel: u8, payload: &[u8]);
+    /// Fresh randomness for a session's name.
+    fn random(&mut self) -> u64;
+    /// How long a silent client is kept, in seconds.
+    fn timeout_secs(&self) -> u64;
+}

@@ -1,0 +1,49 @@
+//! The table, in the order of the start-up: hardware before what uses it, users before servers.
+
+mod camera;
+mod hardware;
+mod image;
+mod security;
+mod servers;
+mod streams;
+mod system;
+
+use super::registry::Module;
+
+/// All modules.
+pub static MODULES: &[Module] = &[
+    system::FACTORY,
+    system::VARIANT,
+    system::NOTIFICATIONS,
+    servers::API,
+    system::SYSTEM_INFO,
+    system::VERSION,
+    camera::CAMERA_HEADS,
+    camera::SENSORS,
+    camera::DEVICES,
+    hardware::LIGHT,
+    hardware::DISC_ROTATION,
+    hardware::HEAD_SENSORS,
+    hardware::HEAD_TEMPERATURE,
+    hardware::PRESSURE,
+    hardware::FPGA,
+    hardware::FPGA_TEMPERATURE,
+    image::IMAGE,
+    image::AUTO_EXPOSURE,
+    image::WHITE_BALANCE,
+    image::NOISE,
+    image::ZOOM,
+    streams::STREAM_MAIN,
+    streams::STREAM_SUB,
+    streams::RTSP,
+    streams::MJPEG,
+    streams::SNAPSHOT,
+    system::DISK,
+    servers::NETWORK,
+    system::TIME,
+    security::USERS,
+    servers::WEBSERVER,
+    servers::RATE_LIMITS,
+    servers::URLS,
+    system::RESTART,
+];

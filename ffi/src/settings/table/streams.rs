@@ -1,0 +1,125 @@
+//! Streams: what is encoded, and how it is served.
+
+use crate::auth::Permission::{Device, Media, Network, System};
+use crate::settings::{Default as D, Key, Kind, Module, Plane};
+
+pub(super) const STREAM_MAIN: Module = Module {
+    name: "stream-main",
+    plane: Plane::Engine,
+    read: Media,
+    write: Device,
+    doc: "The active camera's main stream",
+    keys: &[
+        Key::set(
+            "resolution",
+            Kind::Size,
+            D::Null,
+            "Size of the camera's picture; the camera may take the nearest that it has",
+        ),
+        Key::set("fps", Kind::Whole(5, 60), D::Null, "Pictures per second, as the camera takes it")
+            .unit("1/s"),
+        Key::set("bitrate", Kind::Whole(100_000, 100_000_000), D::Null, "Rate of the encoder")
+            .unit("bit/s"),
+        Key::set("gop", Kind::Number(0.1, 60.0), D::Null, "Time between key frames").unit("s"),
+        Key::set(
+            "capture-sei",
+            Kind::Flag,
+            D::Null,
+            "Whether each unit carries its capture time in an SEI (the test camera's always do)",
+        ),
+        Key::action("key-frame", Kind::Flag, "Asks the encoder for a key frame"),
+        Key::measured(
+            "stream-main-fps",
+            Kind::Number(0.0, 1000.0),
+            "Pictures per second, measured",
+        )
+        .unit("1/s"),
+        Key::measured("stream-main-rate", Kind::Whole(0, i64::MAX), "Rate, measured").unit("bit/s"),
+        Key::measured("stream-main-readers", Kind::Whole(0, 1_000_000), "Who reads it now"),
+        Key::measured("stream-main-pipeline", Kind::Text(256), "The way of a frame, in words"),
+    ],
+};
+
+pub(super) const STREAM_SUB: Module = Module {
+    name: "stream-sub",
+    plane: Plane::Engine,
+    read: Media,
+    write: Device,
+    doc: "The active camera's smaller stream",
+    keys: &[
+        Key::set("sub-width", Kind::Whole(64, 4096), D::Null, "Width; the height follows")
+            .unit("px"),
+        Key::set("sub-bitrate", Kind::Whole(50_000, 50_000_000), D::Null, "Rate of the encoder")
+            .unit("bit/s"),
+        Key::measured("stream-sub-fps", Kind::Number(0.0, 1000.0), "Pictures per second, measured")
+            .unit("1/s"),
+        Key::measured("stream-sub-rate", Kind::Whole(0, i64::MAX), "Rate, measured").unit("bit/s"),
+        Key::measured("stream-sub-readers", Kind::Whole(0, 1_000_000), "Who reads it now"),
+    ],
+};
+
+pub(super) const MJPEG: Module = Module {
+    name: "mjpeg",
+    plane: Plane::Engine,
+    read: Media,
+    write: Device,
+    doc: "The active camera's stream of JPEG pictures",
+    keys: &[
+        Key::measured(
+            "stream-mjpeg-fps",
+            Kind::Number(0.0, 1000.0),
+            "Pictures per second, measured",
+        )
+        .unit("1/s"),
+        Key::measured("stream-mjpeg-rate", Kind::Whole(0, i64::MAX), "Rate, measured")
+            .unit("bit/s"),
+        Key::measured("stream-mjpeg-readers", Kind::Whole(0, 1_000_000), "Who reads it now"),
+    ],
+};
+
+pub(super) const SNAPSHOT: Module = Module {
+    name: "snapshot",
+    plane: Plane::Engine,
+    read: Media,
+    write: Device,
+    doc: "Still pictures",
+    keys: &[Key::set(
+        "jpeg-quality",
+        Kind::Whole(0, 100),
+        D::Null,
+        "Quality of JPEG pictures: stills and the MJPEG stream (0 is taken as 1)",
+    )
+    .alias(&["pictureQuality"])
+    .unit("%")],
+};
+
+pub(super) const RTSP: Module = Module {
+    name: "rtsp",
+    plane: Plane::Engine,
+    read: Network,
+    write: Network,
+    doc: "The RTSP server",
+    keys: &[
+        Key::measured("rtsp-sessions", Kind::Whole(0, 1_000_000), "Who plays or publishes now")
+            .read_by(System),
+        Key::set(
+            "rtsp-join",
+            Kind::Choice(&["key", "gop"]),
+            D::Null,
+            "Where a client begins: at a fresh key frame, or at the newest one of the ring",
+        ),
+        Key::set(
+            "rtsp-max-sessions",
+            Kind::Whole(0, 100_000),
+            D::Null,
+            "Most sessions at a time; 0: no limit",
+        ),
+        Key::set(
+            "rtsp-pacing",
+            Kind::Whole(0, 1000),
+            D::Null,
+            "Time over which a key frame is spread",
+        )
+        .unit("ms"),
+    ],
+};
