@@ -146,6 +146,7 @@ fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault
         Ok((who, token)) => {
             client.class = class_of(&who);
             client.who = who;
+            desk.outbox.trust(key);
             json!({
                 "authenticated": true,
                 "user": client.who.user,
