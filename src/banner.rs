@@ -30,6 +30,9 @@ impl Banner<'_> {
         if let Some(port) = self.ports.get("http") {
             row("web page", format!("http://{host}:{port}/"));
         }
+        if let Some(port) = self.ports.get("https") {
+            row("encrypted", format!("https://{host}:{port}/"));
+        }
         if let Some(port) = self.ports.get("rtsp") {
             row("video", format!("rtsp://{host}:{port}/stream1"));
             row("smaller", format!("rtsp://{host}:{port}/stream2"));
@@ -88,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_port_has_a_url_that_can_be_pasted() {
-        let ports = [("http", 80), ("rtsp", 554), ("rtsps", 322)];
+        let ports = [("http", 80), ("https", 443), ("rtsp", 554), ("rtsps", 322)];
         let text = Banner {
             ports: &ports.iter().map(|(n, p)| ((*n).to_owned(), *p)).collect(),
             password: Some("pw"),
@@ -97,9 +100,14 @@ mod tests {
             host: Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)),
         }
         .render();
-        for want in
-            ["http://[::1]:80/", "rtsp://[::1]:554/stream1", "rtsps://[::1]:322/", "pw", "a note"]
-        {
+        for want in [
+            "http://[::1]:80/",
+            "https://[::1]:443/",
+            "rtsp://[::1]:554/stream1",
+            "rtsps://[::1]:322/",
+            "pw",
+            "a note",
+        ] {
             assert!(text.contains(want), "{want}\n{text}");
         }
     }

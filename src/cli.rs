@@ -171,7 +171,7 @@ fn check(matches: &ArgMatches) -> ExitCode {
 fn version(matches: &ArgMatches) -> String {
     let variant = load(matches).map_or_else(|_| "DEFAULT".to_owned(), |(s, _)| s.variant);
     format!(
-        "lensd {}\nvariant: {variant}\nfeatures: v4l2 test file publish openh264 m2m jpeg rtsp rtsps",
+        "lensd {}\nvariant: {variant}\nfeatures: v4l2 test file publish openh264 m2m jpeg rtsp rtsps http https websocket",
         env!("CARGO_PKG_VERSION")
     )
 }

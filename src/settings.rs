@@ -19,6 +19,10 @@ pub(crate) struct Settings {
     pub(crate) json_logs: bool,
     /// Address of HTTP; none: off.
     pub(crate) http: Option<String>,
+    /// Address of HTTPS; none: off.
+    pub(crate) https: Option<String>,
+    /// Other sites whose pages may use this server.
+    pub(crate) origins: Vec<String>,
     /// The engine's part.
     pub(crate) engine: EngineConfig,
 }
@@ -29,6 +33,8 @@ impl Default for Settings {
             variant: "DEFAULT".to_owned(),
             json_logs: false,
             http: Some("0.0.0.0:8080".to_owned()),
+            https: Some("0.0.0.0:8443".to_owned()),
+            origins: Vec::new(),
             engine: EngineConfig::default(),
         }
     }
@@ -72,6 +78,8 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// An IPv4 multicast group.
     Group,
+    /// Origins of web pages, separated by blanks.
+    Origins,
     /// A camera SPEC.
     Camera,
 }
@@ -183,6 +191,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         kind: Kind::Address,
         help: "Address of the web page and REST [default: 0.0.0.0:8080]",
         apply: |s, v| s.http = v.address(),
+    },
+    Setting {
+        key: "http.origins",
+        option: None,
+        kind: Kind::Origins,
+        help: "Other sites whose pages may use this server; *: any, for what needs no login",
+        apply: |s, v| s.origins = v.text().split_whitespace().map(str::to_owned).collect(),
+    },
+    Setting {
+        key: "https.listen",
+        option: Some("https"),
+        kind: Kind::Address,
+        help: "The same over TLS [default: 0.0.0.0:8443]",
+        apply: |s, v| s.https = v.address(),
     },
     Setting {
         key: "rtsp.listen",
@@ -341,6 +363,7 @@ pub(crate) const CAMERA_SETTINGS: &[CameraSetting] = &[
 fn variant(name: &str) -> &'static [(&'static str, &'static str)] {
     const PRODUCT: &[(&str, &str)] = &[
         ("http.listen", "0.0.0.0:80"),
+        ("https.listen", "0.0.0.0:443"),
         ("rtsp.listen", "0.0.0.0:554"),
         ("rtsps.listen", "0.0.0.0:322"),
     ];
@@ -418,6 +441,17 @@ impl Kind {
                     Err(format!("{text:?} is not an IPv4 group from 224.0.0.0 to 239.255.255.255"))
                 }
             },
+            (Self::Origins, Value::Text(text)) => {
+                match text
+                    .split_whitespace()
+                    .find(|word| !lensd_control::http::cors::is_origin(word))
+                {
+                    None => Ok(value),
+                    Some(word) => {
+                        Err(format!("{word:?} is not an origin such as https://nvr.example:8443"))
+                    }
+                }
+            }
             (Self::Camera, Value::Text(text)) => match text.parse::<CameraSpec>() {
                 Ok(_) => Ok(value),
                 Err(e) => Err(e.0),
@@ -442,6 +476,7 @@ impl fmt::Display for Kind {
             Self::Number(from, to) => write!(f, "{from:.1} to {to:.1}"),
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Group => f.write_str("IPv4 group"),
+            Self::Origins => f.write_str("origins, separated by blanks"),
             Self::Camera => f.write_str("camera SPEC"),
         }
     }
@@ -724,6 +759,9 @@ mod tests {
         assert_eq!(env.http.as_deref(), Some("0.0.0.0:2"));
         let line = load_text(text, &[("LENSD_HTTP", "2")], &[("http", "off")]).unwrap();
         assert_eq!(line.http, None);
+        assert_eq!(variant.https.as_deref(), Some("0.0.0.0:443"));
+        let line = load_text(text, &[("LENSD_HTTPS", "3")], &[]).unwrap();
+        assert_eq!(line.https.as_deref(), Some("0.0.0.0:3"));
     }
 
     #[test]
@@ -762,6 +800,14 @@ mod tests {
         assert_eq!((camera.gop_secs, camera.quality, camera.capture_sei), (2.0, 50, true));
         assert_eq!(settings.engine.rtsp_options.join, Join::Gop);
         assert_eq!(settings.engine.rtsp_options.max_sessions, 3);
+    }
+
+    #[test]
+    fn origins_are_a_list() {
+        let text = "[http]\norigins = \"https://a http://b:1\"\n";
+        assert_eq!(load_text(text, &[], &[]).unwrap().origins, ["https://a", "http://b:1"]);
+        let bad = load_text("[http]\norigins = \"a.example\"\n", &[], &[]).unwrap_err();
+        assert!(bad[0].starts_with("lensd.toml:2: http.origins: \"a.example\""), "{bad:?}");
     }
 
     #[test]

@@ -224,7 +224,10 @@ impl Supervisor {
             serde_json::to_value(config)
         } else {
             serde_json::to_value(lensd_control::Config {
-                http: same_port(&self.settings.http, "http"),
+                // Nothing said would mean the default.
+                http: same_port(&self.settings.http, "http").or(Some("off".to_owned())),
+                https: same_port(&self.settings.https, "https"),
+                origins: self.settings.origins.clone(),
                 data: engine.data.clone(),
                 open: engine.open,
                 variant: self.settings.variant.clone(),
@@ -324,7 +327,7 @@ impl Supervisor {
         if let Err(e) = data::write_new(&file, ports.as_bytes(), 0o644) {
             tracing::error!("{} cannot be written: {e}", file.display());
         }
-        let host = [&self.settings.http, &self.settings.engine.rtsp]
+        let host = [&self.settings.http, &self.settings.https, &self.settings.engine.rtsp]
             .into_iter()
             .flatten()
             .filter_map(|a| a.parse::<SocketAddr>().ok())

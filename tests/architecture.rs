@@ -39,7 +39,7 @@ const CONTROL: &[&[&str]] = &[
     &["audit", "store"],
     &["accounts"],
     &["http"],
-    &["engine", "page", "work"],
+    &["engine", "page", "tls", "work"],
     &["outbox"],
     &["desk"],
     &["local", "login"],

@@ -8,7 +8,7 @@ use play::talk::Assembler;
 use play::{CAMERA, Folder, LENSD, Play, Running, Server, run, signal, until};
 use rustix::process::Signal;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 
 fn player(server: &Server, frames: u32) -> Running {
@@ -111,6 +111,35 @@ fn players_are_told_goodbye() {
     }
 }
 
+#[test]
+fn players_over_udp_are_told_goodbye_however_they_leave() {
+    let server = Play::open().settings("[rtsp]\ntimeout = 5\n").start();
+    for how in ["TEARDOWN", "close", "silence"] {
+        let [rtp, rtcp] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        rtcp.set_read_timeout(Some(play::LIMIT.duration())).unwrap();
+        let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+        let mut talk = server.connect();
+        let transport =
+            format!("Transport: RTP/AVP;unicast;client_port={}-{}\r\n", port(&rtp), port(&rtcp));
+        let answer = talk.ask("SETUP", "stream1/trackID=0", &transport);
+        let session = format!("Session: {}\r\n", answer.session());
+        assert_eq!(talk.ask("PLAY", "stream1", &session).status, 200);
+        let report = || {
+            let mut buffer = [0; 500];
+            let n = rtcp.recv(&mut buffer).unwrap();
+            packet_types(&buffer[..n])
+        };
+        assert_eq!(report(), [200, 202], "a sender report");
+        match how {
+            "TEARDOWN" => assert_eq!(talk.ask("TEARDOWN", "stream1", &session).status, 200),
+            "close" => drop(talk),
+            _ => {}
+        }
+        // A compound begins with a report, and there may be some of the stream before the end.
+        until(how, || (report() == [201, 202, 203]).then_some(()));
+    }
+}
+
 /// Types of the packets of a compound RTCP packet (RFC 3550 6.1).
 fn packet_types(mut compound: &[u8]) -> Vec<u8> {
     let mut types = Vec::new();
@@ -142,7 +171,7 @@ fn the_planes_end_with_their_supervisor() {
     // The folder is free for the next one.
     let mut command = Command::new(LENSD);
     command.args(["--open", "--camera", CAMERA, "--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0"]);
-    command.args(["--rtsps", "off", "--data"]).arg(server.folder.file("data"));
+    command.args(["--https", "off", "--rtsps", "off", "--data"]).arg(server.folder.file("data"));
     let next = std::mem::replace(&mut server.folder, Folder::new());
     let next = Server::start(command, next);
     assert!(next.ports["rtsps"].is_null());
@@ -165,10 +194,11 @@ fn refused(command: &mut Command, wants: &[&str]) {
 fn a_port_that_is_taken() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
-    for option in ["--http", "--rtsp", "--rtsps"] {
+    let options = ["--http", "--https", "--rtsp", "--rtsps"];
+    for option in options {
         let folder = Folder::new();
         let mut command = Command::new(LENSD);
-        for own in ["--http", "--rtsp", "--rtsps"] {
+        for own in options {
             command.args([own, if own == option { address.as_str() } else { "127.0.0.1:0" }]);
         }
         command.arg("--data").arg(folder.file("data")).args(["--camera", CAMERA]);
@@ -193,7 +223,8 @@ fn a_second_server_on_the_same_data() {
     let server = Play::open().start();
     let data = server.folder.file("data");
     let mut command = Command::new(LENSD);
-    command.args(["--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0", "--rtsps", "off"]);
+    command.args(["--http", "127.0.0.1:0", "--https", "off"]);
+    command.args(["--rtsp", "127.0.0.1:0", "--rtsps", "off"]);
     let command = command.arg("--data").arg(&data).args(["--camera", CAMERA]);
     refused(command, &["another lensd", data.to_str().unwrap()]);
     // The first one is not disturbed, and programs still find it.

@@ -7,9 +7,11 @@
 # Does nothing, quickly, when all is there. Uses sudo where it is not root. A test whose program is
 # missing fails, it does not skip: run this first.
 #
-# Leaves two links in ${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools for the tests to call:
+# Leaves in ${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools, for the tests to call:
 #   python3   an interpreter that has cv2 (the one on PATH may be another)
 #   chromium  a browser for --headless --screenshot
+#   venv      another Python, with the WebSocket client "websockets"
+#   node_modules/ws  that of Node
 set -euo pipefail
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools
 
@@ -18,9 +20,9 @@ test=(
   # players and the pictures they make
   ffmpeg vlc-bin vlc-plugin-base
   gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav gstreamer1.0-nice
-  python3 python3-opencv python3-numpy python3-requests
+  python3 python3-opencv python3-numpy python3-requests python3-venv
   # small tools
-  fonts-dejavu-core curl jq iproute2 sqlite3 strace v4l-utils util-linux
+  fonts-dejavu-core curl openssl jq iproute2 sqlite3 strace v4l-utils util-linux
   # what tests/rig is built with
   flex bison bc kmod patch xz-utils libslirp-dev
 )
@@ -75,5 +77,16 @@ if [ "$goal" != build ]; then
   mkdir -p "$tools"
   ln -sfn $python "$tools/python3"
   ln -sfn "$(browser)" "$tools/chromium" || die "no browser"
+  # Clients of WebSocket that others wrote.
+  if ! "$tools/venv/bin/python" -c 'import websockets' 2>/dev/null; then
+    say "installing Python's websockets"
+    $python -m venv "$tools/venv"
+    "$tools/venv/bin/pip" -q install --disable-pip-version-check 'websockets==15.*'
+  fi
+  if [ ! -d "$tools/node_modules/ws" ]; then
+    command -v npm >/dev/null || die "no npm: install Node.js 20 or later"
+    say "installing Node's ws"
+    npm install --silent --no-audit --no-fund --prefix "$tools" ws@8 >&2
+  fi
 fi
 if [ "$goal" = rig ]; then "$(dirname "$0")/rig/build.sh" >/dev/null; fi

@@ -13,8 +13,10 @@ pub const DEFAULT_HTTP: SocketAddr =
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Address and port of HTTP, such as `0.0.0.0:8080` or `[::]:80`; a bare port means all IPv4
-    /// addresses; port 0 any free one. None: `0.0.0.0:8080`.
+    /// addresses; port 0 any free one; `off` none. None: `0.0.0.0:8080`.
     pub http: Option<String>,
+    /// The same for HTTPS. None: off.
+    pub https: Option<String>,
     /// The data folder.
     pub data: PathBuf,
     /// Streams and still pictures may be read without a login.
@@ -40,6 +42,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             http: None,
+            https: None,
             data: PathBuf::from("data"),
             open: false,
             variant: "standard".to_owned(),
@@ -54,21 +57,35 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The address on which HTTP listens.
+    /// The address on which HTTP listens, unless it is off.
     ///
     /// # Errors
     /// One line that says what such an address looks like.
-    pub fn http_address(&self) -> Result<SocketAddr, String> {
-        let Some(text) = self.http.as_deref() else { return Ok(DEFAULT_HTTP) };
-        let port = text.strip_prefix(':').unwrap_or(text);
-        if let Ok(port) = port.parse() {
-            return Ok(SocketAddr::new(DEFAULT_HTTP.ip(), port));
-        }
-        let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-        numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
-            format!("http address {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080")
-        })
+    pub fn http_address(&self) -> Result<Option<SocketAddr>, String> {
+        self.http.as_deref().map_or(Ok(Some(DEFAULT_HTTP)), |text| address("http", text))
     }
+
+    /// The address on which HTTPS listens, unless it is off.
+    ///
+    /// # Errors
+    /// One line that says what such an address looks like.
+    pub fn https_address(&self) -> Result<Option<SocketAddr>, String> {
+        self.https.as_deref().map_or(Ok(None), |text| address("https", text))
+    }
+}
+
+fn address(name: &str, text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse() {
+        return Ok(Some(SocketAddr::new(DEFAULT_HTTP.ip(), port)));
+    }
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    numeric.as_deref().unwrap_or(text).parse().map(Some).map_err(|_| {
+        format!("{name} address {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080")
+    })
 }
 
 /// How much one client address may do (SURFACE section 3).
@@ -101,20 +118,22 @@ impl Default for Limits {
 mod tests {
     use super::*;
 
-    fn address(http: &str) -> Result<SocketAddr, String> {
+    fn address(http: &str) -> Result<Option<SocketAddr>, String> {
         Config { http: Some(http.to_owned()), ..Config::default() }.http_address()
     }
 
     #[test]
     fn addresses_as_people_write_them() {
-        assert_eq!(Config::default().http_address(), Ok(DEFAULT_HTTP));
+        assert_eq!(Config::default().http_address(), Ok(Some(DEFAULT_HTTP)));
+        assert_eq!(Config::default().https_address(), Ok(None));
+        assert_eq!(address("off"), Ok(None));
         for (text, want) in [
             ("81", "0.0.0.0:81"),
             (":82", "0.0.0.0:82"),
             ("[::1]:0", "[::1]:0"),
             ("localhost:83", "127.0.0.1:83"),
         ] {
-            assert_eq!(address(text).unwrap(), want.parse().unwrap());
+            assert_eq!(address(text).unwrap(), Some(want.parse().unwrap()));
         }
         assert!(address("camera").unwrap_err().contains("0.0.0.0:8080"));
     }

@@ -11,6 +11,7 @@ use crate::http::respond::{Fault, Response};
 use crate::live::{self, Viewer};
 use crate::outbox::Outbox;
 use crate::store::Store;
+use crate::tls::Identity;
 use crate::work::{Panicked, Work};
 use crate::ws::v1::Clients;
 use lensd_ffi::link::{Ask, Report};
@@ -49,9 +50,11 @@ pub(crate) struct Desk {
     pub(crate) work: Work<Self>,
     /// Messages to WebSockets.
     pub(crate) outbox: Outbox,
+    /// Certificate and key.
+    pub(crate) identity: Identity,
     pub(crate) started: At,
-    /// Our own port.
-    pub(crate) port: u16,
+    /// Our own ports by name.
+    pub(crate) own_ports: BTreeMap<String, u16>,
     /// Connections now, as the server counts them.
     pub(crate) connections: usize,
     /// Ports by name, as the supervisor wrote them down when all listened.
@@ -105,8 +108,9 @@ impl Desk {
             reports: Vec::new(),
             work: Work::new()?,
             outbox: Outbox::default(),
+            identity: Identity::new(&config.data),
             started: at,
-            port: 0,
+            own_ports: BTreeMap::new(),
             connections: 0,
             ports: BTreeMap::new(),
             writer,
@@ -134,6 +138,7 @@ impl Desk {
     pub(crate) fn look_around(&mut self, at: At) {
         board::tick(self, at);
         self.ports.clear();
+        self.look_at_identity();
     }
 
     /// Writes down who came through the door, and that tokens were used.
@@ -221,17 +226,31 @@ impl Desk {
         })
     }
 
+    /// Takes up another certificate, if there is one and HTTPS is on.
+    pub(crate) fn look_at_identity(&mut self) {
+        if !self.own_ports.contains_key("https") {
+            return;
+        }
+        match self.identity.look() {
+            None => {}
+            Some(Ok(())) => tracing::info!("new connections are shown this TLS certificate now"),
+            Some(Err(why)) => tracing::warn!("{why}; the TLS certificate stays as it is"),
+        }
+    }
+
     /// Ports by name, ours included; read at most once a second.
     pub(crate) fn ports(&mut self) -> &BTreeMap<String, u16> {
         if self.ports.is_empty() {
             let path: PathBuf = self.config.data.join("run/ports.json");
             let read = std::fs::read(path).ok();
-            // One left over from an earlier run does not name our port.
+            // One left over from an earlier run does not name our ports.
             let read: Option<BTreeMap<String, u16>> =
                 read.and_then(|text| serde_json::from_slice(&text).ok());
-            self.ports =
-                read.filter(|ports| ports.get("http") == Some(&self.port)).unwrap_or_default();
-            self.ports.insert("http".to_owned(), self.port);
+            let ours = |ports: &BTreeMap<String, u16>| {
+                self.own_ports.iter().all(|(name, port)| ports.get(name) == Some(port))
+            };
+            self.ports = read.filter(ours).unwrap_or_default();
+            self.ports.extend(self.own_ports.clone());
         }
         &self.ports
     }

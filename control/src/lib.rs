@@ -24,10 +24,12 @@ pub mod password;
 mod rest;
 mod run;
 pub mod store;
+mod tls;
 mod work;
 pub mod ws;
 
 pub use config::{Config, Limits};
 pub use http::fuzz_http;
+pub use http::multipart::fuzz_multipart;
 pub use run::run;
 pub use ws::fuzz_websocket;

@@ -14,6 +14,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::process::ExitCode;
 
@@ -61,7 +62,18 @@ struct House {
 /// Takes the first order, publishes the users, binds the sockets, and reports both.
 fn start(leash: &Link) -> Result<House, String> {
     let (config, memory) = first_order(leash)?;
-    let address = config.http_address()?;
+    let addresses =
+        [("http", config.http_address()?, false), ("https", config.https_address()?, true)];
+    // Before anything is said to the supervisor: then there is no order of it that we would leave
+    // unread if this fails, with which the reason would be lost.
+    let (mut listeners, mut ports) = (Vec::new(), BTreeMap::new());
+    for (name, address, secure) in addresses {
+        let Some(address) = address else { continue };
+        let listener = bind(name, address)?;
+        let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+        ports.insert(name.to_owned(), port);
+        listeners.push((listener, secure));
+    }
     let at = At::now();
     let mut notes = Vec::new();
     let max = allow_descriptors(config.max_connections, &mut notes);
@@ -69,6 +81,28 @@ fn start(leash: &Link) -> Result<House, String> {
     let report = |e: io::Error| format!("cannot report to the supervisor: {e}");
     leash.send(&Report::Sealed, &[]).map_err(report)?;
 
+    desk.own_ports.clone_from(&ports);
+    if desk.own_ports.contains_key("https") {
+        match desk.identity.look() {
+            Some(Ok(())) => {}
+            Some(Err(why)) => notes.push(format!("{why}; https waits for another one")),
+            None => notes.push("https waits for a certificate in the data folder".to_owned()),
+        }
+    }
+
+    let poll = Poll::new().map_err(|e| e.to_string())?;
+    let registry = poll.registry().try_clone().map_err(|e| e.to_string())?;
+    let serve = Serve::new(listeners, registry, LISTENER, max).map_err(|e| e.to_string())?;
+    leash.set_nonblocking(true).map_err(|e| e.to_string())?;
+    watch(&poll, leash.as_fd(), LEASH).map_err(|e| e.to_string())?;
+    watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
+    watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
+    let local = listen_locally(&poll, &desk, &mut notes);
+    leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
+    Ok(House { poll, desk, serve, local, next_tick: at.mono, next_look: at.mono, end: None })
+}
+
+fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
     let listener = TcpListener::bind(address).map_err(|e| {
         let why = match e.kind() {
             io::ErrorKind::AddrInUse => "the port is taken by another program".to_owned(),
@@ -76,23 +110,13 @@ fn start(leash: &Link) -> Result<House, String> {
             io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
             _ => e.to_string(),
         };
-        format!("cannot listen on http {address}: {why}; choose another one with --http ADDR:PORT")
+        format!(
+            "cannot listen on {name} {address}: {why}; choose another one with --{name} ADDR:PORT"
+        )
     })?;
     // mio asks for a short queue, and a full one costs a client a second (its SYN is sent again).
     let _ = rustix::net::listen(&listener, BACKLOG);
-    desk.port = listener.local_addr().map_err(|e| e.to_string())?.port();
-
-    let poll = Poll::new().map_err(|e| e.to_string())?;
-    let registry = poll.registry().try_clone().map_err(|e| e.to_string())?;
-    let serve = Serve::new(listener, registry, LISTENER, max).map_err(|e| e.to_string())?;
-    leash.set_nonblocking(true).map_err(|e| e.to_string())?;
-    watch(&poll, leash.as_fd(), LEASH).map_err(|e| e.to_string())?;
-    watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
-    watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
-    let local = listen_locally(&poll, &desk, &mut notes);
-    let ports = BTreeMap::from([("http".to_owned(), desk.port)]);
-    leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
-    Ok(House { poll, desk, serve, local, next_tick: at.mono, next_look: at.mono, end: None })
+    Ok(listener)
 }
 
 /// Pictures are served without it.
@@ -177,7 +201,11 @@ impl House {
                 self.serve.handle_bell(&mut self.desk, at);
                 v1::show(&mut self.desk, at);
             }
+            self.desk.settle_door();
             self.tick(at);
+            if std::mem::take(&mut self.desk.users_changed) {
+                v1::check_logins(&mut self.desk, at);
+            }
             v1::tell(&mut self.desk);
             for report in self.desk.reports.drain(..) {
                 if let Err(e) = leash.send(&report, &[]) {

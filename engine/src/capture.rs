@@ -91,7 +91,7 @@ struct Reopen {
     /// The one that worked.
     before: CameraSpec,
     /// Who waits for the outcome.
-    reply: Sender<Result<(), EncodeError>>,
+    replies: Vec<Sender<Result<(), EncodeError>>>,
 }
 
 /// Runs until told to stop.
@@ -145,7 +145,10 @@ fn run_with(
             Err(error) => {
                 if let Some(failed) = reopen.take() {
                     spec = failed.before;
-                    let _ = failed.reply.send(Err(EncodeError(error.message)));
+                    for reply in failed.replies {
+                        let _ = reply.send(Err(EncodeError(error.message.clone())));
+                    }
+                    desk_bell.ring();
                     publishers = Some(own);
                     continue;
                 }
@@ -184,7 +187,9 @@ fn run_with(
                 handles.opened.fetch_add(1, Ordering::Release);
                 desk_bell.ring();
                 if let Some(done) = reopen.take() {
-                    let _ = done.reply.send(Ok(()));
+                    for reply in done.replies {
+                        let _ = reply.send(Ok(()));
+                    }
                     desk_bell.ring();
                 }
                 let always = matches!(spec, CameraSpec::Test(_));
@@ -203,9 +208,9 @@ fn run_with(
                 });
                 *handles.knobs.lock() = None;
                 let ended = match ended {
-                    Ok(Some((next, reply))) => {
+                    Ok(Some((next, replies))) => {
                         let before = std::mem::replace(&mut spec, next);
-                        reopen = Some(Reopen { before, reply });
+                        reopen = Some(Reopen { before, replies });
                         Ok(())
                     }
                     Ok(None) => Ok(()),
@@ -342,7 +347,7 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
 }
 
 /// The source to go on with, and who waits for that.
-type Next = (CameraSpec, Sender<Result<(), EncodeError>>);
+type Next = (CameraSpec, Vec<Sender<Result<(), EncodeError>>>);
 
 /// What delivering needs.
 struct Delivery<'a> {
@@ -387,22 +392,30 @@ impl Delivery<'_> {
         }
     }
 
-    /// Does what is ordered; a source that is to be opened instead ends that.
+    /// Does what is ordered; a source that is to be opened instead ends that. Several changes of
+    /// the source open it once.
     fn obey(&mut self) -> Option<Next> {
+        let mut next: Option<Next> = None;
         while let Ok(Order { change, reply }) = self.orders.try_recv() {
             let mut config = self.config.clone();
             let outcome = if change.configure(&mut config) {
                 self.pipeline.change(&change).map(|()| *self.config = config)
             } else {
-                match change.respecify(self.spec) {
-                    Ok(next) if next != *self.spec => return Some((next, reply)),
+                let spec = next.as_ref().map_or(self.spec, |(spec, _)| spec);
+                match change.respecify(spec) {
+                    Ok(changed) if changed != *spec => {
+                        let mut replies = next.take().map(|(_, r)| r).unwrap_or_default();
+                        replies.push(reply);
+                        next = Some((changed, replies));
+                        continue;
+                    }
                     same => same.map(|_| ()),
                 }
             };
             let _ = reply.send(outcome);
             self.desk_bell.ring();
         }
-        None
+        next
     }
 }
 

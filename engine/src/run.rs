@@ -12,7 +12,7 @@ use crate::pipeline::Publishers;
 use crate::publish::{Kind, Stream, geometry_for};
 use crate::requests::Requests;
 use crate::rtsp::client::Way;
-use crate::rtsp::serve::{Server, View};
+use crate::rtsp::serve::{Identity, Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
@@ -36,7 +36,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +117,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let until = now().plus(BIND_WAIT);
     let listener = bind(config.rtsp.as_deref(), "rtsp", until, &mut ports)?;
     let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", until, &mut ports)? {
-        Some(listener) => Some((listener, tls_config(&config.data.join("tls"))?)),
+        Some(listener) => Some((listener, identity(config.data.join("tls"))?)),
         None => None,
     };
     let ip = listener
@@ -456,6 +457,34 @@ fn patiently<T>(until: Nanos, mut attempt: impl FnMut() -> io::Result<T>) -> io:
             done => return done,
         }
     }
+}
+
+/// The TLS identity. It may be replaced while we run, and a new connection is to be shown the new
+/// one: to look costs two system calls, a handshake a hundred times that.
+fn identity(folder: PathBuf) -> Result<Identity, String> {
+    let look = |folder: &Path| {
+        ["cert.pem", "key.pem"].map(|name| {
+            let m = std::fs::metadata(folder.join(name)).ok()?;
+            Some((m.ino(), m.mtime(), m.mtime_nsec(), m.size()))
+        })
+    };
+    let mut seen = look(&folder);
+    let mut config = tls_config(&folder)?;
+    Ok(Box::new(move || {
+        let mark = look(&folder);
+        if mark != seen {
+            let read = tls_config(&folder);
+            // Else they are being replaced, and what was read may be of both.
+            if look(&folder) == mark {
+                seen = mark;
+                match read {
+                    Ok(new) => config = new,
+                    Err(why) => tracing::warn!("{why}; the TLS certificate stays as it is"),
+                }
+            }
+        }
+        Arc::clone(&config)
+    }))
 }
 
 fn tls_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {

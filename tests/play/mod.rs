@@ -78,9 +78,9 @@ pub struct Play {
 impl Play {
     /// With a login for every stream.
     pub fn new() -> Self {
-        let args = ["--http", "127.0.0.1:0", "--rtsp", "127.0.0.1:0", "--rtsps", "127.0.0.1:0"];
+        let any = |option: &&str| [(*option).to_owned(), "127.0.0.1:0".to_owned()];
         Self {
-            args: args.map(str::to_owned).to_vec(),
+            args: ["--http", "--https", "--rtsp", "--rtsps"].iter().flat_map(any).collect(),
             cameras: false,
             users: None,
             settings: String::new(),
@@ -223,6 +223,10 @@ impl Server {
 
     pub fn rtsps(&self, path: &str) -> String {
         format!("rtsps://127.0.0.1:{}/{path}", self.port("rtsps"))
+    }
+
+    pub fn https(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}/{path}", self.port("https"))
     }
 
     pub fn http(&self, path: &str) -> String {

@@ -10,7 +10,7 @@ mod proposal;
 mod save;
 
 pub(crate) use own::adopt_all;
-pub(crate) use proposal::{Refusal, propose};
+pub(crate) use proposal::{Item, Refusal, propose};
 
 use crate::desk::{ConnKey, Desk};
 use crate::engine::Outcome;
@@ -23,7 +23,6 @@ use lensd_ffi::settings::bank::{BankReader, BankWriter, Held};
 use lensd_ffi::settings::{Entry, Plane, entries, find};
 use lensd_ffi::state::BANK_AT;
 use lensd_ffi::time::Nanos;
-use proposal::Item;
 use save::Saves;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,53 +1,64 @@
-//! JSON that can be read in one way only: no member twice, nothing behind the value, no nesting
-//! without end. (Two parsers that take the first and the last of two members are how a check is
-//! passed by one and another value used by the other.)
+//! JSON (RFC 8259) as bodies and messages bring it: strictly, so that what one reader takes for the
+//! value of a key, no other takes for another.
 
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use super::respond::Fault;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// One value.
+/// Deepest nesting of objects and arrays.
+pub const MAX_DEPTH: usize = 32;
+
+/// Parses a whole text.
 ///
 /// # Errors
-/// What is wrong, and where.
-pub fn value(text: &[u8], deepest: usize) -> Result<Value, String> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let strict = Strict { left: deepest };
-    let value = deserializer.deserialize_any(strict).map_err(|e| e.to_string())?;
-    deserializer.end().map_err(|e| e.to_string())?;
+/// 400 that says what is wrong and where: not UTF-8, not JSON, a key that is there twice, nesting
+/// deeper than 32, a number that no double holds, something behind the value.
+pub fn parse(bytes: &[u8]) -> Result<Value, Fault> {
+    let wrong = |message: String| Fault::new(400, "INVALID_JSON", "Invalid JSON", message);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|e| wrong(format!("byte {} is not UTF-8", e.valid_up_to() + 1)))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let strict = Strict { depth: 0 };
+    let value = strict.deserialize(&mut reader).map_err(|e| wrong(e.to_string()))?;
+    reader.end().map_err(|e| wrong(e.to_string()))?;
     Ok(value)
 }
 
-/// One object.
+/// Parses a text that must be an object.
 ///
 /// # Errors
-/// What is wrong, and where.
-pub fn object(text: &[u8], deepest: usize) -> Result<Map<String, Value>, String> {
-    match value(text, deepest)? {
+/// As [`parse`].
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
+    match parse(bytes)? {
         Value::Object(members) => Ok(members),
-        _ => Err("this must be a JSON object".to_owned()),
+        _ => {
+            let why = "this must be a JSON object";
+            Err(Fault::new(400, "INVALID_VALUE", "Invalid value", why))
+        }
     }
 }
 
-/// Reads a value that may nest so deep.
+/// A value inside so many others.
 #[derive(Clone, Copy)]
 struct Strict {
-    left: usize,
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
+    depth: usize,
 }
 
 impl Strict {
-    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        let left = self.left.checked_sub(1);
-        left.map(|left| Self { left }).ok_or_else(|| E::custom("this is nested too deep"))
+    fn inside<E: Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(Self { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
     }
 }
 
@@ -74,39 +85,41 @@ impl<'de> Visitor<'de> for Strict {
         Ok(value.into())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("number out of range"))?;
+        Ok(Value::Number(number))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(value.into())
     }
 
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut out = Vec::new();
-        while let Some(item) = items.next_element_seed(inner)? {
-            out.push(item);
+        let inside = self.inside()?;
+        let mut all = Vec::new();
+        while let Some(item) = items.next_element_seed(inside)? {
+            all.push(item);
         }
-        Ok(Value::Array(out))
+        Ok(Value::Array(all))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut out = Map::new();
-        while let Some(name) = members.next_key::<Name>()? {
-            let value = members.next_value_seed(inner)?;
-            let shown: String = name.0.chars().take(64).collect();
-            if out.insert(name.0, value).is_some() {
-                return Err(A::Error::custom(format!("member {shown:?} stands here twice")));
+        let inside = self.inside()?;
+        let mut all = Map::new();
+        while let Some(key) = members.next_key::<String>()? {
+            if all.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
             }
+            let value = members.next_value_seed(inside)?;
+            all.insert(key, value);
         }
-        Ok(Value::Object(out))
+        Ok(Value::Object(all))
     }
 }
-
-#[derive(Deserialize)]
-struct Name(String);
 
 #[cfg(test)]
 mod tests {
@@ -114,28 +127,42 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_is_plain_is_read() {
-        let text = br#" {"a":[1,-2,3.5,true,null,"x"],"b":{}} "#;
-        assert_eq!(value(text, 8), Ok(json!({"a":[1,-2,3.5,true,null,"x"],"b":{}})));
-        assert_eq!(value(b"75", 0), Ok(json!(75)));
+    fn what_is_json_is_read() {
+        let text =
+            r#" {"a": [1, -2, 2.5, 18446744073709551615, true, null], "b": {"c": "é\n😀"}} "#;
+        let want = json!({"a": [1, -2, 2.5, u64::MAX, true, null], "b": {"c": "é\n😀"}});
+        assert_eq!(parse(text.as_bytes()), Ok(want));
+        assert_eq!(parse(b"0"), Ok(json!(0)));
+        let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse(deep(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(parse(deep(MAX_DEPTH + 1).as_bytes()).unwrap_err().message.contains("deeper"));
+        assert!(parse("[".repeat(1_000_000).as_bytes()).is_err());
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
-        for (text, why) in [
-            (&b"{\"a\":1,\"a\":2}"[..], "twice"),
-            (b"{\"a\":{\"b\":1,\"\\u0062\":2}}", "twice"),
-            (b"1 2", "trailing"),
-            (b"NaN", "expected"),
-            (b"[[[[[[[[[1]]]]]]]]]", "deep"),
-            (b"{\"a\":\"\xff\"}", "line 1"),
-            (b"", "EOF"),
-            (b"{'a':1}", "line 1 column"),
+    fn what_is_none_is_refused_with_its_place() {
+        for (text, want) in [
+            (&b""[..], "line 1 column 0"),
+            (b"{\"a\":1,\"a\":2}", "the key \"a\" is there twice at line 1 column 10"),
+            (b"{\"a\":{\"b\":1,\"\\u0062\":2}}", "the key \"b\" is there twice"),
+            (b"1 2", "line 1 column 3"),
+            (b"{}x", "line 1 column 3"),
+            (b"NaN", "line 1"),
+            (b"Infinity", "line 1"),
+            (b"1e999", "out of range"),
+            (b"{'a':1}", "line 1"),
+            (b"[1,]", "line 1"),
+            (b"{\"a\":1,}", "line 1"),
+            (b"01", "line 1"),
+            (b"\"\\ud800\"", "line 1"),
+            (b"\"a\nb\"", "line"),
+            (b"{\n \"a\": ?}", "line 2"),
+            (b"\"\xff\"", "byte 2 is not UTF-8"),
+            (b"\xef\xbb\xbf1", "line 1 column 1"),
         ] {
-            let refused = value(text, 8).unwrap_err();
-            assert!(refused.contains(why), "{refused}");
+            let fault = parse(text).unwrap_err();
+            assert_eq!((fault.status, &*fault.code), (400, "INVALID_JSON"));
+            assert!(fault.message.contains(want), "{text:?}: {}", fault.message);
         }
-        assert!(value("[".repeat(100_000).as_bytes(), 32).is_err());
-        assert!(object(b"[]", 8).unwrap_err().contains("object"));
     }
 }

@@ -1,17 +1,20 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) without a socket.
 //!
 //! [`parse`] knows the bytes of a head and of a body's framing, [`session`] is the machine of one
-//! connection, [`respond`] makes answers, [`route`] finds who answers, [`auth`] and [`limit`] say
-//! whether one may ask.
+//! connection, [`respond`] makes answers and [`shape`] gives them the form that was asked for,
+//! [`route`] finds who answers, [`auth`], [`limit`] and [`cors`] say whether one may ask, [`json`]
+//! and [`multipart`] read bodies.
 
 pub mod auth;
 pub mod cors;
 pub mod json;
 pub mod limit;
+pub mod multipart;
 pub mod parse;
 pub mod respond;
 pub mod route;
 pub mod session;
+pub mod shape;
 
 use lensd_ffi::time::{Nanos, UtcNanos};
 

@@ -6,6 +6,9 @@ use lensd_ffi::time::UtcNanos;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 /// Why something is not done, as a client is told.
@@ -114,22 +117,49 @@ impl Fault {
     }
 }
 
-/// The bytes of a body: its own, or shared by many answers.
+/// The bytes of a body: its own, shared by many answers, or in a file.
 #[derive(Debug, Clone)]
 pub enum Payload {
     /// Its own.
     Own(Vec<u8>),
     /// Shared.
     Shared(Arc<Vec<u8>>),
+    /// Read piece by piece as the client takes it.
+    File(FileBody),
+}
+
+/// A part of a file.
+#[derive(Debug, Clone)]
+pub struct FileBody {
+    /// The file. It is read at places, so many may read it at a time.
+    pub file: Arc<File>,
+    /// Where the part begins.
+    pub offset: u64,
+    /// Its length.
+    pub length: u64,
 }
 
 impl Payload {
-    /// The bytes.
+    /// The bytes that are in memory: none of a file.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Own(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+            Self::File(_) => &[],
         }
+    }
+
+    /// How many bytes it has, wherever they are.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::File(body) => body.length,
+            payload => payload.bytes().len() as u64,
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -168,6 +198,23 @@ impl Response {
     pub fn success(data: Value, at: At) -> Self {
         let timestamp = at.utc.millis();
         Self::json(200, &json!({ "status": "success", "data": data, "timestamp": timestamp }))
+    }
+
+    /// A file, of which clients may ask for parts. Its tag is made of what changes when it does.
+    ///
+    /// # Errors
+    /// When the file cannot be examined.
+    pub fn file(content_type: &str, file: File) -> io::Result<Self> {
+        let m = file.metadata()?;
+        let tag = format!("\"{:x}-{:x}-{:x}.{:x}\"", m.ino(), m.size(), m.mtime(), m.mtime_nsec());
+        let modified = http_date(UtcNanos(m.mtime().saturating_mul(1_000_000_000)));
+        let body = FileBody { file: Arc::new(file), offset: 0, length: m.size() };
+        Ok(Self::new(200, content_type, Payload::File(body))
+            .header("ETag", tag)
+            .header("Last-Modified", modified)
+            .header("Accept-Ranges", "bytes")
+            // It may be kept, but whoever takes it from there must ask whether he still may.
+            .header("Cache-Control", "private, no-cache"))
     }
 
     /// With another header field. The value must not come from a client.
@@ -222,9 +269,9 @@ pub fn head(response: &Response, tail: Tail, at: At) -> Vec<u8> {
     }
     out.push_str("X-Content-Type-Options: nosniff\r\n");
     // RFC 9110 8.6: neither has a body that could have a length.
-    let bodiless = response.status == 204 || tail == Tail::Upgrade;
+    let bodiless = [204, 304].contains(&response.status) || tail == Tail::Upgrade;
     if tail != Tail::Endless && !bodiless {
-        let _ = write!(out, "Content-Length: {}\r\n", response.body.bytes().len());
+        let _ = write!(out, "Content-Length: {}\r\n", response.body.len());
     }
     out.push_str(match tail {
         Tail::Keep { old: false } | Tail::Upgrade => "\r\n",

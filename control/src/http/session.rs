@@ -6,15 +6,19 @@
 
 use super::parse::{self, BodyReader, Framing, Head, HeadScan, Method, Request};
 use super::respond::{self, Fault, Payload, Response, Tail};
+use super::shape::Wants;
 use super::{At, parse::MAX_HEADERS, parse::MAX_LINE};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
+use std::fs::File;
 use std::sync::Arc;
 
 /// Most bytes that wait to be parsed: one head and a little of what follows.
 const MAX_INPUT: usize = MAX_LINE + MAX_HEADERS + 8 * 1024;
 /// While this many bytes wait to be sent, no further request is begun.
 const HIGH_WATER: usize = 64 * 1024;
+/// Most bytes of a file that are in memory at a time.
+const CHUNK: u64 = 64 * 1024;
 /// From the first byte of a head to its last; also from the connection to its first byte.
 const HEAD_TIME: Nanos = Nanos::from_secs(10);
 /// From a head to the end of its body.
@@ -66,6 +70,7 @@ pub struct Session {
     queued: usize,
     /// Of the request at hand.
     tail: Tail,
+    wants: Wants,
     head_only: bool,
     expects: bool,
     /// End of the present state's patience.
@@ -87,6 +92,7 @@ impl Session {
             sent: 0,
             queued: 0,
             tail: Tail::Close,
+            wants: Wants::default(),
             head_only: false,
             expects: false,
             deadline: Some(at.mono.plus(HEAD_TIME)),
@@ -202,6 +208,7 @@ impl Session {
         self.head_only = head.request.method == Method::Head;
         self.tail = if head.keep_alive { Tail::Keep { old: head.old } } else { Tail::Close };
         self.expects = head.expects;
+        self.wants = Wants::of(&head.request);
         self.deadline = Some(at.mono.plus(BODY_TIME));
         self.state = match head.framing {
             Framing::Length(0) => State::Ready(Box::new(head.request)),
@@ -284,6 +291,11 @@ impl Session {
         }
         self.push(Payload::Own(respond::head(response, Tail::Upgrade, at)));
         let mut output = Vec::with_capacity(self.queued);
+        if self.output.iter().any(|p| matches!(p, Payload::File(_))) {
+            // Further requests wait while a file is sent, so this does not happen.
+            self.abort();
+            return None;
+        }
         while !self.output.is_empty() {
             output.extend_from_slice(self.poll_output());
             self.output_sent(self.poll_output().len(), at);
@@ -341,7 +353,7 @@ impl Session {
     pub fn output_sent(&mut self, n: usize, at: At) {
         self.sent += n;
         self.queued -= n;
-        if self.output.front().is_some_and(|p| self.sent >= p.bytes().len()) {
+        if self.output.front().is_some_and(|p| self.sent > 0 && self.sent >= p.bytes().len()) {
             self.output.pop_front();
             self.sent = 0;
         }
@@ -349,6 +361,33 @@ impl Session {
         if !self.output.is_empty() {
             self.note_stall(at);
         }
+    }
+
+    /// The piece of a file that is to be sent next: where it begins, and how long it is. **Read it
+    /// and call [`Session::take_chunk`].**
+    pub fn wants_chunk(&self) -> Option<(Arc<File>, u64, usize)> {
+        let Payload::File(body) = self.output.front()? else { return None };
+        let length = usize::try_from(body.length.min(CHUNK)).unwrap_or_default();
+        Some((Arc::clone(&body.file), body.offset, length))
+    }
+
+    /// The piece. None at all, or more than was wanted: the file has become shorter, and the
+    /// connection ends, so that the client sees that it has not everything.
+    pub fn take_chunk(&mut self, bytes: Vec<u8>) {
+        let Some(Payload::File(body)) = self.output.front_mut() else { return };
+        let length = bytes.len() as u64;
+        if bytes.is_empty() || length > body.length {
+            return self.abort();
+        }
+        body.offset += length;
+        body.length -= length;
+        if body.length == 0
+            && let Some(file) = self.output.pop_front()
+        {
+            self.queued -= weight(&file);
+        }
+        self.queued += bytes.len();
+        self.output.push_front(Payload::Own(bytes));
     }
 
     /// The peer takes nothing now.
@@ -424,6 +463,7 @@ impl Session {
     }
 
     fn send(&mut self, response: Response, at: At) {
+        let response = std::mem::take(&mut self.wants).shape(response);
         self.push(Payload::Own(respond::head(&response, self.tail, at)));
         if !self.head_only {
             self.push(response.body);
@@ -431,10 +471,18 @@ impl Session {
     }
 
     fn push(&mut self, payload: Payload) {
-        if !payload.bytes().is_empty() {
-            self.queued += payload.bytes().len();
+        if !payload.is_empty() {
+            self.queued += weight(&payload);
             self.output.push_back(payload);
         }
+    }
+}
+
+/// What a payload counts for in the output. While a file waits, no further request is begun.
+fn weight(payload: &Payload) -> usize {
+    match payload {
+        Payload::File(_) => HIGH_WATER + 1,
+        payload => payload.bytes().len(),
     }
 }
 
@@ -484,195 +532,4 @@ pub(super) fn replay(data: &[u8], sizes: &[usize]) -> (Vec<Request>, Vec<u8>, bo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AT: At = At { mono: Nanos(1), utc: lensd_ffi::time::UtcNanos(0) };
-
-    fn later(secs: u64) -> At {
-        At { mono: Nanos::from_secs(secs), ..AT }
-    }
-
-    fn request(session: &mut Session) -> Request {
-        match session.poll(AT) {
-            Some(Event::Request(r)) => *r,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn drain(session: &mut Session) -> String {
-        let mut out = Vec::new();
-        while !session.poll_output().is_empty() {
-            out.extend_from_slice(session.poll_output());
-            session.output_sent(session.poll_output().len(), AT);
-        }
-        String::from_utf8(out).unwrap()
-    }
-
-    fn ok(text: &str) -> Response {
-        Response::new(200, "text/plain", Payload::Own(text.into()))
-    }
-
-    const CORPUS: &[&str] = &[
-        "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b?c=d HTTP/1.1\r\nHost: h\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: u\r\n\r\nHEAD /b HTTP/1.1\r\nHost: h\r\n\r\n",
-        "POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
-        "POST /no HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
-        "POST /no HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
-        "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.0\r\n\r\nrest",
-        "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHost: h\r\nX: a\nY: b\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHost: h\r\n\r\n\r\n\r\n\r\nGET",
-        "\r\nGET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHo",
-        "\u{16}\u{3}\u{1}",
-    ];
-
-    #[test]
-    fn the_same_at_every_split() {
-        for text in CORPUS {
-            let data = text.as_bytes();
-            let whole = replay(data, &[data.len()]);
-            for first in 1..data.len() {
-                assert_eq!(whole, replay(data, &[first, data.len()]), "{text:?} at {first}");
-            }
-            super::super::fuzz_http(data);
-        }
-    }
-
-    /// Random edits of good requests, in random pieces, from a fixed seed.
-    #[test]
-    fn the_same_for_random_input_in_random_pieces() {
-        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
-        let mut random = move |below: usize| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            usize::try_from(seed % below as u64).unwrap()
-        };
-        for _ in 0..20_000 {
-            let mut data = CORPUS[random(CORPUS.len())].as_bytes().to_vec();
-            for _ in 0..random(4) {
-                let at = random(data.len());
-                match random(3) {
-                    0 => data[at] = b"\r\n :0\0AZ%;,\xff"[random(12)],
-                    1 => data.insert(at, b"\r\n :0\0AZ%;,\xff"[random(12)]),
-                    _ => _ = data.remove(at),
-                }
-            }
-            let sizes: Vec<usize> = (0..4).map(|_| random(data.len() + 1) + 1).collect();
-            let whole = replay(&data, &[data.len()]);
-            assert_eq!(whole, replay(&data, &sizes), "{:?}", String::from_utf8_lossy(&data));
-        }
-    }
-
-    #[test]
-    fn pipelined_requests_are_answered_in_order_though_answers_are_late() {
-        let mut session = Session::new(AT);
-        session.handle_input(CORPUS[0].as_bytes(), AT);
-        assert_eq!(request(&mut session).target, "/a");
-        assert_eq!(session.poll(AT), None, "the second waits");
-        session.answer(ok("first"), AT);
-        assert_eq!(request(&mut session).target, "/b?c=d");
-        session.answer(ok("second"), AT);
-        let out = drain(&mut session);
-        assert!(out.find("first").unwrap() < out.find("second").unwrap());
-        assert!(session.rests_since().is_some());
-    }
-
-    #[test]
-    fn output_over_the_mark_holds_further_requests_back() {
-        let mut session = Session::new(AT);
-        session.handle_input(CORPUS[0].as_bytes(), AT);
-        let _ = request(&mut session);
-        session.answer(ok(&"x".repeat(HIGH_WATER + 1)), AT);
-        assert_eq!(session.poll(AT), None);
-        drain(&mut session);
-        assert_eq!(request(&mut session).target, "/b?c=d");
-    }
-
-    #[test]
-    fn head_has_no_body_but_its_length() {
-        let mut session = Session::new(AT);
-        session.handle_input(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", AT);
-        let _ = request(&mut session);
-        session.answer(ok("twelve bytes"), AT);
-        let out = drain(&mut session);
-        assert!(out.contains("Content-Length: 12\r\n") && out.ends_with("\r\n\r\n"), "{out}");
-    }
-
-    #[test]
-    fn a_body_is_invited_only_when_it_is_wanted() {
-        let head =
-            "POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-        let mut session = Session::new(AT);
-        session.handle_input(head.as_bytes(), AT);
-        assert_eq!(session.poll(AT), Some(Event::Offer));
-        assert!(drain(&mut session).is_empty());
-        session.accept();
-        assert_eq!(drain(&mut session), "HTTP/1.1 100 Continue\r\n\r\n");
-        session.handle_input(b"hi", AT);
-        assert_eq!(request(&mut session).body, b"hi");
-
-        let mut session = Session::new(AT);
-        session.handle_input(head.as_bytes(), AT);
-        assert_eq!(session.poll(AT), Some(Event::Offer));
-        session.answer(Response::empty(401), AT);
-        let out = drain(&mut session);
-        assert!(out.starts_with("HTTP/1.1 401") && out.contains("Connection: close"), "{out}");
-        assert!(session.is_done());
-    }
-
-    #[test]
-    fn deadlines() {
-        let mut session = Session::new(AT);
-        session.handle_input(b"GET / HT", AT);
-        assert_eq!(session.poll(AT), None);
-        session.handle_input(b"TP", later(9));
-        session.handle_timeout(later(9));
-        assert!(!session.is_done());
-        session.handle_timeout(later(11));
-        assert!(drain(&mut session).starts_with("HTTP/1.1 408"));
-        assert!(session.is_done());
-
-        let mut silent = Session::new(AT);
-        silent.handle_timeout(later(11));
-        assert!(silent.is_done());
-
-        let mut idle = Session::new(AT);
-        idle.handle_input(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", AT);
-        let _ = request(&mut idle);
-        idle.handle_timeout(later(1000));
-        idle.answer(ok(""), AT);
-        drain(&mut idle);
-        idle.handle_timeout(later(59));
-        assert!(idle.rests_since().is_some());
-        idle.handle_timeout(later(61));
-        assert!(idle.is_done());
-
-        let mut stalled = Session::new(AT);
-        stalled.handle_input(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", AT);
-        let _ = request(&mut stalled);
-        stalled.answer(ok("x"), AT);
-        stalled.note_stall(AT);
-        stalled.handle_timeout(later(31));
-        assert!(stalled.is_done() && stalled.poll_output().is_empty());
-    }
-
-    #[test]
-    fn a_live_answer_holds_one_part_at_most() {
-        let mut session = Session::new(AT);
-        session.handle_input(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", AT);
-        let _ = request(&mut session);
-        session.start_live(&Response::empty(200), AT);
-        let part = Arc::new(b"part".to_vec());
-        assert!(!session.push_live(Arc::clone(&part)), "the head is not sent");
-        let head = drain(&mut session);
-        assert!(!head.contains("Content-Length") && head.contains("Connection: close"));
-        assert!(session.push_live(Arc::clone(&part)) && !session.push_live(part));
-        assert_eq!(drain(&mut session), "part");
-        session.handle_end();
-        assert!(session.is_done());
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! One non-blocking connection: a socket and the machine that its bytes are for.
 
+use super::stream::Stream;
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
 use crate::http::cors::Site;
@@ -10,19 +11,25 @@ use crate::rest::Pass;
 use crate::ws::wire::Code;
 use crate::ws::{self, Face};
 use lensd_ffi::time::Nanos;
-use mio::net::TcpStream;
-use std::io::{self, IoSlice, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr};
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// How long a peer may go on sending after our last byte. To close at once would let its kernel
 /// throw away the answer that it has not read yet (RFC 9112 9.6).
 const LINGER: Nanos = Nanos::from_millis(500);
+/// How long a peer may take for what TLS still has for it at the end.
+const FLUSH_TIME: Nanos = Nanos::from_secs(30);
 /// The kernel's send buffer of a live connection: about one picture, so that a slow viewer sees
 /// what is new.
 const LIVE_BUFFER: usize = 128 * 1024;
 /// Most pieces that leave in one call.
 const PIECES: usize = 32;
+
+/// Pieces of a file before others have their turn.
+const CHUNKS: usize = 2;
 
 /// Who understands the bytes.
 #[derive(Debug)]
@@ -54,7 +61,7 @@ impl Socket {
 
 #[derive(Debug)]
 pub(super) struct Conn {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) peer: SocketAddr,
     pub(super) key: ConnKey,
     pub(super) machine: Machine,
@@ -68,13 +75,14 @@ pub(super) struct Conn {
     pub(super) is_noted: bool,
     /// Whether the peer has said that it sends no more.
     ended: bool,
+    /// Whether the peer knows that we send no more, and until when it may go on.
+    is_shut: bool,
     lingers: Option<Nanos>,
     broken: bool,
 }
 
 impl Conn {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, key: ConnKey, at: At) -> Self {
-        let _ = stream.set_nodelay(true);
+    pub(super) fn new(stream: Stream, peer: SocketAddr, key: ConnKey, at: At) -> Self {
         Self {
             stream,
             peer,
@@ -86,6 +94,7 @@ impl Conn {
             writable: true,
             is_noted: false,
             ended: false,
+            is_shut: false,
             lingers: None,
             broken: false,
         }
@@ -135,7 +144,17 @@ impl Conn {
     /// Writes what the machine has, as far as the socket takes it. False: nothing went out.
     pub(super) fn write(&mut self, at: At) -> bool {
         let mut wrote = false;
+        let mut chunks = CHUNKS;
         while self.writable && !self.broken {
+            if let Machine::Http(session) = &mut self.machine
+                && let Some((file, offset, length)) = session.wants_chunk()
+            {
+                if chunks == 0 {
+                    break;
+                }
+                chunks -= 1;
+                session.take_chunk(read_chunk(&file, offset, length));
+            }
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = match &self.machine {
                 Machine::Http(session) => {
@@ -144,10 +163,12 @@ impl Conn {
                 }
                 Machine::Ws(socket) => socket.session.poll_output(&mut pieces),
             };
-            if count == 0 {
-                break;
-            }
-            match self.stream.write_vectored(&pieces[..count]) {
+            let done = match count {
+                0 if self.stream.wants_flush() => self.stream.flush().map(|()| 0),
+                0 => break,
+                count => self.stream.write(&pieces[..count]),
+            };
+            match done {
                 Ok(n) => {
                     wrote |= n > 0;
                     match &mut self.machine {
@@ -173,19 +194,24 @@ impl Conn {
         if !done || self.broken {
             return wrote;
         }
-        if self.ended {
-            // All that it sent is read, so closing throws nothing away.
-            self.broken = true;
-        } else if self.lingers.is_none() {
-            let _ = self.stream.shutdown(Shutdown::Write);
-            self.lingers = Some(at.mono.plus(LINGER));
+        if !self.is_shut {
+            self.is_shut = self.stream.end();
+            let time = if self.is_shut { LINGER } else { FLUSH_TIME };
+            self.lingers = Some(at.mono.plus(time).min(self.lingers.unwrap_or(Nanos(u64::MAX))));
         }
+        // If all that it sent is read, closing throws nothing away.
+        self.broken |= self.is_shut && self.ended;
         wrote
     }
 
+    /// Whether a file is being sent: then what is written makes nobody wait but others.
+    pub(super) fn sends_file(&self) -> bool {
+        matches!(&self.machine, Machine::Http(session) if session.wants_chunk().is_some())
+    }
+
     /// Live pictures follow.
-    pub(super) fn prepare_live(&self) {
-        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.stream, LIVE_BUFFER);
+    pub(super) fn prepare_live(&mut self) {
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(self.stream.tcp(), LIVE_BUFFER);
     }
 
     /// Becomes a WebSocket.
@@ -245,4 +271,15 @@ impl Conn {
     pub(super) const fn is_over(&self) -> bool {
         self.broken
     }
+}
+
+/// A piece of a file; nothing if it is not there any more.
+fn read_chunk(file: &File, offset: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    let n = file.read_at(&mut bytes, offset).unwrap_or_else(|e| {
+        tracing::warn!("a file that is being sent cannot be read: {e}");
+        0
+    });
+    bytes.truncate(n);
+    bytes
 }

@@ -2,5 +2,6 @@
 
 mod conn;
 mod serve;
+mod stream;
 
 pub(crate) use serve::Serve;

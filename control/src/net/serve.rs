@@ -1,18 +1,20 @@
 //! The server: accepts connections, carries requests to their handlers and answers back.
 
 use super::conn::{Conn, Machine};
+use super::stream::Stream;
 use crate::desk::{ConnKey, Desk};
 use crate::http::At;
 use crate::http::auth::with_rate;
 use crate::http::cors::Site;
 use crate::http::respond::{Fault, Response};
 use crate::http::session::Event;
-use crate::rest::{self, Reply};
+use crate::rest::{self, From, Reply};
 use crate::ws::session::Event as Message;
 use lensd_ffi::time::Nanos;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use std::io;
+use std::sync::Arc;
 
 /// Connections past the cap that are told so; further ones are closed without a word.
 const MAX_REFUSED: usize = 32;
@@ -27,19 +29,28 @@ const ACCEPT_AGAIN: Nanos = Nanos::from_millis(100);
 const REST: Nanos = Nanos::from_secs(1);
 const SCRATCH: usize = 16 * 1024;
 
+/// A socket that accepts connections.
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    /// Whether it speaks TLS.
+    secure: bool,
+}
+
 /// The server.
 #[derive(Debug)]
 pub(crate) struct Serve {
-    listener: Option<TcpListener>,
+    /// By their tokens, from the first on.
+    listeners: Vec<Listener>,
     registry: Registry,
     conns: Vec<Option<Conn>>,
     free: Vec<usize>,
     open: usize,
     max: usize,
     generation: u64,
-    /// The first of the tokens of connections.
+    /// The first of the tokens of listeners, and of connections.
+    listen_token: usize,
     first: usize,
-    listen_token: Token,
     /// Connections that have more to do without an event.
     again: Vec<usize>,
     accept_again: Option<Nanos>,
@@ -49,24 +60,30 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    /// Tokens from `listen_token` on are the server's.
+    /// Tokens from `listen_token` on are the server's. Of listeners it is said whether they speak
+    /// TLS.
     pub(crate) fn new(
-        mut listener: TcpListener,
+        sockets: Vec<(TcpListener, bool)>,
         registry: Registry,
         listen_token: Token,
         max: usize,
     ) -> io::Result<Self> {
-        registry.register(&mut listener, listen_token, Interest::READABLE)?;
+        let mut listeners = Vec::new();
+        for (mut socket, secure) in sockets {
+            let token = Token(listen_token.0 + listeners.len());
+            registry.register(&mut socket, token, Interest::READABLE)?;
+            listeners.push(Listener { socket, secure });
+        }
         Ok(Self {
-            listener: Some(listener),
+            listen_token: listen_token.0,
+            first: listen_token.0 + listeners.len(),
+            listeners,
             registry,
             conns: Vec::new(),
             free: Vec::new(),
             open: 0,
             max,
             generation: 0,
-            first: listen_token.0 + 1,
-            listen_token,
             again: Vec::new(),
             accept_again: None,
             noted: Vec::new(),
@@ -76,10 +93,11 @@ impl Serve {
 
     /// Something happened to one of our sockets.
     pub(crate) fn handle_event(&mut self, event: &mio::event::Event, desk: &mut Desk, at: At) {
-        if event.token() == self.listen_token {
-            return self.accept(desk, at);
+        let token = event.token().0;
+        if token < self.first {
+            return self.accept(token - self.listen_token, desk, at);
         }
-        let index = event.token().0 - self.first;
+        let index = token - self.first;
         if let Some(Some(conn)) = self.conns.get_mut(index) {
             conn.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
             conn.writable |= event.is_writable() || event.is_error();
@@ -97,11 +115,10 @@ impl Serve {
         !self.again.is_empty()
     }
 
-    fn accept(&mut self, desk: &mut Desk, at: At) {
-        self.accept_again = None;
+    fn accept(&mut self, which: usize, desk: &mut Desk, at: At) {
         loop {
-            let Some(listener) = &self.listener else { return };
-            let (mut stream, peer) = match listener.accept() {
+            let Some(listener) = self.listeners.get(which) else { return };
+            let (stream, peer) = match listener.socket.accept() {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 // A client that was gone before it was accepted.
@@ -112,19 +129,26 @@ impl Serve {
                     return;
                 }
             };
+            let tls = match (listener.secure, desk.identity.config()) {
+                (false, _) => None,
+                (true, Some(config)) => Some(Arc::clone(config)),
+                // There is no certificate (yet), which the log says.
+                (true, None) => continue,
+            };
             if self.open >= self.max {
                 self.drop_resting(desk, at);
             }
             if self.open >= self.max + MAX_REFUSED {
                 continue;
             }
+            let Ok(mut stream) = Stream::new(stream, tls) else { continue };
             let index = self.free.pop().unwrap_or_else(|| {
                 self.conns.push(None);
                 self.conns.len() - 1
             });
             let interest = Interest::READABLE | Interest::WRITABLE;
             let token = Token(self.first + index);
-            if let Err(e) = self.registry.register(&mut stream, token, interest) {
+            if let Err(e) = self.registry.register(stream.tcp(), token, interest) {
                 tracing::warn!("cannot watch a connection: {e}");
                 self.free.push(index);
                 continue;
@@ -177,14 +201,13 @@ impl Serve {
                     }
                 }
                 Machine::Http(_) => {}
-                Machine::Ws(socket) => {
-                    // Frames that bring no message must not keep the loop either.
-                    turns = turns.saturating_sub(usize::from(read));
-                    socket.tell_end(conn.key, false, desk, at);
-                }
+                Machine::Ws(socket) => socket.tell_end(conn.key, false, desk, at),
             }
+            // Frames and records that bring nothing must not keep the loop either.
+            turns = turns.saturating_sub(usize::from(read));
             // What is sent makes room for requests that were held back.
             let wrote = conn.write(at);
+            turns = turns.saturating_sub(usize::from(wrote && conn.sends_file()));
             if turns == 0 {
                 self.again.push(index);
                 break;
@@ -203,7 +226,7 @@ impl Serve {
 
     fn remove(&mut self, index: usize, desk: &mut Desk, at: At) {
         if let Some(mut conn) = self.conns[index].take() {
-            let _ = self.registry.deregister(&mut conn.stream);
+            let _ = self.registry.deregister(conn.stream.tcp());
             desk.forget(conn.key, at.mono);
             if let Machine::Ws(socket) = &mut conn.machine {
                 socket.tell_end(conn.key, true, desk, at);
@@ -286,14 +309,17 @@ impl Serve {
             }
         }
         if self.accept_again.is_some_and(|again| again <= at.mono) {
-            self.accept(desk, at);
+            self.accept_again = None;
+            for which in 0..self.listeners.len() {
+                self.accept(which, desk, at);
+            }
         }
     }
 
     /// Accepts nobody any more, and ends every connection when its answer is sent.
     pub(crate) fn stop(&mut self, desk: &mut Desk, at: At) {
-        if let Some(mut listener) = self.listener.take() {
-            let _ = self.registry.deregister(&mut listener);
+        for mut listener in self.listeners.drain(..) {
+            let _ = self.registry.deregister(&mut listener.socket);
         }
         for index in 0..self.conns.len() {
             if let Some(Some(conn)) = self.conns.get_mut(index) {
@@ -346,7 +372,8 @@ fn handle(conn: &mut Conn, event: Event, desk: &mut Desk, at: At) {
                     }
                 }
             };
-            let reply = rest::answer(desk, &pass, &request, conn.peer, conn.key, at);
+            let from = From { peer: conn.peer, key: conn.key, secure: conn.stream.is_secure() };
+            let reply = rest::answer(desk, &pass, &request, from, at);
             conn.pass = Some(pass);
             obey(conn, reply, desk, at);
         }

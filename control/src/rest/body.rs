@@ -7,18 +7,12 @@ use lensd_ffi::auth::Rights;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// Deepest nesting.
-const DEEPEST: usize = 32;
-
 /// The value of a body.
 ///
 /// # Errors
 /// 400, for what is not JSON.
 pub(super) fn value(body: &[u8]) -> Result<Value, Fault> {
-    json::value(body, DEEPEST).map_err(|e| {
-        let message = format!("the body must be JSON: {e}");
-        Fault::new(400, "INVALID_VALUE", "Invalid value", message)
-    })
+    json::parse(body)
 }
 
 /// The members of a body that is an object. **Call [`Members::end`] when all are taken.**

@@ -2,6 +2,7 @@
 
 mod body;
 mod cameras;
+mod certificate;
 mod login;
 mod settings;
 mod socket;
@@ -32,14 +33,35 @@ pub(crate) struct Call<'a> {
     pub(crate) who: &'a Who,
     pub(crate) peer: SocketAddr,
     pub(crate) key: ConnKey,
+    /// Whether it came over TLS.
+    pub(crate) secure: bool,
     pub(crate) at: At,
 }
 
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From {
+    pub(crate) peer: SocketAddr,
+    pub(crate) key: ConnKey,
+    pub(crate) secure: bool,
+}
+
 impl Call<'_> {
+    /// `https` or `http`, as the client reached us.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
     /// Host and port as the client knows us, for the URLs that it is told.
     pub(crate) fn authority(&self) -> String {
         let known = self.request.header("host").filter(|h| !h.is_empty());
-        known.map_or_else(|| format!("localhost:{}", self.desk.port), str::to_owned)
+        known.map_or_else(
+            || match self.desk.own_ports.get(self.scheme()) {
+                Some(port) => format!("localhost:{port}"),
+                None => "localhost".to_owned(),
+            },
+            str::to_owned,
+        )
     }
 
     /// The host of [`Call::authority`], an IPv6 address in its brackets.
@@ -70,6 +92,8 @@ pub(crate) type Handler = for<'a, 'b> fn(&'a mut Call<'b>) -> Result<Reply, Faul
 const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
 const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
+const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
+const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
 
 const fn get(
     path: &'static str,
@@ -154,6 +178,8 @@ pub(crate) static ROUTES: &[Route<Handler>] = &[
     get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module"),
     write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default"),
     write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing"),
+    get("/api/certificate", NETWORK, Class::Api, certificate::view, "The TLS certificate"),
+    write(Method::Post, "/api/certificate", NETWORK_WRITE, certificate::replace, "Takes a certificate and its key as PEM, or makes a self-signed one"),
 ];
 
 /// A request that may be made.
@@ -197,17 +223,16 @@ pub(crate) fn admit(
 }
 
 /// Answers a request that may be made.
-pub(crate) fn answer(
-    desk: &mut Desk,
-    pass: &Pass,
-    request: &Request,
-    peer: SocketAddr,
-    key: ConnKey,
-    at: At,
-) -> Reply {
-    let mut call = Call { desk, request, params: &pass.params, who: &pass.who, peer, key, at };
+pub(crate) fn answer(desk: &mut Desk, pass: &Pass, request: &Request, from: From, at: At) -> Reply {
+    let From { peer, key, secure } = from;
+    let (params, who) = (&pass.params, &pass.who);
+    let mut call = Call { desk, request, params, who, peer, key, secure, at };
     match (pass.route.handler)(&mut call) {
         Ok(reply) => reply,
+        // Who has not logged in is asked to: some clients (Digest) wait for that.
+        Err(fault) if fault.status == 403 && pass.who.user.is_empty() => {
+            Reply::Now(desk.door.ask_login(false, false, at))
+        }
         Err(fault) => Reply::Now(fault.response(at)),
     }
 }

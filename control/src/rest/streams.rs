@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (engine, authority, host) = (engine_word(call), call.authority(), call.host());
+    let scheme = call.scheme();
     let rtsp = call.desk.ports().get("rtsp").map(|port| format!("rtsp://{host}:{port}/"));
     let state = call.desk.engine.state().clone();
     let streams: Vec<Value> = state
@@ -27,7 +28,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
             value["active"] = json!(stream.camera == state.main_camera);
             value["rtsp"] = json!(rtsp.as_ref().map(|base| format!("{base}{}", stream.name)));
             if stream.codec == Codec::Jpeg {
-                value["mjpeg"] = json!(format!("http://{authority}/mjpeg/{}", stream.name));
+                value["mjpeg"] = json!(format!("{scheme}://{authority}/mjpeg/{}", stream.name));
                 value["http_clients"] = json!(call.desk.watching(&stream.name).len());
             }
             value

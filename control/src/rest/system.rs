@@ -43,6 +43,7 @@ pub(super) fn health(call: &mut Call<'_>) -> Result<Reply, Fault> {
 
 pub(super) fn info(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (authority, host) = (call.authority(), call.host());
+    let (scheme, socket) = (call.scheme(), if call.secure { "wss" } else { "ws" });
     let ports = call.desk.ports().clone();
     let rtsp = ports.get("rtsp").map(|p| format!("rtsp://{host}:{p}"));
     let path = |base: &Option<String>, path: &str| {
@@ -60,13 +61,14 @@ pub(super) fn info(call: &mut Call<'_>) -> Result<Reply, Fault> {
         "open": call.desk.config.open,
         "ports": ports,
         "urls": {
-            "web": format!("http://{authority}/"),
-            "snapshot": format!("http://{authority}/api/snapshot"),
-            "mjpeg": format!("http://{authority}/mjpeg/stream1"),
+            "web": format!("{scheme}://{authority}/"),
+            "snapshot": format!("{scheme}://{authority}/api/snapshot"),
+            "mjpeg": format!("{scheme}://{authority}/mjpeg/stream1"),
+            "websocket": format!("{socket}://{authority}/api/v1"),
             "main": path(&rtsp, "/stream1"),
             "sub": path(&rtsp, "/stream2"),
         },
-        "features": ["rest", "snapshot", "mjpeg", "rtsp", "basic", "digest", "token"],
+        "features": ["rest", "snapshot", "mjpeg", "rtsp", "basic", "digest", "token", "websocket", "https"],
     });
     // Seed 002's own test looks for the version at the top level.
     let body = json!({

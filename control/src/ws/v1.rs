@@ -27,9 +27,6 @@ pub(crate) static FACE: Face = Face {
     on_close: close,
 };
 
-/// Deepest nesting of a message.
-const DEEPEST: usize = 32;
-
 /// A client.
 #[derive(Debug)]
 struct Client {
@@ -60,21 +57,8 @@ fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
     desk.v1.0.insert(key, client);
 }
 
-/// What somebody may do, in words: `Light_r`, `Light_rw`.
-fn names(who: &Who) -> Vec<String> {
-    use lensd_ffi::auth::Permission::*;
-    [Device, Media, User, Network, Storage, System, FirmwareUpdate, Reboot, Light]
-        .into_iter()
-        .filter_map(|p| match (who.allows(Access::read(p)), who.allows(Access::write(p))) {
-            (_, true) => Some(format!("{p:?}_rw")),
-            (true, false) => Some(format!("{p:?}_r")),
-            _ => None,
-        })
-        .collect()
-}
-
 fn class_of(who: &Who) -> Arc<str> {
-    names(who).join(" ").into()
+    who.rights.names().join(" ").into()
 }
 
 fn close(desk: &mut Desk, key: ConnKey, at: At) {
@@ -110,9 +94,9 @@ fn refusal(name: &str, why: &Refusal) -> Value {
 }
 
 fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
-    let message = match crate::http::json::object(text.as_bytes(), DEEPEST) {
+    let message = match crate::http::json::object(text.as_bytes()) {
         Ok(message) => message,
-        Err(why) => return say(desk, key, &error("Invalid message", None, &why)),
+        Err(fault) => return say(desk, key, &error("Invalid message", None, &fault.message)),
     };
     let has = |name: &str| message.contains_key(name);
     if has("username") || has("password") || has("token") {
@@ -166,7 +150,7 @@ fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault
                 "authenticated": true,
                 "user": client.who.user,
                 "role": client.who.role,
-                "permissions": names(&client.who),
+                "permissions": client.who.rights.names(),
                 "token": token,
             })
         }

@@ -174,10 +174,13 @@ impl Apply {
             };
             let known = self.desired.get(&index) == Some(&held.value);
             if !known && !held.value.is_null() && entry.key.settable && !entry.key.action {
+                // Also what cannot be taken now: the camera may be away, or still starting.
+                self.desired.insert(index, held.value.clone());
                 changes.push((entry.key.name.to_owned(), held.value));
             }
         }
         if !changes.is_empty() {
+            self.meet_cameras();
             tracing::info!(settings = changes.len(), "settings of control are applied");
             self.begin(None, changes, at);
         }

@@ -87,6 +87,8 @@ pub struct Receiver {
     single: bool,
     /// Coding of what it gets, as its SDP said.
     codec: Option<Codec>,
+    /// It has had a report, so it knows our source and is owed a goodbye.
+    reported: bool,
     /// [`Outlet::lost`] when it was last looked at.
     seen_lost: u64,
     next_report: Nanos,
@@ -119,6 +121,7 @@ impl Receiver {
             resume: Nanos(0),
             single: false,
             codec: None,
+            reported: false,
             seen_lost: 0,
             next_report: Nanos(0),
         }
@@ -330,13 +333,15 @@ impl Receiver {
             return Ok(());
         }
         self.next_report = now.mono.plus(REPORT_EVERY);
+        self.reported = true;
         let bytes = rtcp::sender_report(&outlet.report(now), CNAME);
         self.send_control(&bytes, conn, socket)
     }
 
-    /// Says goodbye.
+    /// Says goodbye (RFC 3550 section 6.6), once: a receiver that has not heard of us must not hear
+    /// that.
     pub fn goodbye(&mut self, outlet: &Outlet, conn: Option<&mut Conn>, socket: &UdpSocket) {
-        if self.playing {
+        if std::mem::take(&mut self.reported) {
             let bytes = rtcp::goodbye(outlet.ssrc(), CNAME);
             // Whoever is gone already misses nothing.
             let _ = self.send_control(&bytes, conn, socket);

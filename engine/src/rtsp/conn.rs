@@ -159,6 +159,15 @@ impl Conn {
         Ok(())
     }
 
+    /// Tells a TLS client that nothing follows (RFC 8446 section 6.1), as far as the socket takes it
+    /// now: without that an end may be an attacker's.
+    pub fn farewell(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            let _ = self.flush();
+        }
+    }
+
     /// Sends a unit. Only while [`Conn::is_clear`].
     ///
     /// # Errors

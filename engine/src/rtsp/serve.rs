@@ -50,6 +50,11 @@ const HELD_SHARE: usize = MAX_HELD / MAX_CONNECTIONS;
 /// Most connections that are taken, or datagrams that are read, before the others get their turn.
 const MAX_AT_ONCE: usize = 128;
 
+/// Most bytes of one read, and most reads of a connection before the others get their turn: one that
+/// sends without end must not keep them waiting.
+const READ: usize = 16 * 1024;
+const READS_AT_ONCE: usize = 64;
+
 /// What the rest of the engine sees of the server.
 #[derive(Debug, Default)]
 pub struct View {
@@ -70,6 +75,8 @@ struct Client {
     closing: bool,
     /// As [`Session::held`] was.
     held: usize,
+    /// In [`Server::more`].
+    more: bool,
 }
 
 /// What a TCP connection is.
@@ -82,12 +89,15 @@ enum Role {
     TunnelIn { out: usize, pending: Vec<u8> },
 }
 
+/// Gives what a new TLS connection is served with: the certificate may be another one by now.
+pub type Identity = Box<dyn FnMut() -> Arc<ServerConfig> + Send>;
+
 /// The server.
 pub struct Server {
     poll: Poll,
     listener: Option<TcpListener>,
     tls_listener: Option<TcpListener>,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Identity>,
     clients: Slab<Client>,
     world: World,
     bell: Arc<Bell>,
@@ -103,6 +113,10 @@ pub struct Server {
     /// Bytes that all clients hold.
     held: usize,
     max_held: usize,
+    /// Connections that have used up their turn: whether they have more is not told again by an
+    /// edge, nor ever of what TLS has decrypted already.
+    more: Vec<usize>,
+    buffer: Vec<u8>,
 }
 
 impl Server {
@@ -112,7 +126,7 @@ impl Server {
     /// When a descriptor cannot be registered.
     pub fn new(
         listener: Option<std::net::TcpListener>,
-        tls: Option<(std::net::TcpListener, Arc<ServerConfig>)>,
+        tls: Option<(std::net::TcpListener, Identity)>,
         world: World,
         change: Bell,
         view: Arc<View>,
@@ -127,7 +141,7 @@ impl Server {
         };
         let listener = listener.map(|l| accept(l, RTSP)).transpose()?;
         let (tls_listener, tls) = match tls {
-            Some((l, config)) => (Some(accept(l, RTSPS)?), Some(config)),
+            Some((l, identity)) => (Some(accept(l, RTSPS)?), Some(identity)),
             None => (None, None),
         };
         let bell = Arc::clone(&world.bell);
@@ -157,6 +171,8 @@ impl Server {
             full: false,
             held: 0,
             max_held: MAX_HELD,
+            more: Vec::new(),
+            buffer: vec![0; READ],
         })
     }
 
@@ -171,6 +187,9 @@ impl Server {
             if let Some(resume) = self.world.way.resume {
                 let until = resume.since(now()).duration();
                 wait = Some(wait.map_or(until, |w| w.min(until)));
+            }
+            if !self.more.is_empty() {
+                wait = Some(Duration::ZERO);
             }
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -207,6 +226,12 @@ impl Server {
                             self.read_ready(token);
                         }
                     }
+                }
+            }
+            for token in std::mem::take(&mut self.more) {
+                if let Some(client) = self.clients.get_mut(token) {
+                    client.more = false;
+                    self.read_ready(token);
                 }
             }
             if now().since(self.ticked) >= TICK {
@@ -246,8 +271,8 @@ impl Server {
             if self.clients.len() >= MAX_CONNECTIONS {
                 self.evict();
             }
-            let config = self.tls.as_ref().filter(|_| tls);
-            let Ok(conn) = Conn::new(stream, peer, config) else { continue };
+            let config = self.tls.as_mut().filter(|_| tls).map(|identity| identity());
+            let Ok(conn) = Conn::new(stream, peer, config.as_ref()) else { continue };
             let now = now();
             let token = self.clients.insert(Client {
                 conn,
@@ -257,6 +282,7 @@ impl Server {
                 accepted: now,
                 closing: false,
                 held: 0,
+                more: false,
             });
             let stream = self.clients[token].conn.stream();
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -296,27 +322,34 @@ impl Server {
     }
 
     fn read_ready(&mut self, token: usize) {
-        let mut buffer = [0; 16 * 1024];
-        // A connection that sends without end must not keep the others waiting: 64 reads are 1 MiB.
-        for _ in 0..64 {
-            let Some(client) = self.clients.get_mut(token) else { return };
-            if client.closing {
-                return;
-            }
-            let read = match client.conn.read(&mut buffer) {
-                Ok(0) => return self.close(token),
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if self.read_some(token, &mut buffer)
+            && let Some(client) = self.clients.get_mut(token)
+            && !std::mem::replace(&mut client.more, true)
+        {
+            self.more.push(token);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Reads what is there; `true` if there may be more.
+    fn read_some(&mut self, token: usize, buffer: &mut [u8]) -> bool {
+        for _ in 0..READS_AT_ONCE {
+            let Some(client) = self.clients.get_mut(token).filter(|c| !c.closing) else {
+                return false;
+            };
+            let read = match client.conn.read(buffer) {
+                Ok(n) if n > 0 => n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return self.close(token),
+                _ => {
+                    self.close(token);
+                    return false;
+                }
             };
             self.take_bytes(token, &buffer[..read]);
         }
-        // There may be more, and the edge is used up: come back after the others.
-        if let Some(client) = self.clients.get_mut(token) {
-            let both = Interest::READABLE | Interest::WRITABLE;
-            let _ = self.poll.registry().reregister(client.conn.stream(), Token(token), both);
-        }
+        true
     }
 
     fn take_bytes(&mut self, token: usize, bytes: &[u8]) {
@@ -619,6 +652,7 @@ impl Server {
             now: stamp,
         };
         client.session.end(&mut call);
+        client.conn.farewell();
         let _ = self.poll.registry().deregister(client.conn.stream());
         if let Role::TunnelOut(_) = client.role {
             self.close_feeders(token);

@@ -465,6 +465,11 @@ impl House for Call<'_> {
     }
 
     fn teardown(&mut self) {
+        let post = self.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+        if let (Some(post), Some(receiver)) = (post, &mut self.holding.receiver) {
+            // Who gets datagrams learns of the end by this alone, be it a time-out's.
+            receiver.goodbye(&post.outlet, None, &self.world.udp.rtcp);
+        }
         self.release();
         self.holding.ingest = None;
     }

@@ -295,11 +295,11 @@ mod tests {
         {
             assert!(find(name).is_some(), "{name}");
         }
-        let guest = crate::auth::Role::Guest;
+        let guest = crate::auth::Role::Guest.rights();
         let exists = find("cam1-exists").unwrap().read();
-        assert!(guest.allows(exists.permission, exists.write));
+        assert!(guest.allows(exists));
         let brightness = find("brightness").unwrap().read();
-        assert!(!guest.allows(brightness.permission, brightness.write));
+        assert!(!guest.allows(brightness));
     }
 
     #[test]

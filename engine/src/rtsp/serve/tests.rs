@@ -3,7 +3,9 @@
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::io::{Read as _, Write as _};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{Read, Write as _};
 use std::net::TcpStream;
 
 /// A server without cameras that lets everybody in, on a free port, in a thread of its own.
@@ -11,6 +13,8 @@ struct Running {
     view: Arc<View>,
     bell: Arc<Bell>,
     address: SocketAddr,
+    secure: SocketAddr,
+    trust: Arc<ClientConfig>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -45,14 +49,29 @@ impl Running {
         };
         let view = Arc::new(View::default());
         let change = Bell::new().unwrap();
+        let (config, trust) = tls();
+        let tls_listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let secure = tls_listener.local_addr().unwrap();
+        let tls = Some((tls_listener, config));
         let mut server =
-            Server::new(Some(listener), None, world, change, Arc::clone(&view)).unwrap();
+            Server::new(Some(listener), tls, world, change, Arc::clone(&view)).unwrap();
         change_it(&mut server);
         let thread = std::thread::Builder::new()
             .name("rtsp".to_owned())
             .spawn(move || server.run().unwrap())
             .unwrap();
-        Self { view, bell, address, thread: Some(thread) }
+        Self { view, bell, address, secure, trust, thread: Some(thread) }
+    }
+
+    /// A connection with TLS that has sent this.
+    fn connect_tls(&self, bytes: &str) -> StreamOwned<ClientConnection, TcpStream> {
+        let stream = TcpStream::connect(self.secure).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let name = "localhost".try_into().unwrap();
+        let session = ClientConnection::new(Arc::clone(&self.trust), name).unwrap();
+        let mut stream = StreamOwned::new(session, stream);
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
     }
 
     /// A connection that has sent this.
@@ -62,6 +81,27 @@ impl Running {
         stream.write_all(bytes.as_bytes()).unwrap();
         stream
     }
+}
+
+/// What a server with a certificate of its own needs, and a client that trusts it.
+fn tls() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (Arc::new(server), Arc::new(client))
 }
 
 impl Drop for Running {
@@ -75,13 +115,15 @@ impl Drop for Running {
 }
 
 /// Reads until a text was there; `false` at the end of the stream.
-fn wait_for(stream: &mut TcpStream, text: &str) -> bool {
+fn wait_for(stream: &mut impl Read, text: &str) -> bool {
     let mut got = Vec::new();
     let mut buffer = [0; 4096];
     while !String::from_utf8_lossy(&got).contains(text) {
         match stream.read(&mut buffer) {
             Ok(n) if n > 0 => got.extend_from_slice(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => panic!("no {text:?}: {got:?}"),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                panic!("no {text:?}: {}", got.escape_ascii())
+            }
             _ => return false,
         }
     }
@@ -160,4 +202,26 @@ fn half_requests_of_many_are_bounded_and_shut_nobody_out() {
         wait_for(&mut late, "RTSP/1.0 4")
     });
     assert!(served);
+}
+
+#[test]
+fn an_end_under_tls_is_said() {
+    let server = Running::start(crate::config::RtspOptions::default());
+    let mut stream = server.connect_tls("OPTIONS * RTSP/2.0\r\nCSeq: 1\r\n\r\n");
+    let mut answer = String::new();
+    // An end without close_notify is an error of this reader.
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("RTSP/1.0 505"), "{answer}");
+}
+
+#[test]
+fn what_tls_has_decrypted_already_is_not_forgotten() {
+    // One record holds more than a connection may read in one turn.
+    let options = crate::config::RtspOptions::default();
+    let server = Running::start_with(options, |server| server.buffer = vec![0; 64]);
+    let request = |n: usize| format!("OPTIONS * RTSP/1.0\r\nCSeq: {n}\r\n\r\n");
+    let all: String = (1000..1250).map(request).collect();
+    assert!(all.len() > READS_AT_ONCE * 64 && all.len() < 16 * 1024);
+    let mut stream = server.connect_tls(&all);
+    assert!(wait_for(&mut stream, "CSeq: 1249"));
 }

@@ -1,0 +1,4 @@
+//! The parser of forms that clients upload; its laws stand beside it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lensd_control::fuzz_multipart(data));
