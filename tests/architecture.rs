@@ -35,11 +35,14 @@ const ENGINE: &[&[&str]] = &[
 
 /// The control plane's rooms, from what knows nobody to what turns the loop.
 const CONTROL: &[&[&str]] = &[
-    &["config", "live", "store"],
+    &["config", "files", "live", "password"],
+    &["audit", "store"],
+    &["accounts"],
     &["http"],
     &["engine", "page", "tls", "work"],
     &["outbox"],
     &["desk"],
+    &["local", "login"],
     &["ws"],
     &["rest"],
     &["net"],

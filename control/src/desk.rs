@@ -13,7 +13,7 @@ use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::tls::Identity;
 use crate::work::{Panicked, Work};
-use crate::ws::v1::{self, Clients};
+use crate::ws::v1::Clients;
 use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
@@ -62,6 +62,8 @@ pub(crate) struct Desk {
     writer: StateWriter<Region>,
     /// The newest table of users that was published.
     users_version: u64,
+    /// Whether another one was published since the loop looked: logins that are kept may be void.
+    pub(crate) users_changed: bool,
     waiting: HashMap<ConnKey, Finish>,
     /// Responses that jobs have made, for whoever still waits.
     made: Vec<(ConnKey, Response)>,
@@ -113,6 +115,7 @@ impl Desk {
             ports: BTreeMap::new(),
             writer,
             users_version: version,
+            users_changed: false,
             store,
             accounts: Arc::new(Mutex::new(accounts)),
             audit: Audit::open(&config.data),
@@ -136,11 +139,10 @@ impl Desk {
         board::tick(self, at);
         self.ports.clear();
         self.look_at_identity();
-        self.settle_door();
     }
 
     /// Writes down who came through the door, and that tokens were used.
-    fn settle_door(&mut self) {
+    pub(crate) fn settle_door(&mut self) {
         let now_ms = lensd_ffi::time::utc_now().millis();
         for news in self.door.take_news() {
             let from = news.from.to_string();
@@ -157,11 +159,11 @@ impl Desk {
             let mut accounts = accounts.lock();
             (accounts.touch(&touched, now_ms), accounts.table())
         };
-        let noted = self.work.run(job, |desk: &mut Self, (done, table), at| {
+        let noted = self.work.run(job, |desk: &mut Self, (done, table), _| {
             if let Err(e) = done {
                 tracing::warn!("the use of tokens is not noted: {e}");
             }
-            desk.publish_users(table, at);
+            desk.publish_users(table);
         });
         if noted.is_err() {
             tracing::debug!("workers are busy: the use of tokens is not noted");
@@ -169,7 +171,7 @@ impl Desk {
     }
 
     /// Makes a table of users valid, here and in the engine, unless a newer one is.
-    pub(crate) fn publish_users(&mut self, table: Table, at: At) {
+    pub(crate) fn publish_users(&mut self, table: Table) {
         if table.version <= self.users_version {
             return;
         }
@@ -178,7 +180,7 @@ impl Desk {
             tracing::error!("the table of users is too large for the engine");
         }
         self.door.set_users(table.users);
-        v1::check_logins(self, at);
+        self.users_changed = true;
     }
 
     /// Lets a worker do something with the accounts, makes the outcome valid everywhere, and then
@@ -198,7 +200,7 @@ impl Desk {
         };
         self.work.try_run(job, move |desk: &mut Self, made, at| match made {
             Ok((made, table)) => {
-                desk.publish_users(table, at);
+                desk.publish_users(table);
                 then(desk, Ok(made), at);
             }
             Err(panicked) => then(desk, Err(panicked.into()), at),

@@ -201,7 +201,11 @@ impl House {
                 self.serve.handle_bell(&mut self.desk, at);
                 v1::show(&mut self.desk, at);
             }
+            self.desk.settle_door();
             self.tick(at);
+            if std::mem::take(&mut self.desk.users_changed) {
+                v1::check_logins(&mut self.desk, at);
+            }
             v1::tell(&mut self.desk);
             for report in self.desk.reports.drain(..) {
                 if let Err(e) = leash.send(&report, &[]) {

@@ -32,7 +32,7 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Reply, Fault> {
     members.end()?;
     let from = call.peer.ip();
     let agent = call.request.header("user-agent").unwrap_or_default().to_owned();
-    let (key, secure) = (call.key, secure(call));
+    let (key, secure) = (call.key, call.secure);
     log_in(
         call.desk,
         Attempt { name, password, from, agent },
@@ -46,11 +46,6 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Reply, Fault> {
         },
     )?;
     Ok(Reply::Later)
-}
-
-/// Whether cookies are for TLS alone.
-const fn secure(call: &Call<'_>) -> bool {
-    call.secure
 }
 
 fn welcome(login: &LoggedIn, secure: bool, at: At) -> Response {
@@ -100,7 +95,7 @@ pub(super) fn logout(call: &mut Call<'_>) -> Result<Reply, Fault> {
     if let Err(reply) = known(call) {
         return Ok(reply);
     }
-    let gone = cookie("", 0, secure(call));
+    let gone = cookie("", 0, call.secure);
     let Some(hash) = call.who.token.clone() else {
         // With Basic or Digest there is no session to end.
         let response = Response::success(json!({ "ended": false }), call.at);
