@@ -80,6 +80,17 @@ fn curl_over_both_versions_of_tls() {
 }
 
 #[test]
+fn text_is_compressed_for_curl() {
+    let server = Play::new().users().start();
+    let page = |options: &[&str]| curl(&server, "", &[options, &ANN, &["-i"]].concat()).1;
+    let (plain, zipped) = (page(&[]), page(&["--compressed"]));
+    assert!(!plain.contains("Content-Encoding") && plain.contains("Vary: Accept-Encoding"));
+    assert!(zipped.contains("Content-Encoding: gzip\r\n"), "{zipped}");
+    let body = |text: &str| text.split_once("\r\n\r\n").unwrap().1.len();
+    assert_eq!(body(&plain), body(&zipped), "and is the same (but for its nonce)");
+}
+
+#[test]
 fn openssl_finds_nothing_old_and_nothing_weak() {
     let server = Play::new().users().start();
     let probe = |options: &[&str]| {

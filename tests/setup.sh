@@ -44,6 +44,8 @@ browser() { # Ubuntu's is a snap or none; its CI machines bring Google's
 if [ "$goal" != build ] && ! browser >/dev/null; then
   if grep -q '^ID=ubuntu' /etc/os-release; then packages+=(chromium-browser); else packages+=(chromium); fi
 fi
+# Debian's npm brings hundreds of packages: only where there is none of another origin.
+if [ "$goal" != build ] && ! command -v npm >/dev/null; then packages+=(nodejs npm); fi
 
 missing() {
   local package have
@@ -84,7 +86,6 @@ if [ "$goal" != build ]; then
     "$tools/venv/bin/pip" -q install --disable-pip-version-check 'websockets==15.*'
   fi
   if [ ! -d "$tools/node_modules/ws" ]; then
-    command -v npm >/dev/null || die "no npm: install Node.js 20 or later"
     say "installing Node's ws"
     npm install --silent --no-audit --no-fund --prefix "$tools" ws@8 >&2
   fi

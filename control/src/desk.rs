@@ -280,7 +280,6 @@ impl Desk {
     ///
     /// # Errors
     /// 503 `BUSY` when too much work waits.
-    #[allow(dead_code, reason = "its first users come with the next changes")]
     pub(crate) fn answer_by_work<T: Send + 'static>(
         &mut self,
         key: ConnKey,

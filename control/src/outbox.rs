@@ -11,6 +11,8 @@ pub(crate) enum Parcel {
     Frame(Arc<Vec<u8>>),
     /// A frame that a client who has not taken everything before does without.
     IfClear(Arc<Vec<u8>>),
+    /// Longer messages are taken from this client from now on.
+    Trust,
     /// The end, with a code of RFC 6455 7.4.1.
     Close(u16, &'static str),
 }
@@ -30,6 +32,11 @@ impl Outbox {
     /// A picture: who is behind gets none.
     pub(crate) fn send_if_clear(&mut self, to: ConnKey, frame: Arc<Vec<u8>>) {
         self.parcels.push((to, Parcel::IfClear(frame)));
+    }
+
+    /// The client has logged in, and may send messages of full length.
+    pub(crate) fn trust(&mut self, to: ConnKey) {
+        self.parcels.push((to, Parcel::Trust));
     }
 
     /// Ends a connection behind what was sent to it.

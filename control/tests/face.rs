@@ -6,9 +6,10 @@ use lensd_control::accounts::Command as UserCommand;
 use lensd_control::{Config, Limits, run};
 use lensd_ffi::auth::{Role, Token, User, Users};
 use lensd_ffi::bell::Bell;
-use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Order, Received, Report};
+use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Order, Outcome, Received, Report};
 use lensd_ffi::region::{Region, blank};
 use lensd_ffi::ring::{Geometry, RingWriter};
+use lensd_ffi::settings::bank::Held;
 use lensd_ffi::state::{
     CameraState, ClientState, ControlState, EngineState, PLANE_WORDS, StateReader, StateWriter,
     StreamState,
@@ -191,10 +192,17 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 let clients = vec![client("abc", "cam1/mjpeg"), client("def", "stream1")];
                 Answer::Clients { clients }
             }
-            Ask::SelectCamera { camera: 2 } => {
+            Ask::Set { changes } if changes[0].1 == 2 => {
                 Answer::Fault { code: "CAMERA_NOT_CONNECTED".into(), message: "no answer".into() }
             }
-            _ => Answer::Done,
+            Ask::Set { changes } => {
+                let outcome = |(key, value): (String, serde_json::Value)| Outcome {
+                    refused: (value == 3).then(|| "there is no camera 3".to_owned()),
+                    held: Held::of(value),
+                    key,
+                };
+                Answer::Set { outcomes: changes.into_iter().map(outcome).collect() }
+            }
         };
         let fds: Vec<_> = ring.iter().map(AsFd::as_fd).collect();
         if link.send(&Answered { id, answer }, &fds).is_err() {
@@ -475,7 +483,8 @@ fn logins_by_curl_and_lock_out() {
         let (status, body) = house.curl(path, &options);
         assert_eq!(status, want, "{value}: {body}");
     }
-    assert_eq!(engine.inside().count(|a| matches!(a, Ask::SelectCamera { camera: 1 })), 2);
+    let first = |a: &Ask| matches!(a, Ask::Set { changes } if changes[0].1 == 1);
+    assert_eq!(engine.inside().count(first), 2);
     let with =
         |more: &[&str]| house.curl(path, &[&["-u", "admin:secret", "-d", "1"], more].concat()).0;
     assert_eq!(with(&["-H", "Transfer-Encoding: chunked"]), 200);

@@ -118,13 +118,6 @@ impl Requests {
                 self.subscriptions.remove(&stream);
                 Answer::Done
             }
-            Ask::SelectCamera { camera } => {
-                if self.switchboard.select(camera) {
-                    Answer::Done
-                } else {
-                    fault("NOT_FOUND", format!("there is no camera {camera}"))
-                }
-            }
             Ask::Set { changes } => match self.apply.set(id, changes, now()) {
                 None => return true,
                 Some(answer) => answer,

@@ -197,11 +197,6 @@ pub enum Ask {
         /// Stream name.
         stream: String,
     },
-    /// Makes a camera the active one: `/stream1` and `/stream2` go over to it at a key frame.
-    SelectCamera {
-        /// Camera from 1.
-        camera: u32,
-    },
     /// Sets keys of the registry that the engine owns, one after the other. Answer
     /// [`Answer::Set`]; what was taken is in the engine's bank by then.
     Set {

@@ -11,6 +11,7 @@ use super::{At, parse::MAX_HEADERS, parse::MAX_LINE};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 /// Most bytes that wait to be parsed: one head and a little of what follows.
@@ -349,13 +350,31 @@ impl Session {
         self.output.front().map_or(&[], |p| &p.bytes()[self.sent..])
     }
 
-    /// So many bytes of [`Session::poll_output`] were sent.
+    /// The same in as many pieces as there are and `pieces` holds, so that a head and its body
+    /// leave together. Returns how many.
+    pub fn poll_pieces<'a>(&'a self, pieces: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        for (piece, payload) in pieces.iter_mut().zip(&self.output) {
+            if matches!(payload, Payload::File(_)) {
+                break;
+            }
+            let from = if count == 0 { self.sent } else { 0 };
+            *piece = IoSlice::new(&payload.bytes()[from..]);
+            count += 1;
+        }
+        count
+    }
+
+    /// So many bytes of [`Session::poll_output`] or [`Session::poll_pieces`] were sent.
     pub fn output_sent(&mut self, n: usize, at: At) {
         self.sent += n;
         self.queued -= n;
-        if self.output.front().is_some_and(|p| self.sent > 0 && self.sent >= p.bytes().len()) {
+        while let Some(first) = self.output.front()
+            && !matches!(first, Payload::File(_))
+            && self.sent >= first.bytes().len()
+        {
+            self.sent -= first.bytes().len();
             self.output.pop_front();
-            self.sent = 0;
         }
         self.stalled = None;
         if !self.output.is_empty() {

@@ -157,10 +157,7 @@ impl Conn {
             }
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = match &self.machine {
-                Machine::Http(session) => {
-                    pieces[0] = IoSlice::new(session.poll_output());
-                    usize::from(!pieces[0].is_empty())
-                }
+                Machine::Http(session) => session.poll_pieces(&mut pieces),
                 Machine::Ws(socket) => socket.session.poll_output(&mut pieces),
             };
             let done = match count {
@@ -232,6 +229,10 @@ impl Conn {
         let taken = match parcel {
             Parcel::Frame(frame) => socket.session.send(frame),
             Parcel::IfClear(frame) => !socket.session.is_clear() || socket.session.send(frame),
+            Parcel::Trust => {
+                socket.session.trust();
+                true
+            }
             Parcel::Close(code, reason) => {
                 socket.session.close(Code::Other(code), reason, at);
                 true

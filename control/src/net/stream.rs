@@ -75,6 +75,10 @@ impl Stream {
         self.flush()?;
         let Some(tls) = &mut self.tls else { return Ok(0) };
         let n = tls.writer().write_vectored(pieces)?;
+        if n == 0 {
+            // Before the handshake is over there is room for so much only.
+            return Err(ErrorKind::WouldBlock.into());
+        }
         match self.flush() {
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(n),
             done => done.map(|()| n),

@@ -230,9 +230,7 @@ pub(crate) fn answer(desk: &mut Desk, pass: &Pass, request: &Request, from: From
     match (pass.route.handler)(&mut call) {
         Ok(reply) => reply,
         // Who has not logged in is asked to: some clients (Digest) wait for that.
-        Err(fault) if fault.status == 403 && pass.who.user.is_empty() => {
-            Reply::Now(desk.door.ask_login(false, false, at))
-        }
+        Err(fault) if fault.status == 401 => Reply::Now(desk.door.ask_login(false, false, at)),
         Err(fault) => Reply::Now(fault.response(at)),
     }
 }

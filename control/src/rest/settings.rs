@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
+use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::link::Answer;
 use lensd_ffi::settings::{Entry, entries, render, resolve};
 use serde_json::{Map, Value, json};
@@ -43,7 +44,7 @@ fn entry_of(call: &Call<'_>) -> Result<(String, &'static Entry), Fault> {
 pub(super) fn one(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (name, entry) = entry_of(call)?;
     if !call.who.allows(entry.read()) {
-        return Err(with_key(Refusal::Denied(entry.read()).fault(), &name));
+        return Err(with_key(forbidden(call, entry.read()), &name));
     }
     let held = call.desk.board.held(entry);
     let mut data = json!({
@@ -64,10 +65,14 @@ pub(super) fn one(call: &mut Call<'_>) -> Result<Reply, Fault> {
 /// Sets one key: a bare JSON value, or `{"value": …}`.
 pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (name, entry) = entry_of(call)?;
+    // Before the body: a client that waits to be asked for its login sends none at first.
+    if let Some(write) = entry.write().filter(|write| !call.who.allows(*write)) {
+        return Err(with_key(forbidden(call, write), &name));
+    }
     let value = body_value(&call.request.body).map_err(|f| with_key(f, &name))?;
     let items =
         propose(&call.desk.board, [(name.clone(), value)], |access| call.who.allows(access));
-    denied(&items)?;
+    denied(call, &items)?;
     let key = call.key;
     let then = move |desk: &mut Desk, mut results: Vec<Result1>, at: At| {
         let response = match results.pop().map(|r| r.outcome) {
@@ -87,11 +92,18 @@ pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
     Ok(Reply::Later)
 }
 
+/// That the caller may not; who has not logged in yet is asked to.
+fn forbidden(call: &Call<'_>, access: Access) -> Fault {
+    let fault = Refusal::Denied(access).fault();
+    let status = if call.who.user.is_empty() { 401 } else { fault.status };
+    Fault { status, ..fault }
+}
+
 /// The first change that the caller may not make.
-fn denied(items: &[Item]) -> Result<(), Fault> {
+fn denied(call: &Call<'_>, items: &[Item]) -> Result<(), Fault> {
     for item in items {
-        if let Err(why @ Refusal::Denied(_)) = &item.outcome {
-            return Err(with_key(why.fault(), &item.name));
+        if let Err(Refusal::Denied(access)) = &item.outcome {
+            return Err(with_key(forbidden(call, *access), &item.name));
         }
     }
     Ok(())
@@ -99,8 +111,18 @@ fn denied(items: &[Item]) -> Result<(), Fault> {
 
 /// Sets many keys, each for itself: what is refused stands in `errors`.
 pub(super) fn set_many(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    let changes = json::object(&call.request.body)?;
+    let changes = changes_of(call)?;
     set(call, changes, false)
+}
+
+/// The changes in a body.
+fn changes_of(call: &Call<'_>) -> Result<Map<String, Value>, Fault> {
+    let mut writes = Permission::ALL.into_iter().map(Access::write);
+    let (none, asked) = (!writes.any(|w| call.who.allows(w)), Access::write(Permission::System));
+    if none {
+        return Err(forbidden(call, asked));
+    }
+    json::object(&call.request.body)
 }
 
 fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result<Reply, Fault> {
@@ -109,7 +131,7 @@ fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result
     }
     let items = propose(&call.desk.board, changes, |access| call.who.allows(access));
     if atomic || call.who.user.is_empty() {
-        denied(&items)?;
+        denied(call, &items)?;
     }
     let key = call.key;
     let then = move |desk: &mut Desk, results: Vec<Result1>, at: At| {
@@ -192,7 +214,7 @@ pub(super) fn section(call: &mut Call<'_>) -> Result<Reply, Fault> {
     if let Some(entry) = first.filter(|_| data.is_empty())
         && !call.who.allows(entry.read())
     {
-        return Err(Refusal::Denied(entry.read()).fault());
+        return Err(forbidden(call, entry.read()));
     }
     Ok(Reply::Now(Response::success(Value::Object(data), call.at)))
 }
@@ -200,7 +222,7 @@ pub(super) fn section(call: &mut Call<'_>) -> Result<Reply, Fault> {
 /// Changes several modules, all or nothing.
 pub(super) fn set_config(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let mut changes = Map::new();
-    for (name, keys) in json::object(&call.request.body)? {
+    for (name, keys) in changes_of(call)? {
         let Value::Object(keys) = keys else {
             return Err(with_key(invalid("a module must be an object of its keys"), &name));
         };
@@ -226,7 +248,7 @@ fn in_section(key: &str, section: &str) -> Result<(), Fault> {
 /// Changes a module, all or nothing. PUT: keys that are left out go back to their defaults.
 pub(super) fn set_section(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let section = section_of(call)?;
-    let mut changes = json::object(&call.request.body)?;
+    let mut changes = changes_of(call)?;
     for key in changes.keys() {
         in_section(key, section)?;
     }

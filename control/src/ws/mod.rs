@@ -1,7 +1,7 @@
 //! WebSocket (RFC 6455) on the port of HTTP.
 //!
 //! [`wire`] knows the bytes, [`session`] is the machine of one connection without a socket, and a
-//! [`Face`] is who understands the messages. A handler of HTTP upgrades to one; from then on the
+//! face (`Face`) is who understands the messages. A handler of HTTP upgrades to one; from then on the
 //! loop calls it for every message.
 
 pub mod session;

@@ -14,6 +14,8 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// Longest message.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
+/// The same before a login: strangers must not fill the memory, however many they are.
+pub const MAX_STRANGE: usize = 64 * 1024;
 /// Messages per second (SURFACE section 4). What is over is answered and not processed.
 pub const MAX_RATE: u32 = 100;
 /// Messages in one second with which a client loses its connection.
@@ -99,6 +101,8 @@ pub struct Session {
     input: Vec<u8>,
     frame: Option<Frame>,
     message: Option<Message>,
+    /// Longest message at present.
+    limit: usize,
     /// Payload of the control frame at hand.
     control: Vec<u8>,
     output: VecDeque<Arc<Vec<u8>>>,
@@ -119,6 +123,7 @@ impl Session {
             input: Vec::new(),
             frame: None,
             message: None,
+            limit: MAX_STRANGE,
             control: Vec::new(),
             output: VecDeque::new(),
             sent: 0,
@@ -243,8 +248,8 @@ impl Session {
             }
         }
         let so_far = self.message.as_ref().map_or(0, |m| m.bytes.len());
-        if length > MAX_MESSAGE - so_far.min(MAX_MESSAGE) {
-            return Err((Code::TooLong, "a message may have 1 MiB"));
+        if length > self.limit.saturating_sub(so_far) {
+            return Err((Code::TooLong, "a message may have 1 MiB, and 64 KiB before a login"));
         }
         let last = header.is_final;
         self.frame = Some(Frame { opcode: header.opcode, last, mask, at: 0, length });
@@ -332,6 +337,11 @@ impl Session {
     /// Whether nothing waits to be sent, so that a live picture would be seen soon.
     pub fn is_clear(&self) -> bool {
         self.state == State::Open && self.output.is_empty()
+    }
+
+    /// The client has logged in, and may send messages of full length.
+    pub const fn trust(&mut self) {
+        self.limit = MAX_MESSAGE;
     }
 
     /// Begins the end.
@@ -472,6 +482,7 @@ impl Message {
 pub(super) fn replay(data: &[u8], sizes: &[usize]) -> (Vec<Event>, Vec<u8>, bool) {
     let at = At::default();
     let mut session = Session::new(at);
+    session.trust();
     let (mut events, mut output) = (Vec::new(), Vec::new());
     let mut rest = data;
     let mut sizes = sizes.iter().cycle();

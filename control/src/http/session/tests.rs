@@ -214,12 +214,16 @@ fn drain_files(session: &mut Session) -> Vec<u8> {
             bytes.truncate(n);
             session.take_chunk(bytes);
         }
-        let n = session.poll_output().len();
-        if n == 0 {
+        let mut pieces = [IoSlice::new(&[]); 3];
+        let count = session.poll_pieces(&mut pieces);
+        let piece: Vec<u8> = pieces[..count].iter().flat_map(|p| p.iter().copied()).collect();
+        if piece.is_empty() {
             return out;
         }
         assert!(session.queued as u64 <= CHUNK + 2 * HIGH_WATER as u64, "never all of it");
-        out.extend_from_slice(session.poll_output());
+        // Not all of it, so that a rest stays in the middle of a piece.
+        let n = piece.len().div_ceil(2);
+        out.extend_from_slice(&piece[..n]);
         session.output_sent(n, AT);
     }
 }

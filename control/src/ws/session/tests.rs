@@ -68,6 +68,7 @@ fn feed(session: &mut Session, bytes: &[u8], at: At) -> Vec<Event> {
 /// What comes out of these frames, and the code of the close frame that answers them.
 fn exchange(frames: &[Vec<u8>]) -> (Vec<Event>, Option<u16>) {
     let mut session = Session::new(AT);
+    session.trust();
     let events = feed(&mut session, &frames.concat(), AT);
     let out = drain(&mut session);
     let close = out.windows(4).position(|w| w[0] == 0x88 && w[1] >= 2 && !session.is_open());
@@ -100,6 +101,14 @@ fn messages_of_all_lengths() {
     }
     let half = vec![0; MAX_MESSAGE / 2 + 1];
     assert_eq!(refused(&[frame(0x02, &half), frame(0x80, &half)]), Some(1009));
+}
+
+#[test]
+fn strangers_are_short() {
+    let mut session = Session::new(AT);
+    assert_eq!(feed(&mut session, &text(&"x".repeat(MAX_STRANGE)), AT).len(), 1);
+    feed(&mut session, &text(&"x".repeat(MAX_STRANGE + 1)), AT);
+    assert_eq!(drain(&mut session)[2..4], 1009_u16.to_be_bytes());
 }
 
 #[test]
@@ -302,6 +311,7 @@ fn silence_is_asked_and_then_ended() {
 #[test]
 fn an_idle_client_costs_no_buffer() {
     let mut session = Session::new(AT);
+    session.trust();
     feed(&mut session, &text(&"x".repeat(100_000)), AT);
     session.send(wire::frame_text(&"x".repeat(100_000)));
     drain(&mut session);

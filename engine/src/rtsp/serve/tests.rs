@@ -52,7 +52,8 @@ impl Running {
         let (config, trust) = tls();
         let tls_listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let secure = tls_listener.local_addr().unwrap();
-        let tls = Some((tls_listener, config));
+        let identity: Identity = Box::new(move || Arc::clone(&config));
+        let tls = Some((tls_listener, identity));
         let mut server =
             Server::new(Some(listener), tls, world, change, Arc::clone(&view)).unwrap();
         change_it(&mut server);
