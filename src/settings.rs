@@ -3,8 +3,13 @@
 //!
 //! Precedence: command line, environment, file, factory variant, built-in default.
 
+mod table;
+
+pub(crate) use table::{CAMERA_SETTINGS, SETTINGS};
+
+use lensd_control::System;
 use lensd_engine::camera::spec::CameraSpec;
-use lensd_engine::config::{CameraConfig, Config as EngineConfig, Join};
+use lensd_engine::config::{CameraConfig, Config as EngineConfig};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) https: Option<String>,
     /// Other sites whose pages may use this server.
     pub(crate) origins: Vec<String>,
+    /// The machine, as the control plane may use it.
+    pub(crate) system: System,
     /// The engine's part.
     pub(crate) engine: EngineConfig,
 }
@@ -35,6 +42,7 @@ impl Default for Settings {
             http: Some("0.0.0.0:8080".to_owned()),
             https: Some("0.0.0.0:8443".to_owned()),
             origins: Vec::new(),
+            system: System::default(),
             engine: EngineConfig::default(),
         }
     }
@@ -107,7 +115,7 @@ pub(crate) struct Setting {
     pub(crate) kind: Kind,
     /// One line of help.
     pub(crate) help: &'static str,
-    apply: fn(&mut Settings, Value),
+    pub(super) apply: fn(&mut Settings, Value),
 }
 
 /// The same for a key of a `[[camera]]` table.
@@ -118,7 +126,7 @@ pub(crate) struct CameraSetting {
     pub(crate) kind: Kind,
     /// One line of help.
     pub(crate) help: &'static str,
-    apply: fn(&mut CameraConfig, Value),
+    pub(super) apply: fn(&mut CameraConfig, Value),
 }
 
 impl Value {
@@ -146,218 +154,16 @@ impl Value {
     fn address(self) -> Option<String> {
         Some(self.text()).filter(|a| a != "off")
     }
+
+    /// A text that may be empty: none.
+    fn word(self) -> Option<String> {
+        Some(self.text()).filter(|text| !text.is_empty())
+    }
+
+    fn path(self) -> Option<PathBuf> {
+        self.word().map(PathBuf::from)
+    }
 }
-
-/// All settings but those of cameras.
-pub(crate) const SETTINGS: &[Setting] = &[
-    Setting {
-        key: "server.data",
-        option: Some("data"),
-        kind: Kind::Text,
-        help: "Folder for everything that is kept [default: data]",
-        apply: |s, v| s.engine.data = PathBuf::from(v.text()),
-    },
-    Setting {
-        key: "server.variant",
-        option: Some("variant"),
-        kind: Kind::Choice(&["DEFAULT", "DEMO", "DEV", "EDU", "rc_DMG", "VB"]),
-        help: "Factory variant [default: DEFAULT]",
-        apply: |s, v| s.variant = v.text(),
-    },
-    Setting {
-        key: "server.open",
-        option: Some("open"),
-        kind: Kind::Flag,
-        help: "Streams and still pictures are readable without a login",
-        apply: |s, v| s.engine.open = v.flag(),
-    },
-    Setting {
-        key: "server.json-logs",
-        option: Some("json-logs"),
-        kind: Kind::Flag,
-        help: "Log lines are JSON",
-        apply: |s, v| s.json_logs = v.flag(),
-    },
-    Setting {
-        key: "server.main-camera",
-        option: None,
-        kind: Kind::Whole(1, 64),
-        help: "The camera that /stream1 shows at the start",
-        apply: |s, v| s.engine.main_camera = v.whole(),
-    },
-    Setting {
-        key: "http.listen",
-        option: Some("http"),
-        kind: Kind::Address,
-        help: "Address of the web page and REST [default: 0.0.0.0:8080]",
-        apply: |s, v| s.http = v.address(),
-    },
-    Setting {
-        key: "http.origins",
-        option: None,
-        kind: Kind::Origins,
-        help: "Other sites whose pages may use this server; *: any, for what needs no login",
-        apply: |s, v| s.origins = v.text().split_whitespace().map(str::to_owned).collect(),
-    },
-    Setting {
-        key: "https.listen",
-        option: Some("https"),
-        kind: Kind::Address,
-        help: "The same over TLS [default: 0.0.0.0:8443]",
-        apply: |s, v| s.https = v.address(),
-    },
-    Setting {
-        key: "rtsp.listen",
-        option: Some("rtsp"),
-        kind: Kind::Address,
-        help: "Address of RTSP [default: 0.0.0.0:8554]",
-        apply: |s, v| s.engine.rtsp = v.address(),
-    },
-    Setting {
-        key: "rtsps.listen",
-        option: Some("rtsps"),
-        kind: Kind::Address,
-        help: "Address of RTSP over TLS [default: 0.0.0.0:8322]",
-        apply: |s, v| s.engine.rtsps = v.address(),
-    },
-    Setting {
-        key: "rtsp.join",
-        option: None,
-        kind: Kind::Choice(&["key", "gop"]),
-        help: "Where a client begins: at a fresh key frame, or at the newest one of the ring",
-        apply: |s, v| {
-            s.engine.rtsp_options.join = if v.text() == "gop" { Join::Gop } else { Join::Key };
-        },
-    },
-    Setting {
-        key: "rtsp.max-sessions",
-        option: None,
-        kind: Kind::Whole(0, 100_000),
-        help: "Most sessions at a time; 0: no limit",
-        apply: |s, v| s.engine.rtsp_options.max_sessions = v.whole(),
-    },
-    Setting {
-        key: "rtsp.timeout",
-        option: None,
-        kind: Kind::Whole(5, 3600),
-        help: "Seconds after which a silent client is let go",
-        apply: |s, v| s.engine.rtsp_options.timeout_secs = v.whole(),
-    },
-    Setting {
-        key: "rtsp.packet-size",
-        option: None,
-        kind: Kind::Whole(256, 8192),
-        help: "Most bytes of an RTP packet",
-        apply: |s, v| s.engine.rtsp_options.packet_size = v.whole(),
-    },
-    Setting {
-        key: "rtsp.pacing-ms",
-        option: None,
-        kind: Kind::Whole(0, 100),
-        help: "Over how many ms a large unit is spread for UDP clients; 0: at once",
-        apply: |s, v| s.engine.rtsp_options.pacing_ms = v.whole(),
-    },
-    Setting {
-        key: "rtsp.udp-port",
-        option: None,
-        kind: Kind::Whole(0, 65_534),
-        help: "UDP port of RTP, even, RTCP takes the next; 0: any",
-        apply: |s, v| s.engine.rtsp_options.udp_port = v.whole(),
-    },
-    Setting {
-        key: "rtsp.multicast-group",
-        option: None,
-        kind: Kind::Group,
-        help: "First multicast group; each stream takes the next",
-        apply: |s, v| {
-            s.engine.rtsp_options.multicast_group =
-                v.text().parse().unwrap_or(Ipv4Addr::new(239, 255, 42, 1));
-        },
-    },
-    Setting {
-        key: "rtsp.multicast-port",
-        option: None,
-        kind: Kind::Whole(1024, 65_534),
-        help: "UDP port of all groups; RTCP takes the next",
-        apply: |s, v| s.engine.rtsp_options.multicast_port = v.whole(),
-    },
-    Setting {
-        key: "rtsp.multicast-ttl",
-        option: None,
-        kind: Kind::Whole(0, 255),
-        help: "How many routers a multicast packet may pass",
-        apply: |s, v| s.engine.rtsp_options.multicast_ttl = v.whole(),
-    },
-];
-
-/// Keys of a `[[camera]]` table.
-pub(crate) const CAMERA_SETTINGS: &[CameraSetting] = &[
-    CameraSetting {
-        key: "source",
-        kind: Kind::Camera,
-        help: "The camera's SPEC",
-        apply: |c, v| c.source = v.text(),
-    },
-    CameraSetting {
-        key: "name",
-        kind: Kind::Text,
-        help: "Name for people",
-        apply: |c, v| c.name = v.text(),
-    },
-    CameraSetting {
-        key: "bitrate",
-        kind: Kind::Whole(10_000, 200_000_000),
-        help: "Bits per second of the main stream",
-        apply: |c, v| c.bitrate = v.whole(),
-    },
-    CameraSetting {
-        key: "gop-secs",
-        kind: Kind::Number(0.1, 60.0),
-        help: "Seconds from one key frame to the next",
-        apply: |c, v| {
-            c.gop_secs = match v {
-                Value::Number(n) => n,
-                other => f64::from(other.whole::<i32>()),
-            };
-        },
-    },
-    CameraSetting {
-        key: "sub-width",
-        kind: Kind::Whole(64, 8192),
-        help: "Width of the sub stream in pixels",
-        apply: |c, v| c.sub_width = v.whole(),
-    },
-    CameraSetting {
-        key: "sub-bitrate",
-        kind: Kind::Whole(10_000, 200_000_000),
-        help: "Bits per second of the sub stream",
-        apply: |c, v| c.sub_bitrate = v.whole(),
-    },
-    CameraSetting {
-        key: "quality",
-        kind: Kind::Whole(1, 100),
-        help: "JPEG quality",
-        apply: |c, v| c.quality = v.whole(),
-    },
-    CameraSetting {
-        key: "encoder",
-        kind: Kind::Text,
-        help: "auto, openh264, or the node of a V4L2 encoder",
-        apply: |c, v| c.encoder = v.text(),
-    },
-    CameraSetting {
-        key: "capture-sei",
-        kind: Kind::Flag,
-        help: "Whether every unit carries its capture time",
-        apply: |c, v| c.capture_sei = v.flag(),
-    },
-    CameraSetting {
-        key: "on-demand",
-        kind: Kind::Flag,
-        help: "Whether the camera rests while nobody reads it",
-        apply: |c, v| c.on_demand = v.flag(),
-    },
-];
 
 /// What a factory variant sets: the packaged products use the well-known ports.
 fn variant(name: &str) -> &'static [(&'static str, &'static str)] {
@@ -488,7 +294,7 @@ pub(crate) fn reference() -> String {
         .iter()
         .map(|s| (s.key.to_owned(), s.kind, s.help))
         .chain(CAMERA_SETTINGS.iter().map(|s| (format!("camera.{}", s.key), s.kind, s.help)));
-    rows.map(|(key, kind, help)| format!("{key:<22} {help} ({kind})\n")).collect()
+    rows.map(|(key, kind, help)| format!("{key:<26} {help} ({kind})\n")).collect()
 }
 
 /// `IP:PORT`, `:PORT` and `PORT` for all IPv4 addresses, `localhost:PORT`, or `off`.
@@ -659,10 +465,9 @@ fn read_file(
             other => problems.push(Problem {
                 place: line(span(name, document.as_table(), other)),
                 key: name.to_owned(),
-                message:
-                    "the file has the tables [server], [http], [rtsp], [rtsps] and any number \
-                          of [[camera]]"
-                        .to_owned(),
+                message: "the file has the tables [server], [http], [https], [rtsp], [rtsps], \
+                     [hardware], [system] and any number of [[camera]]"
+                    .to_owned(),
             }),
         }
     }
@@ -724,6 +529,7 @@ fn nearest<'a>(word: &str, all: impl Iterator<Item = &'a str>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lensd_engine::config::Join;
 
     fn load_text(
         text: &str,
@@ -800,6 +606,19 @@ mod tests {
         assert_eq!((camera.gop_secs, camera.quality, camera.capture_sei), (2.0, 50, true));
         assert_eq!(settings.engine.rtsp_options.join, Join::Gop);
         assert_eq!(settings.engine.rtsp_options.max_sessions, 3);
+    }
+
+    #[test]
+    fn hardware_and_machine_reach_their_planes() {
+        let text = "[hardware]\nlight1 = \"/sys/class/leds/x\"\nfpga = \"\"\n\
+                    [system]\nreboot-command = \"reboot\"\nsys = \"/host/sys\"\n";
+        let settings = load_text(text, &[("LENSD_SYSTEM_PROC", "/host/proc")], &[]).unwrap();
+        let hardware = &settings.engine.hardware;
+        assert_eq!(hardware.light1, Some(PathBuf::from("/sys/class/leds/x")));
+        assert_eq!(hardware.fpga, None);
+        assert_eq!(settings.system.reboot_command.as_deref(), Some("reboot"));
+        assert_eq!(settings.system.sys, PathBuf::from("/host/sys"));
+        assert_eq!(settings.system.proc, PathBuf::from("/host/proc"));
     }
 
     #[test]

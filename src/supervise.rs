@@ -231,6 +231,7 @@ impl Supervisor {
                 data: engine.data.clone(),
                 open: engine.open,
                 variant: self.settings.variant.clone(),
+                system: self.settings.system.clone(),
                 ..lensd_control::Config::default()
             })
         };

@@ -30,12 +30,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Limits per client address.
     pub limits: Limits,
-    /// Where proc(5) is; another folder in tests.
-    pub proc: PathBuf,
-    /// Where sysfs(5) is.
-    pub sys: PathBuf,
-    /// What starts the machine again, for the shell; none: nobody may.
-    pub reboot_command: Option<String>,
+    /// The machine.
+    pub system: System,
 }
 
 impl Default for Config {
@@ -49,9 +45,7 @@ impl Default for Config {
             origins: Vec::new(),
             max_connections: 4096,
             limits: Limits::default(),
-            proc: PathBuf::from("/proc"),
-            sys: PathBuf::from("/sys"),
-            reboot_command: None,
+            system: System::default(),
         }
     }
 }
@@ -86,6 +80,24 @@ fn address(name: &str, text: &str) -> Result<Option<SocketAddr>, String> {
     numeric.as_deref().unwrap_or(text).parse().map(Some).map_err(|_| {
         format!("{name} address {text:?} is not ADDRESS:PORT, such as 0.0.0.0:8080 or [::]:8080")
     })
+}
+
+/// Where the machine's own interfaces are, and what of them may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct System {
+    /// Where proc(5) is; another folder in tests.
+    pub proc: PathBuf,
+    /// Where sysfs(5) is.
+    pub sys: PathBuf,
+    /// What starts the machine again, for the shell; none: nobody may.
+    pub reboot_command: Option<String>,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self { proc: PathBuf::from("/proc"), sys: PathBuf::from("/sys"), reboot_command: None }
+    }
 }
 
 /// How much one client address may do (SURFACE section 3).

@@ -32,7 +32,7 @@ mod v1;
 mod work;
 pub mod ws;
 
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, System};
 pub use http::fuzz_http;
 pub use http::multipart::fuzz_multipart;
 pub use run::run;

@@ -195,7 +195,6 @@ impl Door {
         at: At,
     ) -> Result<(Who, Option<Rate>), Box<Response>> {
         let who = match access {
-            None if class == Class::Free => Who::default(),
             None => self.who(request, from, at),
             Some(access) => self.identify(request, access, from, at)?,
         };

@@ -101,7 +101,7 @@ fn restart(desk: &mut Desk, user: &str, at: At) {
 }
 
 fn reboot(desk: &mut Desk, user: &str) -> Result<(), String> {
-    let Some(command) = desk.config.reboot_command.clone() else {
+    let Some(command) = desk.config.system.reboot_command.clone() else {
         return Err("rebooting is not allowed here: set system.reboot-command".to_owned());
     };
     tracing::warn!(user, command, "reboot");
@@ -124,7 +124,7 @@ fn read(root: &Path, path: &str) -> Result<String, String> {
 /// Measures everything that this plane measures.
 pub(super) fn measure(desk: &mut Desk, at: At) {
     notice_changes(desk, at);
-    let (proc, sys) = (desk.config.proc.clone(), desk.config.sys.clone());
+    let (proc, sys) = (desk.config.system.proc.clone(), desk.config.system.sys.clone());
     let mut faults = Vec::new();
     let mut keep = |result: Result<Value, String>| {
         result.unwrap_or_else(|why| {

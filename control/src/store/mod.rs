@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `meta/…` | schema, variant |
 //! | `setting/KEY` | JSON |
-//! | `secret/KEY` | sealed with the device's key ([`seal`]) |
+//! | `secret/KEY` | sealed with the device's key (`seal.rs`) |
 //! | `user/NAME`, `role/NAME`, `token/HASH` | JSON, see [`crate::accounts`] |
 //! | `password/NAME` | Argon2id hash, a PHC string |
 //!
