@@ -8,7 +8,7 @@
 mod own;
 mod save;
 
-pub(crate) use own::adopt_all;
+pub(crate) use own::{adopt_all, engine_ended};
 
 use crate::board::{Item, Refusal, Result1, Set};
 use crate::desk::Desk;

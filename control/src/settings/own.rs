@@ -179,19 +179,19 @@ fn error(fault: Option<String>) -> Held {
     fault.map_or_else(Held::default, |why| Held::of(why.chars().take(160).collect::<String>()))
 }
 
-/// Engine and cameras that come and go become notices.
+/// The link to the engine has ended: everybody is told at once, for it may be back in no time.
+pub(crate) fn engine_ended(desk: &mut Desk, at: At) {
+    desk.board.notices.add("error", "the engine has ended; it is started again", at);
+    let notices = desk.board.notices.value();
+    desk.board.own("notifications", Held::of(notices), None);
+}
+
+/// Cameras that come and go become notices.
 fn notice_changes(desk: &mut Desk, at: At) {
-    let engine = desk.engine.is_running();
     let state = desk.engine.state();
-    let now = Seen {
-        engine: Some(engine),
-        cameras: state.cameras.iter().map(|c| (c.id, c.connected)).collect(),
-    };
+    let now = Seen { cameras: state.cameras.iter().map(|c| (c.id, c.connected)).collect() };
     let errors: Vec<String> = state.cameras.iter().map(|c| c.error.clone()).collect();
     let seen = std::mem::take(&mut desk.board.meter.seen);
-    if seen.engine == Some(true) && !engine {
-        desk.board.notices.add("error", "the engine has ended; it is started again", at);
-    }
     for ((id, connected), why) in now.cameras.iter().zip(errors) {
         let before = seen.cameras.iter().find(|(known, _)| known == id).map(|(_, c)| *c);
         match (before, connected) {

@@ -15,6 +15,8 @@ pub(super) enum Means {
     Image,
     /// Changes how a camera or its streams work.
     Change(fn(&Value) -> Change),
+    /// Quality of JPEG pictures.
+    Quality,
     /// Chooses a camera's input; index of the camera.
     Input(usize),
     /// Changes how the RTSP server works.
@@ -52,10 +54,7 @@ pub(super) fn means(key: &str) -> Means {
         "sub-bitrate" => Means::Change(|v| Change::SubBitrate(whole(v))),
         "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
         "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
-        "jpeg-quality" => Means::Change(|v| {
-            // libjpeg's scale begins at 1.
-            Change::Quality(u8::try_from(whole(v)).unwrap_or(100).max(1))
-        }),
+        "jpeg-quality" => Means::Quality,
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
         "rtsp-join" => Means::Rtsp(|options, v| {
             options.join = if v == "gop" { Join::Gop } else { Join::Key };

@@ -126,7 +126,7 @@ impl Apply {
                 }
                 Some(camera) => Held::of(camera.inputs.1 + 1),
             },
-            Means::Change(_) => self.stream_now(name),
+            Means::Change(_) | Means::Quality => self.stream_now(name),
             Means::Rtsp(_) => Held::of(match name {
                 "rtsp-join" => match self.rtsp.join {
                     Join::Gop => json!("gop"),

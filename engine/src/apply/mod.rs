@@ -220,6 +220,7 @@ impl Apply {
             Means::Main => self.select(&value),
             Means::Image => self.set_image(entry, &value),
             Means::Change(make) => return self.tell(entry, make(&value), None),
+            Means::Quality => self.set_quality(&value),
             Means::Input(camera) => {
                 let input = value.as_i64().unwrap_or(1) - 1;
                 let change = Change::Input(u32::try_from(input).unwrap_or(0));
@@ -282,6 +283,19 @@ impl Apply {
         }
         let count = self.cameras.len();
         Err(format!("Value must be between 1 and {count}: there is no camera {camera}"))
+    }
+
+    /// Without the cameras' threads: each takes it up with its next picture.
+    fn set_quality(&mut self, value: &Value) -> Result<(), String> {
+        // libjpeg's scale begins at 1.
+        let quality = value.as_u64().and_then(|q| u8::try_from(q).ok()).unwrap_or(100).max(1);
+        for camera in &mut self.cameras {
+            camera.config.quality = quality;
+            if let Some(stream) = self.switchboard.of(camera.id, crate::publish::Kind::Mjpeg) {
+                stream.set_quality(quality);
+            }
+        }
+        Ok(())
     }
 
     fn ask_for_key(&self, value: &Value) -> Result<(), String> {
@@ -469,7 +483,6 @@ impl Apply {
         match change {
             Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
             Change::Gop(secs) => (*secs).into(),
-            Change::Quality(quality) => (*quality).into(),
             Change::CaptureSei(on) => (*on).into(),
             Change::Size(size) => size.to_string().into(),
             Change::Fps(fps) => fps.round().into(),
