@@ -11,6 +11,7 @@ use crate::load::{self, Stop};
 use crate::rtsp::auth::Login;
 use crate::rtsp::url::RtspUrl;
 use crate::sender::{self, Sender};
+use crate::ws;
 
 /// The grammar of the command line; public so that `lensd --help` and the docs can show it.
 pub fn command() -> Command {
@@ -21,6 +22,22 @@ pub fn command() -> Command {
         .subcommand(rtsp())
         .subcommand(sender_command())
         .subcommand(compare_command())
+        .subcommand(ws_command())
+}
+
+fn ws_command() -> Command {
+    Command::new("ws")
+        .about("Sets a key over WebSocket, and reports how soon it is confirmed and told to others")
+        .arg(option("url", "URL", "ws://HOST:PORT/api/v1").required(true))
+        .arg(number("clients", "N", "How many listen").default_value("100"))
+        .arg(number("rounds", "R", "How often the key is set").default_value("500"))
+        .arg(number("setters", "N", "Clients of the test of many changes").default_value("250"))
+        .arg(seconds("seconds", "Length of that test").default_value("5"))
+        .arg(option("key", "KEY", "A number from 1 to 100").default_value("jpeg-quality"))
+        .arg(option("user", "USER", "Who may set it").default_value("admin"))
+        .arg(option("password", "PASSWORD", "Password").required(true))
+        .arg(pids())
+        .arg(json())
 }
 
 fn rtsp() -> Command {
@@ -139,6 +156,7 @@ pub fn run(matches: &ArgMatches, again: &[&str]) -> Result<bool, String> {
         Some(("rtsp", m)) => run_rtsp(m),
         Some(("sender", m)) => run_sender(m),
         Some(("compare", m)) => run_compare(m, again),
+        Some(("ws", m)) => run_ws(m),
         _ => Err("no such bench".to_owned()),
     }
 }
@@ -181,6 +199,27 @@ fn run_rtsp(m: &ArgMatches) -> Result<bool, String> {
     };
     print(&text)?;
     Ok(if m.get_flag("strict") { report.clean } else { report.playing == report.clients })
+}
+
+fn run_ws(m: &ArgMatches) -> Result<bool, String> {
+    let report = ws::run(&ws::Config {
+        url: get(m, "url").unwrap_or_default(),
+        clients: get_number(m, "clients") as usize,
+        rounds: get_number(m, "rounds"),
+        setters: get_number(m, "setters") as usize,
+        length: get(m, "seconds").unwrap_or_default(),
+        key: get(m, "key").unwrap_or_default(),
+        user: get(m, "user").unwrap_or_default(),
+        password: get(m, "password").unwrap_or_default(),
+        server_pids: get_all(m, "server-pid"),
+    })?;
+    let text = if m.get_flag("json") {
+        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
+    } else {
+        report.to_string()
+    };
+    print(&text)?;
+    Ok(report.lost == 0)
 }
 
 fn run_sender(m: &ArgMatches) -> Result<bool, String> {

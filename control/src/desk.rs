@@ -2,7 +2,8 @@
 
 use crate::accounts::{Accounts, Refusal, Table};
 use crate::audit::{Audit, Event};
-use crate::board::{self, Board};
+use crate::board::Board;
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
 use crate::http::At;
@@ -13,7 +14,6 @@ use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::tls::Identity;
 use crate::work::{Panicked, Work};
-use crate::ws::v1::Clients;
 use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
@@ -39,11 +39,11 @@ pub(crate) struct Desk {
     /// Who did what.
     pub(crate) audit: Audit,
     /// Settings and measured values.
-    pub(crate) board: Board,
+    pub(crate) board: Board<Self>,
     /// What outlives the process.
     pub(crate) store: Arc<Store>,
     /// Clients of `/api/v1`.
-    pub(crate) v1: Clients,
+    pub(crate) clients: Clients,
     /// What the supervisor is to be told.
     pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
@@ -65,6 +65,8 @@ pub(crate) struct Desk {
     /// Whether another one was published since the loop looked: logins that are kept may be void.
     pub(crate) users_changed: bool,
     waiting: HashMap<ConnKey, Finish>,
+    /// What the engine has answered to sets of settings.
+    set_answers: Vec<(u64, Outcome)>,
     /// Responses that jobs have made, for whoever still waits.
     made: Vec<(ConnKey, Response)>,
     viewers: BTreeMap<ConnKey, Viewer>,
@@ -100,11 +102,11 @@ impl Desk {
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
-        let mut desk = Self {
+        Ok(Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
             board,
-            v1: Clients::default(),
+            clients: Clients::default(),
             reports: Vec::new(),
             work: Work::new()?,
             outbox: Outbox::default(),
@@ -120,13 +122,12 @@ impl Desk {
             accounts: Arc::new(Mutex::new(accounts)),
             audit: Audit::open(&config.data),
             waiting: HashMap::new(),
+            set_answers: Vec::new(),
             made: Vec::new(),
             viewers: BTreeMap::new(),
             active: 0,
             config,
-        };
-        board::adopt_all(&mut desk);
-        Ok(desk)
+        })
     }
 
     /// An answer for a connection whose handler returned `Reply::Later`.
@@ -135,8 +136,7 @@ impl Desk {
     }
 
     /// Once a second: what others changed in files, and what is measured.
-    pub(crate) fn look_around(&mut self, at: At) {
-        board::tick(self, at);
+    pub(crate) fn look_around(&mut self) {
         self.ports.clear();
         self.look_at_identity();
     }
@@ -300,12 +300,18 @@ impl Desk {
         }
     }
 
+    /// What the engine has answered to sets of settings since the last call.
+    pub(crate) fn take_set_answers(&mut self) -> Vec<(u64, Outcome)> {
+        std::mem::take(&mut self.set_answers)
+    }
+
     /// Responses that have become ready.
     pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
         let mut ready = std::mem::take(&mut self.made);
         for Finished { ask, outcome, waiters, set } in self.engine.take_finished(at.mono) {
             if let Some(set) = set {
-                board::answered(self, set, &outcome, at);
+                self.set_answers.push((set, outcome));
+                continue;
             }
             for key in waiters {
                 if let Some(finish) = self.waiting.remove(&key) {

@@ -197,6 +197,27 @@ impl Engine {
         found.cloned()
     }
 
+    /// A stream by its own name or as `stream1` and `stream2` of the active camera.
+    pub(crate) fn find_stream(&mut self, name: &str) -> Option<StreamState> {
+        let state = self.state();
+        let name = match name {
+            "stream1" => format!("cam{}/main", state.main_camera),
+            "stream2" => format!("cam{}/sub", state.main_camera),
+            name => name.to_owned(),
+        };
+        state.streams.iter().find(|s| s.name == name).cloned()
+    }
+
+    /// The JPEG stream that a name of a camera or of one of its streams means.
+    pub(crate) fn pictures_of(&mut self, name: &str) -> Option<String> {
+        let camera = match (name, self.find_stream(name)) {
+            ("stream1" | "stream2" | "active", _) => self.state().main_camera,
+            (_, Some(stream)) => stream.camera,
+            (name, None) => camera_number(name)?,
+        };
+        self.jpeg_stream(camera).map(|stream| stream.name)
+    }
+
     /// A camera; 0: the active one.
     pub(crate) fn camera(&mut self, camera: u32) -> Option<CameraState> {
         let state = self.state();
@@ -538,4 +559,12 @@ fn read_unit(reader: &RingReader<Region>, seq: u64, out: &mut Vec<u8>) -> Result
     }
     reader.copy(&unit, 0, unit.len, out)?;
     Ok(unit.meta.capture)
+}
+
+/// A camera number as people write it: `1`, `cam1`, `camera1`.
+pub(crate) fn camera_number(text: &str) -> Option<u32> {
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    let word = &text[..text.len() - digits.len()];
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    (plain && ["", "cam", "camera"].contains(&word)).then(|| digits.parse().ok()).flatten()
 }

@@ -8,9 +8,11 @@
 pub mod accounts;
 pub mod audit;
 mod board;
+mod clients;
 pub mod config;
 mod desk;
 mod engine;
+mod face;
 pub mod files;
 pub mod http;
 mod live;
@@ -23,8 +25,10 @@ mod page;
 pub mod password;
 mod rest;
 mod run;
+mod settings;
 pub mod store;
 mod tls;
+mod v1;
 mod work;
 pub mod ws;
 

@@ -5,7 +5,7 @@ use crate::desk::Desk;
 use crate::http::At;
 use crate::local;
 use crate::net::Serve;
-use crate::ws::v1;
+use crate::{settings, v1};
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::time::Nanos;
@@ -78,6 +78,7 @@ fn start(leash: &Link) -> Result<House, String> {
     let mut notes = Vec::new();
     let max = allow_descriptors(config.max_connections, &mut notes);
     let mut desk = Desk::new(config, memory, at, &mut notes).map_err(|e| e.to_string())?;
+    settings::adopt_all(&mut desk);
     let report = |e: io::Error| format!("cannot report to the supervisor: {e}");
     leash.send(&Report::Sealed, &[]).map_err(report)?;
 
@@ -203,6 +204,7 @@ impl House {
             }
             self.desk.settle_door();
             self.tick(at);
+            settings::follow(&mut self.desk, at);
             if std::mem::take(&mut self.desk.users_changed) {
                 v1::check_logins(&mut self.desk, at);
             }
@@ -240,7 +242,8 @@ impl House {
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
-            self.desk.look_around(at);
+            self.desk.look_around();
+            settings::tick(&mut self.desk, at);
         }
     }
 

@@ -88,19 +88,19 @@ pub(crate) struct Item {
     /// The value to be taken, then the one that was; or why not.
     pub(crate) outcome: Result<Value, Refusal>,
     /// The value before.
-    pub(super) before: Value,
+    pub(crate) before: Value,
 }
 
 impl Item {
-    pub(super) const fn entry(&self) -> Option<&'static Entry> {
+    pub(crate) const fn entry(&self) -> Option<&'static Entry> {
         self.entry
     }
 
-    pub(super) fn refuse(&mut self, why: Refusal) {
+    pub(crate) fn refuse(&mut self, why: Refusal) {
         self.outcome = Err(why);
     }
 
-    pub(super) fn taken(&mut self, value: Value) {
+    pub(crate) fn taken(&mut self, value: Value) {
         // An action leaves no value behind: what was asked for is confirmed.
         if self.entry.is_some_and(|e| !e.key.action) {
             self.outcome = Ok(value);
@@ -109,8 +109,8 @@ impl Item {
 }
 
 /// Checks changes, each for itself. `may`: what whoever asks is allowed.
-pub(crate) fn propose(
-    board: &Board,
+pub(crate) fn propose<W>(
+    board: &Board<W>,
     changes: impl IntoIterator<Item = (String, Value)>,
     may: impl Fn(Access) -> bool,
 ) -> Vec<Item> {

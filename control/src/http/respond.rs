@@ -244,6 +244,26 @@ impl Response {
     }
 }
 
+/// Takes user names and passwords out of the URLs in a text: a camera's SPEC may be
+/// `rtsp://user:password@host/`.
+pub fn redact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
+        rest = match after[..end].rfind('@') {
+            Some(user) => {
+                out.push_str("***");
+                &after[user..]
+            }
+            None => after,
+        };
+    }
+    out + rest
+}
+
 /// What the session knows of an answer's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {

@@ -2,14 +2,15 @@
 
 use super::stream::Stream;
 use crate::desk::{ConnKey, Desk};
+use crate::face::Face;
 use crate::http::At;
 use crate::http::cors::Site;
 use crate::http::respond::Response;
 use crate::http::session::Session;
 use crate::outbox::Parcel;
 use crate::rest::Pass;
+use crate::ws;
 use crate::ws::wire::Code;
-use crate::ws::{self, Face};
 use lensd_ffi::time::Nanos;
 use std::fs::File;
 use std::io::{self, IoSlice};

@@ -15,15 +15,16 @@ mod system;
 mod users;
 
 use crate::desk::{ConnKey, Desk};
+use crate::engine::camera_number;
+use crate::face::Face;
 use crate::http::At;
 use crate::http::auth::Who;
 use crate::http::cors::Site;
 use crate::http::limit::Rate;
 use crate::http::parse::{Method, Request};
-use crate::http::respond::{Fault, Response};
+use crate::http::respond::{Fault, Response, redact};
 use crate::http::route::{self, Found, Params, Route};
 use crate::live::Viewer;
-use crate::ws::Face;
 use lensd_ffi::time::Nanos;
 use routes::{ROUTES, Served};
 use std::net::SocketAddr;
@@ -145,41 +146,8 @@ pub(crate) fn answer(desk: &mut Desk, pass: &Pass, request: &Request, from: From
     }
 }
 
-/// The stream whose pictures a WebSocket gets under this name.
-pub(crate) fn picture_stream(desk: &mut Desk, name: &str) -> Option<String> {
-    streams::pictures_of(desk, name)
-}
-
 /// How long the engine may take for a question that needs no picture.
 const PATIENCE: Nanos = Nanos::from_secs(2);
-
-/// A camera number as people write it: `1`, `cam1`, `camera1`.
-fn camera_number(text: &str) -> Option<u32> {
-    let digits = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-    let word = &text[..text.len() - digits.len()];
-    let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    (plain && ["", "cam", "camera"].contains(&word)).then(|| digits.parse().ok()).flatten()
-}
-
-/// Takes user names and passwords out of the URLs in a text: a camera's SPEC may be
-/// `rtsp://user:password@host/`.
-pub(crate) fn redact(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        out.push_str(before);
-        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
-        rest = match after[..end].rfind('@') {
-            Some(user) => {
-                out.push_str("***");
-                &after[user..]
-            }
-            None => after,
-        };
-    }
-    out + rest
-}
 
 #[cfg(test)]
 mod tests {

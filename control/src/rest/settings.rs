@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
+use crate::settings as change;
 use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::link::Answer;
 use lensd_ffi::settings::{Entry, entries, render, resolve};
@@ -88,7 +89,7 @@ pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
         };
         desk.answer_later(key, response);
     };
-    board::set(call.desk, items, false, None, &call.who.user, call.at, then);
+    change::set(call.desk, items, false, None, &call.who.user, call.at, then);
     Ok(Reply::Later)
 }
 
@@ -138,7 +139,7 @@ fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result
         let response = many(&results, atomic, at);
         desk.answer_later(key, response);
     };
-    board::set(call.desk, items, atomic, None, &call.who.user, call.at, then);
+    change::set(call.desk, items, atomic, None, &call.who.user, call.at, then);
     Ok(Reply::Later)
 }
 

@@ -1,9 +1,11 @@
 //! Requests that become WebSockets.
 
 use super::{Call, Reply};
+use crate::face::Face;
 use crate::http::cors::Site;
 use crate::http::respond::Fault;
-use crate::ws::{Face, v1, wire};
+use crate::v1;
+use crate::ws::wire;
 
 pub(super) fn api_v1(call: &mut Call<'_>) -> Result<Reply, Fault> {
     upgrade(call, &v1::FACE)

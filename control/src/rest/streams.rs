@@ -8,7 +8,7 @@ use crate::http::At;
 use crate::http::respond::{Fault, Response};
 use crate::live::{BOUNDARY, Viewer};
 use lensd_ffi::link::{Answer, Ask};
-use lensd_ffi::state::{ClientState, StreamState};
+use lensd_ffi::state::ClientState;
 use lensd_ffi::unit::Codec;
 use serde_json::{Value, json};
 
@@ -52,17 +52,6 @@ fn asked(call: &Call<'_>) -> String {
     }
 }
 
-/// A stream by its own name or as `stream1` and `stream2` of the active camera.
-fn find(desk: &mut Desk, name: &str) -> Option<StreamState> {
-    let state = desk.engine.state();
-    let name = match name {
-        "stream1" => format!("cam{}/main", state.main_camera),
-        "stream2" => format!("cam{}/sub", state.main_camera),
-        name => name.to_owned(),
-    };
-    state.streams.iter().find(|s| s.name == name).cloned()
-}
-
 fn unknown(call: &mut Call<'_>, name: &str) -> Fault {
     if !call.desk.engine.is_running() {
         return Fault::unavailable("ENGINE_STARTING", "the engine is starting");
@@ -72,7 +61,9 @@ fn unknown(call: &mut Call<'_>, name: &str) -> Fault {
 
 pub(super) fn clients(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let name = asked(call);
-    let Some(stream) = find(call.desk, &name) else { return Err(unknown(call, &name)) };
+    let Some(stream) = call.desk.engine.find_stream(&name) else {
+        return Err(unknown(call, &name));
+    };
     // All are asked for: a client of `stream1` receives a stream whose own name it did not say.
     let ask = Ask::Clients { stream: String::new() };
     call.desk.ask(
@@ -92,22 +83,11 @@ fn show_clients(desk: &mut Desk, stream: &str, outcome: &Outcome, at: At) -> Res
         return super::settings::failed(outcome, at);
     };
     let mut clients = clients.clone();
-    clients.retain(|c| find(desk, c.path.trim_matches('/')).is_some_and(|s| s.name == stream));
+    clients.retain(|c| {
+        desk.engine.find_stream(c.path.trim_matches('/')).is_some_and(|s| s.name == stream)
+    });
     clients.extend(desk.watching(stream));
     Response::success(json!({ "stream": stream, "clients": clients }), at)
-}
-
-/// The JPEG stream that a name of a camera or of one of its streams means.
-pub(super) fn pictures_of(desk: &mut Desk, name: &str) -> Option<String> {
-    let camera = if matches!(name, "stream1" | "stream2" | "active") {
-        desk.engine.state().main_camera
-    } else {
-        match find(desk, name) {
-            Some(stream) => stream.camera,
-            None => camera_number(name)?,
-        }
-    };
-    desk.engine.jpeg_stream(camera).map(|stream| stream.name)
 }
 
 /// Any name of a camera or of one of its streams means its JPEG stream.
@@ -117,7 +97,7 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let camera = if follows {
         call.desk.engine.state().main_camera
     } else {
-        match find(call.desk, &name) {
+        match call.desk.engine.find_stream(&name) {
             Some(stream) => stream.camera,
             None => camera_number(&name).ok_or_else(|| unknown(call, &name))?,
         }

@@ -3,32 +3,9 @@
 //! order of changes is that of their confirmations.
 
 use crate::desk::Desk;
-use crate::http::At;
 use lensd_ffi::settings::entries;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What follows when it is stored, or is not and why.
-pub(super) type Then = Box<dyn FnOnce(&mut Desk, Result<(), String>, At)>;
-
-/// See the module.
-#[derive(Default)]
-pub(super) struct Saves {
-    changes: BTreeMap<usize, Option<Value>>,
-    thens: Vec<Then>,
-    /// Of the transaction that is under way.
-    saved: Vec<Then>,
-    under_way: bool,
-}
-
-impl Saves {
-    /// Values by the keys' places; none: as if it had never been set.
-    pub(super) fn add(&mut self, changes: BTreeMap<usize, Option<Value>>, then: Then) {
-        self.changes.extend(changes);
-        self.thens.push(then);
-    }
-}
 
 /// Begins the next transaction if there is something to store and none is under way.
 pub(super) fn go_on(desk: &mut Desk) {

@@ -1,67 +1,14 @@
 //! The keys of this plane: what setting them does, and what is measured here.
 
-use super::Board;
+use crate::board::{Board, Seen};
 use crate::desk::Desk;
 use crate::http::At;
 use lensd_ffi::link::Report;
 use lensd_ffi::settings::Entry;
 use lensd_ffi::settings::bank::Held;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
-
-/// Notices that are kept.
-const MOST_NOTICES: usize = 32;
-
-/// What an operator should know, newest first.
-#[derive(Debug, Default)]
-pub(crate) struct Notices {
-    list: VecDeque<(u64, i64, &'static str, String)>,
-    last: u64,
-}
-
-impl Notices {
-    /// Adds a notice; one that says the same as the newest is not repeated.
-    pub(crate) fn add(&mut self, level: &'static str, text: impl Into<String>, at: At) {
-        let text: String = text.into().chars().filter(|c| !c.is_control()).take(160).collect();
-        if self.list.front().is_some_and(|(_, _, _, newest)| *newest == text) {
-            return;
-        }
-        self.last += 1;
-        self.list.push_front((self.last, at.utc.millis(), level, text));
-        self.list.truncate(MOST_NOTICES);
-    }
-
-    fn dismiss(&mut self, id: u64) -> Result<(), String> {
-        let before = self.list.len();
-        self.list.retain(|(known, ..)| id != 0 && *known != id);
-        if id != 0 && self.list.len() == before {
-            return Err(format!("there is no notice {id}"));
-        }
-        Ok(())
-    }
-
-    fn value(&self) -> Value {
-        let notice = |(id, time, level, text): &(u64, i64, &str, String)| json!({"id": id, "time": time, "level": level, "text": text});
-        self.list.iter().map(notice).collect()
-    }
-}
-
-/// What is remembered from one measurement to the next.
-#[derive(Debug, Default)]
-pub(super) struct Meter {
-    /// Busy and all time of the processors, in ticks.
-    processors: Option<(u64, u64)>,
-    seen: Seen,
-}
-
-/// States whose changes become notices.
-#[derive(Debug, Default, PartialEq)]
-struct Seen {
-    engine: Option<bool>,
-    cameras: Vec<(u32, bool)>,
-}
 
 /// Sets a key of this plane; answers the value that was taken.
 pub(super) fn apply(
@@ -207,7 +154,7 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
         ("variant", json!(desk.config.variant)),
         ("serial-number", serial_number()),
         ("api-version", json!("v1")),
-        ("api-clients", json!(desk.v1.count())),
+        ("api-clients", json!(desk.clients.map.len())),
         ("http-connections", json!(desk.connections)),
         ("notifications", desk.board.notices.value()),
         ("time", json!(at.utc.millis())),
@@ -249,7 +196,7 @@ fn notice_changes(desk: &mut Desk, at: At) {
         let before = seen.cameras.iter().find(|(known, _)| known == id).map(|(_, c)| *c);
         match (before, connected) {
             (Some(true), false) => {
-                let text = format!("camera {id} is gone: {}", crate::rest::redact(&why));
+                let text = format!("camera {id} is gone: {}", crate::http::respond::redact(&why));
                 desk.board.notices.add("error", text, at);
             }
             (Some(false), true) => {
@@ -368,7 +315,7 @@ fn users(desk: &Desk) -> Value {
     list.map(|u| json!({"name": u.name, "role": u.role})).collect()
 }
 
-fn disk(board: &mut Board, data: &Path) {
+fn disk<W>(board: &mut Board<W>, data: &Path) {
     match rustix::fs::statvfs(data) {
         Ok(stat) => {
             let bytes = |blocks: u64| json!(blocks.saturating_mul(stat.f_frsize));
@@ -402,18 +349,6 @@ mod tests {
         assert!(processors(&root).unwrap_err().contains("stat"));
         fs::remove_dir_all(&root).unwrap();
         assert!(memory(&root).unwrap_err().contains("meminfo"));
-    }
-
-    #[test]
-    fn notices_are_bounded_and_can_be_dismissed() {
-        let mut notices = Notices::default();
-        for i in 0..100 {
-            notices.add("info", format!("{}", i / 2), At::default());
-        }
-        assert_eq!(notices.value().as_array().unwrap().len(), MOST_NOTICES);
-        assert!(notices.dismiss(50).is_ok() && notices.dismiss(50).is_err());
-        notices.dismiss(0).unwrap();
-        assert_eq!(notices.value(), json!([]));
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! that was taken is confirmed to whoever made it and told to all others who may read the key;
 //! what merely fluctuates is told only to who has subscribed to it.
 
-use super::{Face, frame_text};
-use crate::board::{self, Refusal, Result1, propose};
+use crate::board::{Refusal, Result1, propose};
+use crate::clients::Client;
 use crate::desk::{ConnKey, Desk};
+use crate::face::Face;
 use crate::http::At;
 use crate::http::auth::Who;
 use crate::http::respond::Fault;
 use crate::login::{Attempt, log_in};
+use crate::settings;
+use crate::ws::frame_text;
 use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::settings::{Entry, entries, resolve};
 use serde_json::{Map, Value, json};
@@ -27,34 +30,10 @@ pub(crate) static FACE: Face = Face {
     on_close: close,
 };
 
-/// A client.
-#[derive(Debug)]
-struct Client {
-    peer: SocketAddr,
-    who: Who,
-    /// What it may do, in words: clients of the same words get the same bytes.
-    class: Arc<str>,
-    /// Whether it is told of fluctuating values.
-    measured: bool,
-    /// Whether it gets pictures, and of which stream.
-    pictures: Option<String>,
-}
-
-/// All clients.
-#[derive(Debug, Default)]
-pub(crate) struct Clients(HashMap<ConnKey, Client>);
-
-impl Clients {
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-}
-
 fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
     let (who, class) = (who.clone(), class_of(who));
     let client = Client { peer, who, class, measured: false, pictures: None };
-    desk.v1.0.insert(key, client);
+    desk.clients.map.insert(key, client);
 }
 
 fn class_of(who: &Who) -> Arc<str> {
@@ -62,7 +41,7 @@ fn class_of(who: &Who) -> Arc<str> {
 }
 
 fn close(desk: &mut Desk, key: ConnKey, at: At) {
-    if let Some(client) = desk.v1.0.remove(&key)
+    if let Some(client) = desk.clients.map.remove(&key)
         && let Some(stream) = client.pictures
     {
         desk.engine.unwatch(&stream, at.mono);
@@ -111,7 +90,7 @@ fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
 }
 
 fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
-    let Some(client) = desk.v1.0.get(&key) else { return };
+    let Some(client) = desk.clients.map.get(&key) else { return };
     let peer = client.peer.ip();
     let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
     let token = word("token");
@@ -141,11 +120,12 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
 
 /// Says how a login went. The connection may have gone while the password was checked.
 fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
-    let Some(client) = desk.v1.0.get_mut(&key) else { return };
+    let Some(client) = desk.clients.map.get_mut(&key) else { return };
     let answer = match outcome {
         Ok((who, token)) => {
             client.class = class_of(&who);
             client.who = who;
+            desk.outbox.trust(key);
             json!({
                 "authenticated": true,
                 "user": client.who.user,
@@ -175,10 +155,10 @@ pub(crate) fn check_logins(desk: &mut Desk, at: At) {
     let users = desk.door.users();
     let now_ms = at.utc.millis();
     let void = |(_, c): &(&ConnKey, &Client)| !users.holds(&c.who, now_ms);
-    let over: Vec<ConnKey> = desk.v1.0.iter().filter(void).map(|(key, _)| *key).collect();
+    let over: Vec<ConnKey> = desk.clients.map.iter().filter(void).map(|(key, _)| *key).collect();
     let guest = users.guest();
     for key in over {
-        let Some(client) = desk.v1.0.get_mut(&key) else { continue };
+        let Some(client) = desk.clients.map.get_mut(&key) else { continue };
         client.who = guest.clone();
         client.class = class_of(&guest);
         let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
@@ -192,7 +172,7 @@ pub(crate) fn check_logins(desk: &mut Desk, at: At) {
 }
 
 fn may(desk: &Desk, key: ConnKey) -> impl Fn(Access) -> bool + use<> {
-    let who = desk.v1.0.get(&key).map(|c| c.who.clone());
+    let who = desk.clients.map.get(&key).map(|c| c.who.clone());
     move |access| who.as_ref().is_some_and(|w| w.allows(access))
 }
 
@@ -237,7 +217,7 @@ fn subscribe(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At
     let topic = message.get(if on { "subscribe" } else { "unsubscribe" });
     match topic.and_then(Value::as_str) {
         Some("measured") => {
-            if let Some(client) = desk.v1.0.get_mut(&key) {
+            if let Some(client) = desk.clients.map.get_mut(&key) {
                 client.measured = on;
             }
             let word = if on { "subscribed" } else { "unsubscribed" };
@@ -263,7 +243,7 @@ fn subscribe_pictures(
         let why = Refusal::Denied(Access::read(Media));
         return say(desk, key, &refusal("frames", &why));
     }
-    let Some(before) = desk.v1.0.get_mut(&key).map(|c| c.pictures.take()) else { return };
+    let Some(before) = desk.clients.map.get_mut(&key).map(|c| c.pictures.take()) else { return };
     if let Some(stream) = before {
         desk.engine.unwatch(&stream, at.mono);
     }
@@ -276,12 +256,12 @@ fn subscribe_pictures(
         return say(desk, key, &error("Invalid value", Some("format"), why));
     }
     let name = message.get("stream").and_then(Value::as_str).unwrap_or("stream1");
-    let Some(stream) = crate::rest::picture_stream(desk, name) else {
+    let Some(stream) = desk.engine.pictures_of(name) else {
         let why = "streams are stream1 and camN";
         return say(desk, key, &error("Invalid value", Some("stream"), why));
     };
     desk.engine.watch(&stream, at.mono);
-    if let Some(client) = desk.v1.0.get_mut(&key) {
+    if let Some(client) = desk.clients.map.get_mut(&key) {
         client.pictures = Some(stream);
     }
     say(desk, key, &json!({ "subscribed": "frames", "stream": name, "format": "jpeg" }));
@@ -290,7 +270,7 @@ fn subscribe_pictures(
 /// Pictures have come: the newest to each client who has taken everything before.
 pub(crate) fn show(desk: &mut Desk, at: At) {
     let mut wanted: BTreeMap<String, Vec<ConnKey>> = BTreeMap::new();
-    for (key, client) in &desk.v1.0 {
+    for (key, client) in &desk.clients.map {
         if let Some(stream) = &client.pictures {
             wanted.entry(stream.clone()).or_default().push(*key);
         }
@@ -309,8 +289,8 @@ fn change(desk: &mut Desk, key: ConnKey, message: Map<String, Value>, at: At) {
         return say(desk, key, &error("Invalid message", None, "the object has no members"));
     }
     let items = propose(&desk.board, message, may(desk, key));
-    let user = desk.v1.0.get(&key).map(|c| c.who.user.clone()).unwrap_or_default();
-    board::set(desk, items, false, Some(key), &user, at, move |desk, results, _| {
+    let user = desk.clients.map.get(&key).map(|c| c.who.user.clone()).unwrap_or_default();
+    settings::set(desk, items, false, Some(key), &user, at, move |desk, results, _| {
         confirm(desk, key, &results);
     });
 }
@@ -341,7 +321,7 @@ type Frame = Option<Arc<Vec<u8>>>;
 /// Tells everybody what has changed. Clients who may read the same get the same bytes, framed once.
 pub(crate) fn tell(desk: &mut Desk) {
     let news = desk.board.take_news();
-    if news.is_empty() || desk.v1.0.is_empty() {
+    if news.is_empty() || desk.clients.map.is_empty() {
         return;
     }
     let news: Vec<(&'static Entry, Option<ConnKey>)> =
@@ -356,7 +336,7 @@ pub(crate) fn tell(desk: &mut Desk) {
         (!members.is_empty()).then(|| frame_text(&Value::Object(members).to_string()))
     };
     let mut frames: HashMap<(&Arc<str>, bool), Frame> = HashMap::new();
-    for (key, client) in &desk.v1.0 {
+    for (key, client) in &desk.clients.map {
         let tells = |entry: &Entry| {
             client.who.allows(entry.read()) && (client.measured || !entry.key.quiet)
         };

@@ -1,0 +1,225 @@
+//! How a setting becomes another.
+//!
+//! A change is checked (name, permission, value), then taken by whoever owns the key: the engine
+//! over the link, or this plane by [`own`]. What was taken is stored, and only when it is on the
+//! disk is it confirmed and told to the others: who has a confirmation has it also after the power
+//! went.
+
+mod own;
+mod save;
+
+pub(crate) use own::adopt_all;
+
+use crate::board::{Item, Refusal, Result1, Set};
+use crate::desk::Desk;
+use crate::engine::{ConnKey, Outcome};
+use crate::http::At;
+use crate::http::respond::Fault;
+use lensd_ffi::link::{Answer, Ask};
+use lensd_ffi::settings::bank::Held;
+use lensd_ffi::settings::{Plane, entries};
+use lensd_ffi::time::Nanos;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How long the engine may take; a camera that is opened anew takes longest.
+const PATIENCE: Nanos = Nanos::from_secs(6);
+/// Most change sets under way at once.
+const MOST: usize = 1024;
+
+/// Does what follows from the engine's answers to sets.
+pub(crate) fn follow(desk: &mut Desk, at: At) {
+    for (set, outcome) in desk.take_set_answers() {
+        answered(desk, set, &outcome, at);
+    }
+}
+
+/// Sets several keys in their order. `atomic`: if one is refused, nothing is changed. `then` is
+/// called on the loop, now or later, and always.
+pub(crate) fn set(
+    desk: &mut Desk,
+    items: Vec<Item>,
+    atomic: bool,
+    origin: Option<ConnKey>,
+    user: &str,
+    at: At,
+    then: impl FnOnce(&mut Desk, Vec<Result1>, At) + 'static,
+) {
+    let full = desk.board.sets.len() >= MOST;
+    let spoilt = atomic && items.iter().any(|i| i.outcome.is_err());
+    let mut set = Set { items, atomic, origin, user: user.to_owned(), then: Box::new(then) };
+    if full || spoilt {
+        for item in &mut set.items {
+            if item.outcome.is_ok() {
+                item.refuse(if full { Refusal::Busy } else { Refusal::NotAlone });
+            }
+        }
+        return end(desk, set, at);
+    }
+    let changes: Vec<(String, Value)> = set
+        .items
+        .iter()
+        .filter(|i| i.entry().is_some_and(|e| e.plane() == Plane::Engine))
+        .filter_map(|i| Some((i.entry()?.key.name.to_owned(), i.outcome.clone().ok()?)))
+        .collect();
+    if changes.is_empty() {
+        return own_part(desk, set, at);
+    }
+    let id = desk.board.next_id;
+    desk.board.next_id += 1;
+    match desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono) {
+        Ok(()) => _ = desk.board.sets.insert(id, set),
+        Err(fault) => {
+            refuse_engine_part(&mut set, &Refusal::Away(fault));
+            own_part(desk, set, at);
+        }
+    }
+}
+
+fn refuse_engine_part(set: &mut Set<Desk>, why: &Refusal) {
+    for item in &mut set.items {
+        let engine = item.entry().is_some_and(|e| e.plane() == Plane::Engine);
+        if engine && item.outcome.is_ok() {
+            item.refuse(why.clone());
+        }
+    }
+}
+
+/// The engine has answered a set, or has not.
+fn answered(desk: &mut Desk, id: u64, outcome: &Outcome, at: At) {
+    let Some(mut set) = desk.board.sets.remove(&id) else { return };
+    match outcome {
+        Outcome::Answer(Answer::Set { outcomes }) => {
+            let mut outcomes = outcomes.iter();
+            for item in &mut set.items {
+                let engine = item.entry().is_some_and(|e| e.plane() == Plane::Engine);
+                if !engine || item.outcome.is_err() {
+                    continue;
+                }
+                let Some(outcome) = outcomes.next() else {
+                    item.refuse(Refusal::Hardware("the engine did not say".to_owned()));
+                    continue;
+                };
+                match &outcome.refused {
+                    Some(why) => item.refuse(Refusal::Hardware(why.clone())),
+                    None => item.taken(outcome.held.value.clone()),
+                }
+                if let Some(entry) = item.entry() {
+                    desk.board.note(entry.index, outcome.held.clone(), set.origin);
+                }
+            }
+        }
+        Outcome::Answer(Answer::Fault { code, message }) => {
+            let fault = Fault::of_engine(code.clone(), message.clone());
+            refuse_engine_part(&mut set, &Refusal::Away(fault));
+        }
+        _ => {
+            let fault = Fault::unavailable("ENGINE_STARTING", "the engine did not answer in time");
+            refuse_engine_part(&mut set, &Refusal::Away(fault));
+        }
+    }
+    if set.atomic && set.items.iter().any(|i| i.outcome.is_err()) {
+        return take_back(desk, set, at);
+    }
+    own_part(desk, set, at);
+}
+
+/// Undoes what was taken of a set that is all or nothing.
+fn take_back(desk: &mut Desk, mut set: Set<Desk>, at: At) {
+    let mut changes = Vec::new();
+    for item in &mut set.items {
+        let Some(entry) = item.entry().filter(|_| item.outcome.is_ok()) else { continue };
+        if entry.plane() == Plane::Engine && !entry.key.action && !item.before.is_null() {
+            changes.push((entry.key.name.to_owned(), item.before.clone()));
+        }
+        item.refuse(Refusal::NotAlone);
+    }
+    if !changes.is_empty() {
+        let id = desk.board.next_id;
+        desk.board.next_id += 1;
+        // Nobody waits for it, and what holds is in the engine's bank.
+        if let Err(fault) = desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono) {
+            tracing::warn!("settings could not be taken back: {}", fault.message);
+        }
+    }
+    end(desk, set, at);
+}
+
+/// The keys of this plane, then the store.
+fn own_part(desk: &mut Desk, mut set: Set<Desk>, at: At) {
+    for at_item in 0..set.items.len() {
+        let item = &set.items[at_item];
+        let Some(entry) = item.entry().filter(|e| e.plane() == Plane::Control) else { continue };
+        let Ok(value) = item.outcome.clone() else { continue };
+        let result = own::apply(desk, entry, &value, &set.user, at);
+        let item = &mut set.items[at_item];
+        match result {
+            Ok(taken) => {
+                item.taken(taken.clone());
+                if !entry.key.action {
+                    desk.board.own(entry.key.name, Held::of(taken), set.origin);
+                }
+            }
+            Err(why) => item.refuse(Refusal::Hardware(why)),
+        }
+    }
+    let mut changes = BTreeMap::new();
+    for item in &set.items {
+        let Some(entry) = item.entry() else { continue };
+        match &item.outcome {
+            Ok(value) if entry.key.saved => _ = changes.insert(entry.index, Some(value.clone())),
+            Ok(Value::Bool(true)) if entry.key.name == "image-reset" => {
+                let image = entries().iter().filter(|e| {
+                    let module = e.module.name;
+                    e.key.saved
+                        && ["image", "auto-exposure", "white-balance", "noise", "zoom"]
+                            .contains(&module)
+                });
+                changes.extend(image.map(|e| (e.index, None)));
+            }
+            _ => {}
+        }
+    }
+    if changes.is_empty() {
+        return end(desk, set, at);
+    }
+    for (index, value) in &changes {
+        let entry = &entries()[*index];
+        let value = value.clone();
+        match &value {
+            Some(value) => _ = desk.board.wanted.insert(*index, value.clone()),
+            None => _ = desk.board.wanted.remove(index),
+        }
+        if entry.plane() == Plane::Engine {
+            desk.board.bank.set(*index, &Held::of(value.unwrap_or_default()));
+        }
+    }
+    desk.board.saves.changes.extend(changes);
+    desk.board.saves.thens.push(Box::new(move |desk: &mut Desk, stored, at| {
+        if let Err(why) = stored {
+            for item in &mut set.items {
+                if item.outcome.is_ok() && item.entry().is_some_and(|e| e.key.saved) {
+                    item.refuse(Refusal::NotStored(why.clone()));
+                }
+            }
+        }
+        end(desk, set, at);
+    }));
+    save::go_on(desk);
+}
+
+/// Tells whoever asked.
+fn end(desk: &mut Desk, set: Set<Desk>, at: At) {
+    let results = set
+        .items
+        .into_iter()
+        .map(|item| Result1 { name: item.name, outcome: item.outcome })
+        .collect();
+    (set.then)(desk, results, at);
+}
+
+/// Once a second: what is measured here, and saves that were refused a thread.
+pub(crate) fn tick(desk: &mut Desk, at: At) {
+    own::measure(desk, at);
+    save::go_on(desk);
+}
