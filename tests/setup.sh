@@ -10,7 +10,8 @@
 # Leaves in ${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools, for the tests to call:
 #   python3   an interpreter that has cv2 (the one on PATH may be another)
 #   chromium  a browser for --headless --screenshot
-#   venv      another Python, with the WebSocket client "websockets"
+#   venv      another Python, with the WebSocket client "websockets" and with schemathesis, which
+#             holds answers against /api/openapi.json
 #   node_modules/ws  that of Node
 set -euo pipefail
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/lensd/tools
@@ -84,6 +85,10 @@ if [ "$goal" != build ]; then
     say "installing Python's websockets"
     $python -m venv "$tools/venv"
     "$tools/venv/bin/pip" -q install --disable-pip-version-check 'websockets==15.*'
+  fi
+  if [ ! -x "$tools/venv/bin/st" ]; then
+    say "installing schemathesis"
+    "$tools/venv/bin/pip" -q install --disable-pip-version-check 'schemathesis==4.32.*'
   fi
   if [ ! -d "$tools/node_modules/ws" ]; then
     say "installing Node's ws"

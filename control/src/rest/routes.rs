@@ -1,0 +1,127 @@
+//! The one table of everything that is answered: who answers, who may ask, how often, and what goes
+//! in and out.
+
+use super::openapi::{STILL, SWITCH, Spec, bytes, data, json};
+use super::{
+    Handler, cameras, certificate, login, openapi, settings, socket, stills, streams, system, users,
+};
+use crate::http::limit::Class;
+use crate::http::parse::Method;
+use crate::http::route::Route;
+use lensd_ffi::auth::{Access, Permission};
+
+/// Who answers, and what goes in and out.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) handler: Handler,
+    pub(crate) spec: Spec,
+}
+
+const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
+const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
+const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
+const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
+const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
+const USER: Option<Access> = Some(Access::read(Permission::User));
+const USER_WRITE: Option<Access> = Some(Access::write(Permission::User));
+
+const fn get(
+    path: &'static str,
+    access: Option<Access>,
+    class: Class,
+    handler: Handler,
+    doc: &'static str,
+    spec: Spec,
+) -> Route<Served> {
+    Route { method: Method::Get, path, access, class, handler: Served { handler, spec }, doc }
+}
+
+const fn write(
+    method: Method,
+    path: &'static str,
+    access: Option<Access>,
+    handler: Handler,
+    doc: &'static str,
+    spec: Spec,
+) -> Route<Served> {
+    Route { method, path, access, class: Class::Api, handler: Served { handler, spec }, doc }
+}
+
+/// Everything that is answered.
+#[rustfmt::skip]
+pub(crate) static ROUTES: &[Route<Served>] = &[
+    get("/", MEDIA, Class::Free, system::index, "The web page", bytes("text/html")),
+    get("/health", None, Class::Free, system::health, "Whether server, engine and cameras work", data("Health")),
+    get("/health/live", None, Class::Free, system::live, "Whether this process answers", data("Word")),
+    get("/health/ready", None, Class::Free, system::ready, "200 once the engine runs, else 503", data("Word")),
+    get("/api/health", None, Class::Free, system::health, "Whether server, engine and cameras work", data("Health")),
+    get("/api/v1", None, Class::Free, socket::api_v1, "The WebSocket: log in, read, set and be told", SWITCH),
+    get("/api/openapi.json", None, Class::Api, openapi::document, "This description: OpenAPI 3.1", json("Anything")),
+    get("/api/docs", None, Class::Api, openapi::page, "The same as a page for people", bytes("text/html")),
+    get("/api/info", SYSTEM, Class::Api, system::info, "Name, version, ports, URLs and features", data("Info")),
+    get("/api/status", SYSTEM, Class::Api, system::status, "State of the engine and its cameras", data("Status")),
+    get("/api/camera/status", SYSTEM, Class::Api, cameras::active, "State of the active camera", data("ActiveCamera")),
+    get("/api/cameras", DEVICE, Class::Api, cameras::list, "All cameras", data("Cameras")),
+    get("/api/cameras/{id}", DEVICE, Class::Api, cameras::one, "One camera, by number", data("Camera")),
+    get("/api/streams", MEDIA, Class::Api, streams::list, "All streams with their rates", data("Streams")),
+    get("/api/streams/{id}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream", data("Clients")),
+    get("/api/streams/{camera}/{stream}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream", data("Clients")),
+    get("/api/snapshot", MEDIA, Class::Still, stills::still, "A JPEG of now: quality, camera", bytes("image/jpeg").query(STILL).also(&[404])),
+    get("/camera.jpeg", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
+    get("/image", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
+    get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
+    get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
+    get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
+    write(Method::Post, "/api/login", None, login::login, "Begins a session: username, password", data("LoggedIn").body("Login")),
+    write(Method::Post, "/api/logout", None, login::logout, "Ends the session or token that is used", data("Ended")),
+    get("/api/session", None, Class::Api, login::session, "Who asks, what he may do, and the CSRF token", data("Session")),
+    get("/api/sessions", None, Class::Api, login::sessions, "One's own sessions; of all with the permission User", data("Sessions")),
+    write(Method::Delete, "/api/sessions/{id}", None, login::end_session, "Ends a session", data("Ended")),
+    write(Method::Post, "/api/token", None, login::make_token, "Makes an API token: name, expires_in (seconds), role", data("Token").body("NewToken")),
+    get("/api/token", None, Class::Api, login::tokens, "One's own API tokens; of all with the permission User", data("Tokens")),
+    get("/api/tokens", None, Class::Api, login::tokens, "The same", data("Tokens")),
+    write(Method::Delete, "/api/token/{id}", None, login::end_token, "Ends an API token", data("Ended")),
+    write(Method::Delete, "/api/tokens/{id}", None, login::end_token, "Ends an API token", data("Ended")),
+    get("/api/users", USER, Class::Api, users::list, "All users", data("Users")),
+    write(Method::Post, "/api/users", USER_WRITE, users::add, "Adds a user: username, password, role, permissions", data("User").body("NewUser").also(&[409])),
+    get("/api/users/{name}", None, Class::Api, users::one, "One user; everybody may read himself", data("User")),
+    write(Method::Patch, "/api/users/{name}", USER_WRITE, users::change, "Changes role, permissions, password", data("User").body("UserChange").also(&[409])),
+    write(Method::Put, "/api/users/{name}", USER_WRITE, users::change, "The same", data("User").body("UserChange").also(&[409])),
+    write(Method::Delete, "/api/users/{name}", USER_WRITE, users::remove, "Removes a user", data("Removed").also(&[409])),
+    get("/api/users/{name}/permissions", None, Class::Api, users::permissions, "What a user may do", data("Permissions")),
+    write(Method::Put, "/api/users/{name}/permissions", USER_WRITE, users::set_permissions, "What a user may do beyond the role", data("User").body("Rights").also(&[409])),
+    write(Method::Put, "/api/users/{name}/password", None, users::set_password, "Another password; one's own with old_password", data("Changed").body("Password")),
+    get("/api/roles", USER, Class::Api, users::roles, "All roles", data("Roles")),
+    write(Method::Post, "/api/roles", USER_WRITE, users::add_role, "Adds a role: name, permissions", data("Role").body("NewRole").also(&[409])),
+    get("/api/roles/{name}", USER, Class::Api, users::one_role, "One role", data("Role")),
+    write(Method::Put, "/api/roles/{name}", USER_WRITE, users::put_role, "Makes or changes a role; guest is what holds without a login", data("Role").body("Rights").also(&[409])),
+    write(Method::Delete, "/api/roles/{name}", USER_WRITE, users::remove_role, "Removes a role", data("Removed").also(&[409])),
+    get("/api/settings", SYSTEM, Class::Api, settings::all, "Every setting and measured value", data("Settings")),
+    write(Method::Post, "/api/settings", SYSTEM, settings::set_many, "Sets keys, each for itself", json("Taken").body("SettingsChange").also(&[404])),
+    write(Method::Patch, "/api/settings", SYSTEM, settings::set_many, "Sets keys, each for itself", json("Taken").body("SettingsChange").also(&[404])),
+    get("/api/settings/{key}", SYSTEM, Class::Api, settings::one, "One key, its range and the hardware's", data("Setting")),
+    write(Method::Post, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}", data("SettingTaken").body("Value")),
+    write(Method::Patch, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}", data("SettingTaken").body("Value")),
+    get("/api/schema", SYSTEM, Class::Api, settings::schema, "JSON schema of all keys", json("Schema")),
+    get("/api/config", SYSTEM, Class::Api, settings::config, "Every setting by module", data("Config")),
+    write(Method::Put, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
+    write(Method::Patch, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
+    get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module", data("Module")),
+    write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default", json("Taken").body("SettingsChange")),
+    write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing", json("Taken").body("SettingsChange")),
+    get("/api/certificate", NETWORK, Class::Api, certificate::view, "The TLS certificate", data("Certificate").also(&[404])),
+    write(Method::Post, "/api/certificate", NETWORK_WRITE, certificate::replace, "Takes a certificate and its key as PEM, or makes a self-signed one", data("Certificate").body("NewCertificate").upload("multipart/form-data")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_documented_once() {
+        for (i, a) in ROUTES.iter().enumerate() {
+            assert!(a.doc.len() > 5 && a.path.starts_with('/'), "{}", a.path);
+            assert!(ROUTES[i + 1..].iter().all(|b| (a.method, a.path) != (b.method, b.path)));
+        }
+    }
+}
