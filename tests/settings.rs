@@ -4,7 +4,7 @@
 
 mod play;
 
-use play::{Folder, LENSD, Play, Server, linked_tool, run, until};
+use play::{Folder, LENSD, Play, Running, Server, linked_tool, run, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -158,6 +158,20 @@ fn settings_outlive_control_the_engine_and_the_server() {
     // And the factory's again, but for what it has of the command line.
     let (status, body) = set(&server, "factory-reset", "true");
     assert_eq!(status, 200, "{body}");
+    // With the first user's password made up anew, as at the very first start.
+    let log = || server.log();
+    let password = until("another password", || {
+        let log = log();
+        let line = log.lines().rev().find(|l| l.contains("with the password "))?;
+        Some(line.rsplit(' ').next()?.to_owned())
+    });
+    let admin = ["-sS", "-u", &format!("admin:{password}")];
+    until("the defaults", || {
+        let url = server.http("api/settings/device-name");
+        let body = Running::start(Command::new("curl").args(admin).arg(url)).finish().out;
+        let body: Value = serde_json::from_slice(&body).ok()?;
+        (body["data"]["value"] == "lensd").then_some(())
+    });
 }
 
 #[test]
@@ -278,7 +292,7 @@ asyncio.run(main(sys.argv[1]))
 "#;
     let url = format!("ws://127.0.0.1:{}/api/v1", server.port("http"));
     let mut python = Command::new(linked_tool("venv/bin/python"));
-    let client = play::Running::start(python.args(["-c", script, &url]));
+    let client = Running::start(python.args(["-c", script, &url]));
     until("the login", || {
         let (_, body) = ann(&server, "GET", "api/settings/api-clients", "");
         (body["data"]["value"] == 1).then_some(())

@@ -9,6 +9,7 @@ use lensd_ffi::settings::bank::Held;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Sets a key of this plane; answers the value that was taken.
 pub(super) fn apply(
@@ -30,12 +31,7 @@ pub(super) fn apply(
         name if name.starts_with("limit-") => {}
         "restart" if asked => restart(desk, user, at),
         "reboot" if asked => reboot(desk, user)?,
-        "factory-reset" if asked => {
-            let kept = &["categories", "categoryCounter"];
-            desk.store.factory_reset(kept).map_err(|e| e.to_string())?;
-            tracing::warn!(user, "factory reset");
-            restart(desk, user, at);
-        }
+        "factory-reset" if asked => factory_reset(desk, user, at)?,
         "restart" | "reboot" | "factory-reset" => {}
         name => return Err(format!("nothing takes {name}")),
     }
@@ -92,6 +88,37 @@ fn check_origins(value: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Forgets everything but categories, makes the first user anew, and starts both planes again.
+fn factory_reset(desk: &mut Desk, user: &str, at: At) -> Result<(), String> {
+    tracing::warn!(user, "factory reset");
+    desk.board.saves.changes.clear();
+    let store = Arc::clone(&desk.store);
+    let now_ms = at.utc.millis();
+    let job = move |accounts: &parking_lot::Mutex<crate::accounts::Accounts>| {
+        store.factory_reset(&["categories", "categoryCounter"]).map_err(|e| e.to_string())?;
+        let mut accounts = accounts.lock();
+        accounts.reload();
+        accounts.ensure_admin(None, now_ms).map_err(|e| e.to_string())
+    };
+    let user = user.to_owned();
+    desk.with_accounts(job, move |desk, done, at| {
+        match done.map_err(|fault| fault.message).and_then(|done| done) {
+            // As at the very first start: shown once, to who sits at the server.
+            Ok(Some(password)) => {
+                desk.reports.push(Report::Password { password: password.to_string() })
+            }
+            Ok(None) => {}
+            Err(why) => {
+                tracing::error!("factory reset: {why}");
+                desk.board.notices.add("error", format!("factory reset failed: {why}"), at);
+                return;
+            }
+        }
+        restart(desk, &user, at);
+    })
+    .map_err(|fault| fault.message)
 }
 
 fn restart(desk: &mut Desk, user: &str, at: At) {
