@@ -17,8 +17,15 @@ fn curl(server: &Server, path: &str, options: &[&str]) -> String {
 }
 
 /// Paths that end the server, or themselves never, and one that would lock everybody else out.
-const LEFT_OUT: &[&str] =
-    &["/api/restart", "/api/reboot", "/api/reset", "/api/update", "/mjpeg/", "/api/v1"];
+const LEFT_OUT: &[&str] = &[
+    "/api/restart",
+    "/api/reboot",
+    "/api/reset",
+    "/api/update",
+    "/api/config/import",
+    "/mjpeg/",
+    "/api/v1",
+];
 /// Keys that would do the same.
 const LEFT_OUT_KEYS: &[&str] = &["restart", "reboot", "factory-reset"];
 

@@ -1,12 +1,11 @@
 //! What the supervisor tells the control plane at its start.
 
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Where HTTP listens if nothing else is said.
-pub const DEFAULT_HTTP: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+pub const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 
 /// The control plane's configuration: the value of `Order::Start`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +99,28 @@ impl Default for System {
     }
 }
 
+/// Whether an address is one of these, or in one of these networks, which blanks separate.
+///
+/// # Errors
+/// What is neither.
+pub fn is_among(list: &str, address: IpAddr) -> Result<bool, String> {
+    let mut found = false;
+    for word in list.split_whitespace() {
+        let wrong = || format!("{word:?} is neither an address nor a network such as 10.0.0.0/8");
+        let (base, bits) = word.split_once('/').map_or((word, None), |(b, n)| (b, Some(n)));
+        let base: IpAddr = base.parse().map_err(|_| wrong())?;
+        let most = if base.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(most), |n| n.parse().ok()).filter(|n| *n <= most);
+        let bits = bits.ok_or_else(wrong)?;
+        found |= match (base, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= bits,
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() >= bits,
+            _ => false,
+        };
+    }
+    Ok(found)
+}
+
 /// How much one client address may do (SURFACE section 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -148,6 +169,23 @@ mod tests {
             assert_eq!(address(text).unwrap(), Some(want.parse().unwrap()));
         }
         assert!(address("camera").unwrap_err().contains("0.0.0.0:8080"));
+    }
+
+    #[test]
+    fn addresses_and_networks() {
+        let among = |list: &str, address: &str| is_among(list, address.parse().unwrap());
+        let list = "127.0.0.0/8 ::1 10.1.2.3 fd00::/8";
+        for address in ["127.9.9.9", "::1", "10.1.2.3", "::ffff:127.0.0.1", "fd12::1"] {
+            assert_eq!(among(list, address), Ok(true), "{address}");
+        }
+        for address in ["128.0.0.1", "::2", "10.1.2.4", "fe00::1"] {
+            assert_eq!(among(list, address), Ok(false), "{address}");
+        }
+        assert_eq!(among("0.0.0.0/0", "8.8.8.8"), Ok(true));
+        assert_eq!(among("", "8.8.8.8"), Ok(false));
+        for bad in ["x", "1.2.3.4/33", "::/129", "1.2.3.4/-1", "1.2.3.4/8/8"] {
+            assert!(among(bad, "::1").is_err(), "{bad}");
+        }
     }
 
     #[test]

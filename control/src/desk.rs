@@ -2,14 +2,14 @@
 
 use crate::accounts::{Accounts, Refusal, Table};
 use crate::audit::{Audit, Event};
-use crate::board::Board;
+use crate::board::{Board, Events};
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
 use crate::http::At;
 use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
-use crate::live::{self, Viewer};
+use crate::live::{self, Listener, Viewer};
 use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::tls::Identity;
@@ -40,6 +40,8 @@ pub(crate) struct Desk {
     pub(crate) audit: Audit,
     /// Settings and measured values.
     pub(crate) board: Board<Self>,
+    /// What happened.
+    pub(crate) events: Events,
     /// What outlives the process.
     pub(crate) store: Arc<Store>,
     /// Clients of `/api/v1`.
@@ -106,6 +108,7 @@ impl Desk {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
             board,
+            events: Events::default(),
             clients: Clients::default(),
             reports: Vec::new(),
             work: Work::new()?,
@@ -325,14 +328,16 @@ impl Desk {
     /// A connection is gone, and with it whatever it waited for.
     pub(crate) fn forget(&mut self, key: ConnKey, now: Nanos) {
         self.waiting.remove(&key);
-        if let Some(viewer) = self.viewers.remove(&key) {
+        if let Some(Viewer::Pictures(viewer)) = self.viewers.remove(&key) {
             self.engine.unwatch(&viewer.stream, now);
         }
     }
 
     /// A connection watches from now on.
     pub(crate) fn watch(&mut self, key: ConnKey, viewer: Viewer, now: Nanos) {
-        self.engine.watch(&viewer.stream, now);
+        if let Viewer::Pictures(viewer) = &viewer {
+            self.engine.watch(&viewer.stream, now);
+        }
         self.viewers.insert(key, viewer);
     }
 
@@ -341,14 +346,31 @@ impl Desk {
         self.viewers.keys().copied().collect()
     }
 
+    /// Takes up what happened; whether somebody is to be told, of that or that nothing happened.
+    pub(crate) fn look_at_events(&mut self, is_time: bool) -> bool {
+        let news = self.events.look(&self.audit, &self.board.notices);
+        (news || is_time) && self.viewers.values().any(|v| matches!(v, Viewer::Events(_)))
+    }
+
     /// Those who watch a stream, as clients of it.
     pub(crate) fn watching(&self, stream: &str) -> Vec<ClientState> {
-        self.viewers.values().filter(|v| v.stream == stream).map(|v| v.client.clone()).collect()
+        let client = |viewer: &Viewer| match viewer {
+            Viewer::Pictures(v) if v.stream == stream => Some(v.client.clone()),
+            _ => None,
+        };
+        self.viewers.values().filter_map(client).collect()
     }
 
     /// What a viewer who has taken everything gets next.
     pub(crate) fn next_part(&mut self, key: ConnKey, now: Nanos) -> Option<Arc<Vec<u8>>> {
-        let viewer = self.viewers.get_mut(&key)?;
+        let viewer = match self.viewers.get_mut(&key)? {
+            Viewer::Pictures(viewer) => viewer,
+            Viewer::Events(listener) => {
+                let users = self.door.users();
+                listener.over |= !users.holds(&listener.who, lensd_ffi::time::utc_now().millis());
+                return tell(listener, &self.events, now);
+            }
+        };
         if !viewer.opened {
             viewer.opened = true;
             return Some(live::opening());
@@ -366,13 +388,47 @@ impl Desk {
         }
         self.active = active;
         let Some(stream) = self.engine.jpeg_stream(active) else { return };
-        for viewer in self.viewers.values_mut().filter(|v| v.follows && v.stream != stream.name) {
+        for viewer in self.viewers.values_mut() {
+            let Viewer::Pictures(viewer) = viewer else { continue };
+            if !viewer.follows || viewer.stream == stream.name {
+                continue;
+            }
             self.engine.watch(&stream.name, now);
             self.engine.unwatch(&viewer.stream, now);
             viewer.stream.clone_from(&stream.name);
             viewer.seen = None;
         }
     }
+}
+
+/// What is so seldom said that a connection would seem dead without it.
+const HEARTBEAT: Nanos = Nanos::from_secs(15);
+/// Most events that are told at a time.
+const MOST_TOLD: usize = 100;
+
+/// What a listener is told next: events, or after a while that there were none.
+fn tell(listener: &mut Listener, events: &Events, now: Nanos) -> Option<Arc<Vec<u8>>> {
+    let mut out = String::new();
+    if listener.told.is_none() {
+        out.push_str("retry: 2000\n\n");
+    }
+    let news = if listener.over { None } else { Some(events.since(listener.seen)) };
+    for event in news.into_iter().flatten().take(MOST_TOLD) {
+        listener.seen = event.id;
+        if listener.who.allows(event.access()) {
+            let (id, kind) = (event.id, event.kind);
+            // JSON has no line breaks.
+            out.push_str(&format!("id: {id}\nevent: {kind}\ndata: {}\n\n", event.value()));
+        }
+    }
+    if out.is_empty() && listener.told.is_some_and(|told| now.since(told) >= HEARTBEAT) {
+        out.push_str(if listener.over { "event: over\ndata: {}\n\n" } else { ":\n\n" });
+    }
+    if out.is_empty() {
+        return None;
+    }
+    listener.told = Some(now);
+    Some(Arc::new(out.into_bytes()))
 }
 
 /// The one map from what accounts refuse to HTTP.

@@ -1,10 +1,11 @@
 //! Live pictures over HTTP: `multipart/x-mixed-replace`, one JPEG a part.
 //!
 //! A viewer is given the newest picture whenever everything before it has left, so a slow one
-//! sees fewer pictures and never older ones.
+//! sees fewer pictures and never older ones. Events go the same way, and none of them is skipped.
 
+use lensd_ffi::auth::Login;
 use lensd_ffi::state::ClientState;
-use lensd_ffi::time::Stamp;
+use lensd_ffi::time::{Nanos, Stamp};
 use std::sync::Arc;
 
 /// Between parts. Long enough that no JPEG holds it by accident.
@@ -31,9 +32,31 @@ pub(crate) fn opening() -> Arc<Vec<u8>> {
     Arc::new(format!("--{BOUNDARY}\r\n").into_bytes())
 }
 
-/// Who watches.
+/// Who is sent something without an end.
 #[derive(Debug)]
-pub(crate) struct Viewer {
+pub(crate) enum Viewer {
+    /// Watches pictures.
+    Pictures(Pictures),
+    /// Is told of events.
+    Events(Listener),
+}
+
+/// Who is told of events (server-sent events, as HTML's standard names them).
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// What he may read, as long as that login holds.
+    pub(crate) who: Login,
+    /// The last event that he was told of, or may not read.
+    pub(crate) seen: u64,
+    /// When he was told something last; none: not even that it begins.
+    pub(crate) told: Option<Nanos>,
+    /// Whether his login is over.
+    pub(crate) over: bool,
+}
+
+/// Who watches pictures.
+#[derive(Debug)]
+pub(crate) struct Pictures {
     /// The stream at present.
     pub(crate) stream: String,
     /// Whether it goes over to another camera when the active one changes.
@@ -46,7 +69,7 @@ pub(crate) struct Viewer {
     pub(crate) client: ClientState,
 }
 
-impl Viewer {
+impl Pictures {
     /// A picture of so many bytes is on its way.
     pub(crate) fn note(&mut self, at: (u64, u64), bytes: usize) {
         if let Some((epoch, seq)) = self.seen
@@ -76,7 +99,7 @@ mod tests {
 
     #[test]
     fn skipped_pictures_are_counted_within_a_ring() {
-        let mut viewer = Viewer {
+        let mut viewer = Pictures {
             stream: String::new(),
             follows: false,
             opened: true,

@@ -198,11 +198,14 @@ impl House {
                 }
             }
             self.serve.deliver(&mut self.desk, at);
-            if rung {
+            self.desk.settle_door();
+            let told = self.desk.look_at_events(self.next_look <= at.mono);
+            if rung || told {
                 self.serve.handle_bell(&mut self.desk, at);
+            }
+            if rung {
                 v1::show(&mut self.desk, at);
             }
-            self.desk.settle_door();
             self.tick(at);
             settings::follow(&mut self.desk, at);
             if std::mem::take(&mut self.desk.users_changed) {

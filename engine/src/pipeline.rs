@@ -18,7 +18,7 @@ use crate::picture::decode::{H264Decoder, JpegDecoder};
 use crate::picture::scale::Scaler;
 use crate::publish::{Publisher, Stream};
 use crate::syntax::sei::{self, Capture};
-use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::time::{Nanos, Stamp, now};
 use lensd_ffi::unit::{Codec, NalSpan};
 use std::path::Path;
 use std::sync::Arc;
@@ -180,6 +180,7 @@ impl Pipeline {
         let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
         let config = &self.config;
         let (software, fresh) = (self.main.software, self.main.encoder.is_none());
+        self.main.stream().note_taken(frame.number, now());
         let format = frame.format;
         self.main
             .encode(frame, stamp.as_ref(), |rate| make_encoder(config, rate, format, software));
@@ -208,8 +209,10 @@ impl Pipeline {
         let (width, height) = sub_size(frame.width, frame.height, self.config.sub_width);
         let fresh = self.sub.encoder.is_none();
         let scaled = self.scaled.get_or_insert_default();
+        self.sub.stream().note_taken(frame.number, now());
         match scaled.make(frame, width, height) {
             Ok(small) => {
+                self.sub.stream().note_ready(now());
                 self.sub.encode(&small, stamp, |rate| {
                     OpenH264::new(rate, Tuning::default()).map(|e| Box::new(e) as Box<dyn Encoder>)
                 });
@@ -226,6 +229,7 @@ impl Pipeline {
 
     fn encode_jpeg(&mut self, frame: &Frame) {
         let stream = Arc::clone(self.mjpeg.stream());
+        stream.note_taken(frame.number, now());
         let result = self.try_jpeg(frame, &stream);
         stream.set_error(&result.err().map(|e| e.0).unwrap_or_default());
     }
@@ -264,6 +268,7 @@ impl Pipeline {
             }
         }
         let mut decoder = self.jpeg_decoder.take().unwrap_or_default();
+        self.main.stream().note_taken(frame.number, now());
         match decoder.decode(bytes) {
             Ok(view) => {
                 let raw = frame_of(&view, frame.capture, frame.number);
@@ -300,6 +305,11 @@ impl Pipeline {
             return;
         }
         let mut decoder = self.decoder.take().unwrap_or_default();
+        for (track, wanted) in [(self.sub.stream(), sub), (self.mjpeg.stream(), mjpeg)] {
+            if wanted {
+                track.note_taken(unit.number, now());
+            }
+        }
         match decoder.decode(&unit.bytes, unit.key) {
             Ok(Some(view)) => {
                 let raw = frame_of(&view, unit.capture, unit.number);

@@ -4,8 +4,11 @@
 //! [`Stream`]: it reads the ring, says that it wants the stream or a key frame, and is woken by a
 //! bell. The writer never waits for any of them.
 
+mod latency;
+
 use crate::coded::CodedUnit;
 use crate::syntax::sei::{self, SeiNal};
+use latency::Latency;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::region::Region;
 use lensd_ffi::ring::{Geometry, Refused, RingReader, RingWriter};
@@ -93,6 +96,7 @@ struct Figures {
     copied_pixel_bytes: u64,
     pipeline: String,
     error: String,
+    latency: Latency,
 }
 
 /// Over how long frame rate and bit rate are measured.
@@ -219,6 +223,16 @@ impl Stream {
         self.figures.lock().copied_pixel_bytes = bytes;
     }
 
+    /// Work on the frame of this number begins.
+    pub fn note_taken(&self, number: u64, at: Nanos) {
+        self.figures.lock().latency.take(number, at);
+    }
+
+    /// That frame is ready for the encoder.
+    pub fn note_ready(&self, at: Nanos) {
+        self.figures.lock().latency.ready(at);
+    }
+
     /// Rings all bells, e.g. when something else than a new unit happened.
     pub fn ring_bells(&self) {
         for (_, bell) in self.bells.lock().iter() {
@@ -255,6 +269,7 @@ impl Stream {
             copied_pixel_bytes: figures.copied_pixel_bytes,
             pipeline: figures.pipeline.clone(),
             error: figures.error.clone(),
+            stages: figures.latency.state(),
         }
     }
 }
@@ -354,8 +369,10 @@ impl Publisher {
             self.note_parameters(unit);
         }
         self.stream.ring_bells();
+        let published = now();
         let extra = sei.map_or(0, |s| s.bytes().len());
         let mut figures = self.stream.figures.lock();
+        figures.latency.note(unit.number, meta.capture.mono, meta.encoded, published);
         figures.codec = meta.codec;
         (figures.width, figures.height) = (meta.width, meta.height);
         figures.units += 1;

@@ -99,6 +99,24 @@ pub struct StreamState {
     pub pipeline: String,
     /// The last encoder fault; empty if there is none.
     pub error: String,
+    /// How long the stages of a frame's way took in the last seconds; none before the first unit.
+    #[serde(default)]
+    pub stages: Vec<StageState>,
+}
+
+/// How long a stage of a frame's way takes.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageState {
+    /// `capture`, `convert`, `encode`, `ring`, and `total` for all of them.
+    pub stage: String,
+    /// Units that were measured.
+    pub units: u64,
+    /// Half of them took no longer, in microseconds.
+    pub p50_us: u64,
+    /// 99 of a hundred took no longer.
+    pub p99_us: u64,
+    /// None took longer.
+    pub max_us: u64,
 }
 
 /// A client of a stream.

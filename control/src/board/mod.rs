@@ -1,9 +1,11 @@
 //! Every setting and measured value as clients see it: what is known, what is wanted and kept, what
 //! is news, and which changes are under way. What is done with it is in the room above (`settings`).
 
+mod events;
 mod notices;
 mod proposal;
 
+pub(crate) use events::Events;
 pub(crate) use notices::{Meter, Notices, Seen};
 pub(crate) use proposal::{Item, Refusal, propose};
 

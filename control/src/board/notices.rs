@@ -39,6 +39,15 @@ impl Notices {
         Ok(())
     }
 
+    /// Those after number `id`, oldest first.
+    pub(crate) fn since(&self, id: u64) -> Vec<(u64, Value)> {
+        let new = self.list.iter().rev().filter(|(known, ..)| *known > id);
+        new.map(|(id, time, level, text)| {
+            (*id, json!({"time": time, "level": level, "text": text}))
+        })
+        .collect()
+    }
+
     /// As JSON.
     pub(crate) fn value(&self) -> Value {
         let notice = |(id, time, level, text): &(u64, i64, &str, String)| json!({"id": id, "time": time, "level": level, "text": text});

@@ -3,7 +3,10 @@
 mod body;
 mod cameras;
 mod certificate;
+mod events;
 mod login;
+mod machine;
+mod metrics;
 mod openapi;
 mod routes;
 mod schema;

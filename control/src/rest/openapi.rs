@@ -6,6 +6,7 @@ use super::{Call, Reply, schema};
 use crate::http::limit::Class;
 use crate::http::respond::{Fault, Payload, Response};
 use crate::http::route::Route;
+use lensd_ffi::auth::{Access, Permission};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -34,12 +35,16 @@ pub(crate) struct Spec {
     body: Option<&'static str>,
     /// Type of another body.
     upload: Option<&'static str>,
+    /// Whether the body may be missing.
+    optional: bool,
+    /// Another type that may come out, without an end.
+    or: Option<&'static str>,
     query: &'static [Query],
     also: &'static [u16],
 }
 
 const fn spec(answer: Answer) -> Spec {
-    Spec { answer, body: None, upload: None, query: &[], also: &[] }
+    Spec { answer, body: None, upload: None, optional: false, or: None, query: &[], also: &[] }
 }
 
 /// The envelope of success around a schema.
@@ -66,6 +71,12 @@ pub(super) const STILL: &[Query] = &[
     ("camera", r#"{"type":"string"}"#, "Number of the camera; without it the active one"),
 ];
 
+/// Which events are wanted.
+pub(super) const EVENTS: &[Query] = &[
+    ("limit", r#"{"type":"integer","minimum":0,"maximum":1000}"#, "How many at most; usually 100"),
+    ("since", r#"{"type":"integer","minimum":0}"#, "Only those after this number"),
+];
+
 impl Spec {
     pub(super) const fn body(self, name: &'static str) -> Self {
         Self { body: Some(name), ..self }
@@ -73,6 +84,14 @@ impl Spec {
 
     pub(super) const fn upload(self, kind: &'static str) -> Self {
         Self { upload: Some(kind), ..self }
+    }
+
+    pub(super) const fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    pub(super) const fn or(self, kind: &'static str) -> Self {
+        Self { or: Some(kind), ..self }
     }
 
     pub(super) const fn query(self, query: &'static [Query]) -> Self {
@@ -96,6 +115,7 @@ const TAGS: &[(&str, &str)] = &[
     ("/api/schema", "settings"),
     ("/api/camera", "cameras"),
     ("/api/streams", "streams"),
+    ("/api/latency", "streams"),
     ("/mjpeg", "streams"),
     ("/api/snapshot", "pictures"),
     ("/camera.jpeg", "pictures"),
@@ -135,6 +155,16 @@ fn faults(route: &Route<Served>) -> Vec<u16> {
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// As roles name it.
+fn permission(access: Access) -> String {
+    let how = match (access.permission, access.write) {
+        (Permission::Reboot, _) => "w",
+        (_, true) => "rw",
+        (_, false) => "r",
+    };
+    format!("{:?}_{how}", access.permission)
 }
 
 fn reference(name: &str) -> Value {
@@ -183,7 +213,10 @@ fn operation(route: &Route<Served>) -> Value {
         let schema: Value = serde_json::from_str(schema).unwrap_or_default();
         json!({ "name": name, "in": "query", "description": doc, "schema": schema })
     }));
-    let (status, answer) = success(spec.answer);
+    let (status, mut answer) = success(spec.answer);
+    if let Some(kind) = spec.or {
+        answer["content"][kind] = json!({});
+    }
     let mut responses = Map::new();
     responses.insert(status.to_owned(), answer);
     for fault in faults(route) {
@@ -199,8 +232,7 @@ fn operation(route: &Route<Served>) -> Value {
     });
     match route.access {
         Some(access) => {
-            let how = if access.write { "rw" } else { "r" };
-            out["x-permission"] = json!(format!("{:?}_{how}", access.permission));
+            out["x-permission"] = json!(permission(access));
         }
         None => out["security"] = json!([]),
     }
@@ -212,7 +244,7 @@ fn operation(route: &Route<Served>) -> Value {
         content.insert(kind.to_owned(), json!({}));
     }
     if !content.is_empty() {
-        out["requestBody"] = json!({ "required": true, "content": content });
+        out["requestBody"] = json!({ "required": !spec.optional, "content": content });
     }
     out
 }
@@ -308,10 +340,7 @@ fn html() -> String {
 
 fn entry(route: &Route<Served>, out: &mut String) {
     let spec = &route.handler.spec;
-    let access = route.access.map_or_else(
-        || "no login".to_owned(),
-        |a| format!("{:?}_{}", a.permission, if a.write { "rw" } else { "r" }),
-    );
+    let access = route.access.map_or_else(|| "no login".to_owned(), permission);
     let _ = write!(
         out,
         "<details><summary><code>{} {}</code> {} <small>{access}</small></summary><ul>",
@@ -337,6 +366,7 @@ fn entry(route: &Route<Served>, out: &mut String) {
         Answer::Bytes(kind) => kind.to_owned(),
         Answer::Switch => "a WebSocket".to_owned(),
     };
+    let answer = spec.or.map_or(answer.clone(), |kind| format!("{answer}, or {kind}"));
     let faults: Vec<String> = faults(route).iter().map(u16::to_string).collect();
     let _ = write!(out, "<li>Answer: {answer}<li>Faults: {}</ul></details>", faults.join(", "));
 }

@@ -1,9 +1,10 @@
 //! The one table of everything that is answered: who answers, who may ask, how often, and what goes
 //! in and out.
 
-use super::openapi::{STILL, SWITCH, Spec, bytes, data, json};
+use super::openapi::{EVENTS, STILL, SWITCH, Spec, bytes, data, json};
 use super::{
-    Handler, cameras, certificate, login, openapi, settings, socket, stills, streams, system, users,
+    Handler, cameras, certificate, events, login, machine, metrics, openapi, settings, socket,
+    stills, streams, system, users,
 };
 use crate::http::limit::Class;
 use crate::http::parse::Method;
@@ -22,6 +23,8 @@ const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
 const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
 const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
+const SYSTEM_WRITE: Option<Access> = Some(Access::write(Permission::System));
+const REBOOT: Option<Access> = Some(Access::write(Permission::Reboot));
 const USER: Option<Access> = Some(Access::read(Permission::User));
 const USER_WRITE: Option<Access> = Some(Access::write(Permission::User));
 
@@ -103,12 +106,20 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     write(Method::Post, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}", data("SettingTaken").body("Value")),
     write(Method::Patch, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}", data("SettingTaken").body("Value")),
     get("/api/schema", SYSTEM, Class::Api, settings::schema, "JSON schema of all keys", json("Schema")),
+    write(Method::Post, "/api/config/export", SYSTEM_WRITE, machine::export, "The whole configuration; its secrets only under a passphrase", json("Configuration").body("Export").optional()),
+    write(Method::Post, "/api/config/import", SYSTEM_WRITE, machine::import, "Takes an export in the place of the configuration, and starts again", data("Begun").body("Import")),
     get("/api/config", SYSTEM, Class::Api, settings::config, "Every setting by module", data("Config")),
     write(Method::Put, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
     write(Method::Patch, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
     get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module", data("Module")),
     write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default", json("Taken").body("SettingsChange")),
     write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing", json("Taken").body("SettingsChange")),
+    get("/api/latency", SYSTEM, Class::Api, metrics::latency, "How long the stages of a frame's way take, by streams", data("Latency")),
+    get("/metrics", None, Class::Api, metrics::metrics, "Prometheus text; see the setting metrics-allow", bytes("text/plain")),
+    get("/api/events", SYSTEM, Class::Api, events::events, "The event log, newest first; as it grows with Accept: text/event-stream", data("Events").query(EVENTS).or("text/event-stream")),
+    write(Method::Post, "/api/restart", REBOOT, machine::restart, "Starts the server's processes again", data("Begun")),
+    write(Method::Post, "/api/reboot", REBOOT, machine::reboot, "Starts the machine again, where that is allowed", data("Begun")),
+    write(Method::Post, "/api/reset", REBOOT, machine::reset, "Sets everything back to the factory's: {\"confirm\": true}", data("Begun").body("Confirm")),
     get("/api/certificate", NETWORK, Class::Api, certificate::view, "The TLS certificate", data("Certificate").also(&[404])),
     write(Method::Post, "/api/certificate", NETWORK_WRITE, certificate::replace, "Takes a certificate and its key as PEM, or makes a self-signed one", data("Certificate").body("NewCertificate").upload("multipart/form-data")),
 ];

@@ -213,6 +213,7 @@ fn cameras() -> Named {
                 ("copied_pixel_bytes", whole()),
                 ("pipeline", text()),
                 ("error", text()),
+                ("stages", list(to("Stage"))),
                 ("rtsp", or_null(text())),
                 ("mjpeg?", text()),
                 ("http_clients?", whole()),
@@ -245,6 +246,16 @@ fn cameras() -> Named {
                 ("reported_lost", whole()),
                 ("jitter_us", whole()),
                 ("round_trip_us", whole()),
+            ]),
+        ),
+        (
+            "Stage",
+            object(&[
+                ("stage", text()),
+                ("units", whole()),
+                ("p50_us", whole()),
+                ("p99_us", whole()),
+                ("max_us", whole()),
             ]),
         ),
         ("Clients", object(&[("stream", text()), ("clients", list(to("Client")))])),
@@ -432,6 +443,47 @@ fn system() -> Named {
                 ("urls", json!({ "type": "object", "additionalProperties": or_null(text()) })),
                 ("features", list(text())),
             ]),
+        ),
+        (
+            "Latency",
+            object(&[
+                ("engine", engine()),
+                (
+                    "streams",
+                    list(object(&[
+                        ("stream", text()),
+                        ("running", flag()),
+                        ("stages", list(to("Stage"))),
+                    ])),
+                ),
+            ]),
+        ),
+        ("Events", object(&[("events", list(to("Event"))), ("last", whole())])),
+        (
+            "Event",
+            object(&[
+                ("id", whole()),
+                ("kind", word(&["notice", "audit"])),
+                ("time", whole()),
+                ("level?", text()),
+                ("text?", text()),
+                ("event?", text()),
+                ("user?", text()),
+                ("subject?", text()),
+                ("from?", text()),
+                ("details?", json!({})),
+            ]),
+        ),
+        ("Begun", object(&[("begun", text())])),
+        ("Confirm", exactly(&[("confirm", json!({ "const": true }))])),
+        ("Export", exactly(&[("passphrase?", text())])),
+        ("Configuration", object(&[("lensd-configuration", whole())])),
+        (
+            "Import",
+            json!({ "anyOf": [
+                to("Configuration"),
+                exactly(&[("configuration", to("Configuration")), ("passphrase?", text())]),
+            ] }),
         ),
         (
             "Certificate",

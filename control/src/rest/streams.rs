@@ -6,7 +6,7 @@ use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::At;
 use crate::http::respond::{Fault, Response};
-use crate::live::{BOUNDARY, Viewer};
+use crate::live::{BOUNDARY, Pictures, Viewer};
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::state::ClientState;
 use lensd_ffi::unit::Codec;
@@ -117,7 +117,7 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
         since_ms: call.at.utc.millis(),
         ..ClientState::default()
     };
-    let viewer = Viewer { stream: stream.name, follows, opened: false, seen: None, client };
+    let viewer = Pictures { stream: stream.name, follows, opened: false, seen: None, client };
     let response = Response {
         status: 200,
         headers: vec![
@@ -126,5 +126,5 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
         ],
         ..Response::empty(200)
     };
-    Ok(Reply::Live(response, Box::new(viewer)))
+    Ok(Reply::Live(response, Box::new(Viewer::Pictures(viewer))))
 }

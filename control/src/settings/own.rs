@@ -28,6 +28,10 @@ pub(super) fn apply(
             desk.board.own("notifications", Held::of(notices), None);
         }
         "cors-origins" => check_origins(value)?,
+        "metrics-allow" => {
+            let nobody = std::net::Ipv4Addr::UNSPECIFIED.into();
+            crate::config::is_among(value.as_str().unwrap_or_default(), nobody)?;
+        }
         name if name.starts_with("limit-") => {}
         "restart" if asked => restart(desk, user, at),
         "reboot" if asked => reboot(desk, user)?,

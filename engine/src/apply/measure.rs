@@ -228,6 +228,16 @@ impl Apply {
                     Held::of(s.pipeline.chars().take(200).collect::<String>())
                 });
             }
+            "latency-p50" | "latency-p99" | "latency-max" => {
+                let total = stream(Kind::Main).and_then(|s| s.stages.last());
+                return total.map_or_else(Held::default, |total| {
+                    Held::of(whole(match name {
+                        "latency-p50" => total.p50_us,
+                        "latency-p99" => total.p99_us,
+                        _ => total.max_us,
+                    }))
+                });
+            }
             "rtsp-sessions" => json!(state.sessions),
             "light-error" => {
                 let faults = self.lights.each_ref().map(Lamp::missing);

@@ -35,6 +35,7 @@ pub static MODULES: &[Module] = &[
     image::ZOOM,
     streams::STREAM_MAIN,
     streams::STREAM_SUB,
+    streams::LATENCY,
     streams::RTSP,
     streams::MJPEG,
     streams::SNAPSHOT,

@@ -43,6 +43,12 @@ pub(super) const WEBSERVER: Module = module(
             D::Empty,
             "Origins whose pages may use the API, such as [\"https://a.example\"]",
         ),
+        Key::set(
+            "metrics-allow",
+            Kind::Text(512),
+            D::Text("127.0.0.0/8 ::1"),
+            "Addresses and networks that read /metrics without a login, separated by blanks",
+        ),
     ],
 );
 

@@ -40,6 +40,21 @@ pub(super) const STREAM_MAIN: Module = Module {
     ],
 };
 
+pub(super) const LATENCY: Module = Module {
+    name: "latency",
+    plane: Plane::Engine,
+    read: System,
+    write: System,
+    doc: "From the picture to the ring, of the active camera's main stream; see /api/latency",
+    keys: &[
+        Key::measured("latency-p50", Kind::Whole(0, i64::MAX), "Half of the last units took less")
+            .unit("us"),
+        Key::measured("latency-p99", Kind::Whole(0, i64::MAX), "99 of a hundred took less")
+            .unit("us"),
+        Key::measured("latency-max", Kind::Whole(0, i64::MAX), "The longest").unit("us"),
+    ],
+};
+
 pub(super) const STREAM_SUB: Module = Module {
     name: "stream-sub",
     plane: Plane::Engine,

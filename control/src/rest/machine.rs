@@ -1,0 +1,131 @@
+//! Starting again, the way back to the factory, and the whole configuration as one file.
+
+use super::body::Members;
+use super::{Call, Reply};
+use crate::audit::Event;
+use crate::board::{Result1, propose};
+use crate::desk::Desk;
+use crate::http::respond::{Fault, Response};
+use crate::http::{At, json};
+use crate::settings;
+use crate::store::StoreError;
+use lensd_ffi::link::Report;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+/// Sets a key that does something, as every other way of setting it would.
+fn act(call: &mut Call<'_>, name: &'static str, what: &'static str) -> Result<Reply, Fault> {
+    let change = [(name.to_owned(), Value::Bool(true))];
+    let items = propose(&call.desk.board, change, |access| call.who.allows(access));
+    let (key, user, from) = (call.key, call.who.user.clone(), call.peer.ip().to_string());
+    let by = user.clone();
+    let then = move |desk: &mut Desk, results: Vec<Result1>, at: At| {
+        let outcome = results.into_iter().next().map(|r| r.outcome);
+        let response = match outcome {
+            Some(Ok(_)) => {
+                let event = Event { what, user: &by, from: &from, ..Event::default() };
+                desk.audit.note(&event, at.utc.millis());
+                Response::success(json!({ "begun": what }), at)
+            }
+            Some(Err(why)) => why.fault().response(at),
+            None => Fault::unavailable("BUSY", "nothing was begun").response(at),
+        };
+        desk.answer_later(key, response);
+    };
+    settings::set(call.desk, items, false, None, &user, call.at, then);
+    Ok(Reply::Later)
+}
+
+pub(super) fn restart(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    Members::of(&call.request.body)?.end()?;
+    act(call, "restart", "restart")
+}
+
+pub(super) fn reboot(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    Members::of(&call.request.body)?.end()?;
+    act(call, "reboot", "reboot")
+}
+
+/// Nobody comes here by mistake: the body says that it is meant.
+pub(super) fn reset(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    if json::object(&call.request.body)?.get("confirm") != Some(&Value::Bool(true)) {
+        let message = "everything is lost by that; if it is meant, send {\"confirm\": true}";
+        return Err(Fault::invalid_value("confirm", message));
+    }
+    act(call, "factory-reset", "factory reset")
+}
+
+/// The one map from what the store refuses to HTTP.
+fn refused(why: StoreError) -> Fault {
+    match why {
+        StoreError::Refused(why) => Fault::invalid_value("configuration", why),
+        StoreError::NoRoom(why) => Fault::unavailable("INSUFFICIENT_STORAGE", why),
+        why => Fault::new(500, "INTERNAL", "Internal error", why.to_string()),
+    }
+}
+
+fn note(desk: &mut Desk, what: &str, user: &str, from: &str, secrets: bool, at: At) {
+    let details = Some(json!({ "secrets": secrets }));
+    desk.audit.note(&Event { what, user, from, details, ..Event::default() }, at.utc.millis());
+}
+
+/// The whole configuration; its secrets only under a passphrase.
+pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    let mut members = Members::of(&call.request.body)?;
+    let passphrase = members.password("passphrase")?;
+    members.end()?;
+    let store = std::sync::Arc::clone(&call.desk.store);
+    let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
+    let secrets = passphrase.is_some();
+    call.desk.answer_by_work(
+        call.key,
+        move || store.export(passphrase.as_ref().map(|p| p.as_str())),
+        move |desk, made, at| {
+            let made = made.map_err(|why| match why {
+                StoreError::Refused(why) => Fault::invalid_value("passphrase", why),
+                why => refused(why),
+            })?;
+            note(desk, "configuration exported", &user, &from, secrets, at);
+            let name = "attachment; filename=\"lensd-configuration.json\"";
+            Ok(Response::json(200, &made).header("Content-Disposition", name))
+        },
+    )?;
+    Ok(Reply::Later)
+}
+
+/// Takes an export, as it is or as `{"configuration": …, "passphrase": …}`, and starts again with
+/// it.
+pub(super) fn import(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    let mut body = json::object(&call.request.body)?;
+    let mut passphrase = None;
+    if let Some(inner) = body.remove("configuration") {
+        passphrase = match body.remove("passphrase") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(Zeroizing::new(text)),
+            Some(_) => return Err(Fault::invalid_value("passphrase", "it must be a string")),
+        };
+        let Value::Object(inner) = inner else {
+            return Err(Fault::invalid_value("configuration", "it must be an object"));
+        };
+        if let Some(key) = body.keys().next() {
+            return Err(Fault::invalid_value(key, format!("the key {key:?} is not known here")));
+        }
+        body = inner;
+    }
+    let store = std::sync::Arc::clone(&call.desk.store);
+    let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
+    let secrets = passphrase.is_some();
+    let value = Value::Object(body);
+    call.desk.answer_by_work(
+        call.key,
+        move || store.import(&value, passphrase.as_ref().map(|p| p.as_str())),
+        move |desk, made, at| {
+            made.map_err(refused)?;
+            note(desk, "configuration imported", &user, &from, secrets, at);
+            // What every room holds of the old one is not worth finding.
+            desk.reports.push(Report::Restart);
+            Ok(Response::success(json!({ "imported": true, "begun": "restart" }), at))
+        },
+    )?;
+    Ok(Reply::Later)
+}
