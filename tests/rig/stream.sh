@@ -28,7 +28,9 @@ frames() { # URL TRANSPORT N: decodes N frames and counts them
 }
 ./lensd devices >devices.txt
 check "devices lists both cameras" sh -c 'grep -q /dev/video0 devices.txt && grep -q /dev/video1 devices.txt'
-LENSD_ADMIN_PASSWORD=password123 ./lensd run --data data --open --http 0.0.0.0:8080 --rtsp 0.0.0.0:8554 --rtsps off \
+mkdir iio; for axis in x y z; do echo 0 >iio/in_accel_${axis}_raw; done; echo -1000 >iio/in_accel_y_raw; echo 0.0098 >iio/in_accel_scale
+printf '[hardware]\naccelerometer = "%s"\n' "$PWD/iio" >lensd.toml
+LENSD_ADMIN_PASSWORD=password123 ./lensd run --config lensd.toml --data data --open --http 0.0.0.0:8080 --rtsp 0.0.0.0:8554 --rtsps off \
   --camera 'v4l2:/dev/video0?size=640x480' \
   --camera 'v4l2:/dev/video1?format=YUYV&size=320x180' \
   --camera 'v4l2:/dev/video77' >lensd.log 2>&1 &
@@ -57,6 +59,11 @@ check "its range is told" put contrast 20 '"max":255'
 check "and the nearest step" is contrast 51
 check "mirror is set" put mirror true '"value":true'
 check "at the driver" is horizontal_flip 1
+check "mirror is taken back" put mirror false '"value":false'
+check "a head that hangs upside down" put auto-rotate true '"value":true'
+check "is turned" is vertical_flip 1
+echo 1000 >iio/in_accel_y_raw
+check "and back" sh -c 'n=0; until v4l2-ctl -d /dev/video0 -C vertical_flip | grep -q ": 0" || [ $n -gt 200 ]; do n=$((n + 1)); sleep 0.05; done; [ $n -le 200 ]'
 check "what the driver lacks is refused" put zoom 5 'no control for zoom'
 check "another size" put resolution '"320x180"' '"value":"320x180"'
 check "an input of it" put cam1-sensor 1 '"value":1'

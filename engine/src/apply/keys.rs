@@ -25,6 +25,8 @@ pub(super) enum Means {
     Light(usize),
     /// Drives the disc's motor.
     Disc,
+    /// Lets mirror and flip follow the acceleration sensor.
+    AutoRotate,
     /// A limit that a measured value is compared with.
     Limit,
     /// Asks for a key frame.
@@ -64,6 +66,7 @@ pub(super) fn means(key: &str) -> Means {
         "cam1-light" | "cam1-light-level" => Means::Light(0),
         "cam2-light" | "cam2-light-level" => Means::Light(1),
         "disc-rotation" | "disc-speed" => Means::Disc,
+        "auto-rotate" => Means::AutoRotate,
         "head-temperature-limit" | "pressure-limit" => Means::Limit,
         "key-frame" => Means::KeyFrame,
         "image-reset" => Means::ResetImage,
