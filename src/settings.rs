@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     Group,
     /// Origins of web pages, separated by blanks.
     Origins,
+    /// An Ed25519 public key.
+    Key,
     /// A camera SPEC.
     Camera,
 }
@@ -258,6 +260,8 @@ impl Kind {
                     }
                 }
             }
+            (Self::Key, Value::Text(text)) if text.is_empty() => Ok(value),
+            (Self::Key, Value::Text(text)) => lensd_control::signed::key(text).map(|_| value),
             (Self::Camera, Value::Text(text)) => match text.parse::<CameraSpec>() {
                 Ok(_) => Ok(value),
                 Err(e) => Err(e.0),
@@ -283,6 +287,7 @@ impl fmt::Display for Kind {
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Group => f.write_str("IPv4 group"),
             Self::Origins => f.write_str("origins, separated by blanks"),
+            Self::Key => f.write_str("32 bytes as hex or Base64"),
             Self::Camera => f.write_str("camera SPEC"),
         }
     }

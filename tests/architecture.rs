@@ -35,7 +35,7 @@ const ENGINE: &[&[&str]] = &[
 
 /// The control plane's rooms, from what knows nobody to what turns the loop.
 const CONTROL: &[&[&str]] = &[
-    &["config", "files", "live", "password"],
+    &["config", "files", "live", "password", "signed"],
     &["audit", "store"],
     &["accounts"],
     &["http"],

@@ -91,11 +91,51 @@ pub struct System {
     pub sys: PathBuf,
     /// What starts the machine again, for the shell; none: nobody may.
     pub reboot_command: Option<String>,
+    /// Whether the network may be set.
+    pub allow_network: bool,
+    /// Where files for systemd-networkd(8) are put.
+    pub networkd: PathBuf,
+    /// What makes it read them, for the shell; `$1` is the interface.
+    pub network_command: String,
+    /// Whether clock and time zone may be set.
+    pub allow_time: bool,
+    /// What sets the time zone, for the shell; `$1` is its name.
+    pub time_zone_command: String,
+    /// What switches time servers on and off; `$1` is `true` or `false`.
+    pub ntp_command: String,
+    /// What says whether they are on: `yes` or `no`.
+    pub ntp_query: String,
+    /// What sets the clock; `$1` is seconds since 1970.
+    pub time_command: String,
+    /// The link that names the time zone.
+    pub localtime: PathBuf,
+    /// The file that is there once the clock is synchronized.
+    pub synchronized: PathBuf,
+    /// machine-id(5), of which the serial number is made.
+    pub machine_id: PathBuf,
+    /// The vendor's key for licences: Ed25519, 32 bytes as hex or Base64.
+    pub licence_key: Option<String>,
 }
 
 impl Default for System {
     fn default() -> Self {
-        Self { proc: PathBuf::from("/proc"), sys: PathBuf::from("/sys"), reboot_command: None }
+        Self {
+            proc: PathBuf::from("/proc"),
+            sys: PathBuf::from("/sys"),
+            reboot_command: None,
+            allow_network: false,
+            networkd: PathBuf::from("/etc/systemd/network"),
+            network_command: "networkctl reload && networkctl reconfigure \"$1\"".to_owned(),
+            allow_time: false,
+            time_zone_command: "timedatectl set-timezone \"$1\"".to_owned(),
+            ntp_command: "timedatectl set-ntp \"$1\"".to_owned(),
+            ntp_query: "timedatectl show --property=NTP --value".to_owned(),
+            time_command: "date -u -s \"@$1\"".to_owned(),
+            localtime: PathBuf::from("/etc/localtime"),
+            synchronized: PathBuf::from("/run/systemd/timesync/synchronized"),
+            machine_id: PathBuf::from("/etc/machine-id"),
+            licence_key: None,
+        }
     }
 }
 

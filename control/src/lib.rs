@@ -26,6 +26,7 @@ pub mod password;
 mod rest;
 mod run;
 mod settings;
+pub mod signed;
 pub mod store;
 mod tls;
 mod v1;

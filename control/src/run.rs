@@ -245,8 +245,9 @@ impl House {
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
-            self.desk.look_around();
             settings::tick(&mut self.desk, at);
+            // After it, which reads the ports: who asks next gets them as they are then.
+            self.desk.look_around();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Notices for operators, and what is remembered between measurements.
 
 use crate::http::At;
+use lensd_ffi::time::Nanos;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
@@ -62,6 +63,12 @@ pub(crate) struct Meter {
     pub(crate) processors: Option<(u64, u64)>,
     /// States at the last look.
     pub(crate) seen: Seen,
+    /// By what the certificate's file was known when it was read.
+    pub(crate) certificate: Option<Option<(u64, i64, i64, u64)>>,
+    /// Whether our files for the network were read.
+    pub(crate) network_read: bool,
+    /// When the machine was asked about its time servers.
+    pub(crate) ntp_asked: Option<Nanos>,
 }
 
 /// States whose changes become notices.

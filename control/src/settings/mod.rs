@@ -5,6 +5,7 @@
 //! disk is it confirmed and told to the others: who has a confirmation has it also after the power
 //! went.
 
+mod machine;
 mod own;
 mod save;
 
@@ -20,8 +21,11 @@ use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::settings::bank::Held;
 use lensd_ffi::settings::{Plane, entries};
 use lensd_ffi::time::Nanos;
+use own::Taken;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// How long the engine may take; a camera that is opened anew takes longest.
 const PATIENCE: Nanos = Nanos::from_secs(6);
@@ -147,23 +151,61 @@ fn take_back(desk: &mut Desk, mut set: Set<Desk>, at: At) {
 }
 
 /// The keys of this plane, then the store.
-fn own_part(desk: &mut Desk, mut set: Set<Desk>, at: At) {
-    for at_item in 0..set.items.len() {
+fn own_part(desk: &mut Desk, set: Set<Desk>, at: At) {
+    own_from(desk, set, 0, at);
+}
+
+/// The same from an item on; what waits for a worker goes on from there.
+fn own_from(desk: &mut Desk, mut set: Set<Desk>, first: usize, at: At) {
+    for at_item in first..set.items.len() {
         let item = &set.items[at_item];
         let Some(entry) = item.entry().filter(|e| e.plane() == Plane::Control) else { continue };
         let Ok(value) = item.outcome.clone() else { continue };
-        let result = own::apply(desk, entry, &value, &set.user, at);
-        let item = &mut set.items[at_item];
-        match result {
-            Ok(taken) => {
-                item.taken(taken.clone());
-                if !entry.key.action {
-                    desk.board.own(entry.key.name, Held::of(taken), set.origin);
-                }
-            }
-            Err(why) => item.refuse(Refusal::Hardware(why)),
+        match own::apply(desk, entry, &value, &set.user, at) {
+            Ok(Taken::Now(taken)) => own_taken(desk, &mut set, at_item, Ok(taken)),
+            Err(why) => own_taken(desk, &mut set, at_item, Err(why)),
+            Ok(Taken::Later(job)) => return own_later(desk, set, at_item, job, at),
         }
     }
+    keep(desk, set, at);
+}
+
+/// What a key of this plane has become.
+fn own_taken(desk: &mut Desk, set: &mut Set<Desk>, at_item: usize, made: Result<Value, String>) {
+    let (origin, item) = (set.origin, &mut set.items[at_item]);
+    let Some(entry) = item.entry() else { return };
+    match made {
+        Ok(taken) => {
+            item.taken(taken.clone());
+            own::adopt(desk, entry.key.name, &taken);
+            if !entry.key.action {
+                desk.board.own(entry.key.name, Held::of(taken), origin);
+            }
+        }
+        Err(why) => item.refuse(Refusal::Hardware(why)),
+    }
+}
+
+/// Lets a worker take an item, and goes on with the next one.
+fn own_later(desk: &mut Desk, set: Set<Desk>, at_item: usize, job: own::Job, at: At) {
+    // Whoever is refused a worker must still be answered.
+    let set = Rc::new(RefCell::new(Some(set)));
+    let kept = Rc::clone(&set);
+    let begun = desk.work.try_run(job, move |desk: &mut Desk, made, at| {
+        let Some(mut set) = kept.borrow_mut().take() else { return };
+        let made = made.unwrap_or_else(|_| Err("the work for it has failed".to_owned()));
+        own_taken(desk, &mut set, at_item, made);
+        own_from(desk, set, at_item + 1, at);
+    });
+    let refused = begun.err().and_then(|fault| Some((fault, set.borrow_mut().take()?)));
+    if let Some((fault, mut set)) = refused {
+        set.items[at_item].refuse(Refusal::Away(fault));
+        own_from(desk, set, at_item + 1, at);
+    }
+}
+
+/// Stores what is to be kept.
+fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     let mut changes = BTreeMap::new();
     for item in &set.items {
         let Some(entry) = item.entry() else { continue };

@@ -1,24 +1,49 @@
 //! The keys of this plane: what setting them does, and what is measured here.
 
+use super::machine::{self, Network};
+use crate::accounts::{Kind, TokenRecord};
 use crate::board::{Board, Seen};
+use crate::config::System;
 use crate::desk::Desk;
 use crate::http::At;
+use crate::signed::{self, Licence};
 use lensd_ffi::link::Report;
-use lensd_ffi::settings::Entry;
 use lensd_ffi::settings::bank::Held;
+use lensd_ffi::settings::{Entry, find};
+use lensd_ffi::time::Nanos;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Sets a key of this plane; answers the value that was taken.
+/// Sessions that are shown: more does not fit the value's place.
+const MOST_SESSIONS: usize = 32;
+/// How often the machine is asked about its time servers.
+const ASK_NTP_EVERY: Nanos = Nanos::from_secs(60);
+
+/// How a key of this plane takes a value.
+pub(super) enum Taken {
+    /// At once.
+    Now(Value),
+    /// When a worker is done with it.
+    Later(Job),
+}
+
+/// What a worker does; the value that was taken.
+pub(super) type Job = Box<dyn FnOnce() -> Result<Value, String> + Send>;
+
+fn later(job: impl FnOnce() -> Result<Value, String> + Send + 'static) -> Result<Taken, String> {
+    Ok(Taken::Later(Box::new(job)))
+}
+
+/// Sets a key of this plane.
 pub(super) fn apply(
     desk: &mut Desk,
     entry: &Entry,
     value: &Value,
     user: &str,
     at: At,
-) -> Result<Value, String> {
+) -> Result<Taken, String> {
     let asked = *value == Value::Bool(true);
     match entry.key.name {
         "device-name" => {}
@@ -37,11 +62,60 @@ pub(super) fn apply(
         "reboot" if asked => reboot(desk, user)?,
         "factory-reset" if asked => factory_reset(desk, user, at)?,
         "restart" | "reboot" | "factory-reset" => {}
+        "licence" => {
+            read_licence(desk, value, at)?;
+        }
+        "network-config" => {
+            let wanted = Network::of(value)?;
+            allowed(desk.config.system.allow_network, "network")?;
+            let system = desk.config.system.clone();
+            tracing::warn!(user, config = %value, "the network is set");
+            return later(move || wanted.apply(&system));
+        }
+        "time-zone" | "time-ntp" | "time-set" => {
+            allowed(desk.config.system.allow_time, "time")?;
+            let (command, argument) = time_command(&desk.config.system, entry.key.name, value)?;
+            tracing::warn!(user, key = entry.key.name, argument, "the clock is set");
+            let value = value.clone();
+            desk.board.meter.ntp_asked = None;
+            return later(move || machine::run(&command, &argument).map(|_| value));
+        }
         name => return Err(format!("nothing takes {name}")),
     }
-    let taken = value.clone();
-    adopt(desk, entry.key.name, &taken);
-    Ok(taken)
+    Ok(Taken::Now(value.clone()))
+}
+
+fn allowed(allowed: bool, what: &str) -> Result<(), String> {
+    if allowed {
+        return Ok(());
+    }
+    Err(format!("setting this is not allowed here: set system.allow-{what}"))
+}
+
+/// The command that takes a key of the clock, and what it is told.
+fn time_command(system: &System, key: &str, value: &Value) -> Result<(String, String), String> {
+    Ok(match key {
+        "time-zone" => {
+            let zone = value.as_str().unwrap_or_default();
+            machine::check_zone(zone)?;
+            (system.time_zone_command.clone(), zone.to_owned())
+        }
+        "time-ntp" => (system.ntp_command.clone(), value.to_string()),
+        _ => (system.time_command.clone(), machine::seconds(value.as_u64().unwrap_or(0))),
+    })
+}
+
+/// What the licence says; none: none was set.
+fn read_licence(desk: &Desk, value: &Value, at: At) -> Result<Option<Licence>, String> {
+    let text = value.as_str().unwrap_or_default();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let key = desk.config.system.licence_key.as_deref();
+    let key = key.ok_or("there is no key to check it with: set system.licence-key")?;
+    let serial = serial_number(&desk.config.system.machine_id);
+    let serial = serial.as_str().ok_or("this machine has no identity: see system.machine-id")?;
+    Licence::read(text, &signed::key(key)?, serial, at.utc.millis()).map(Some)
 }
 
 /// Stored values at the start, as if they had been set now.
@@ -56,7 +130,7 @@ pub(crate) fn adopt_all(desk: &mut Desk) {
 }
 
 /// Makes a value hold in what uses it.
-fn adopt(desk: &mut Desk, name: &str, value: &Value) {
+pub(super) fn adopt(desk: &mut Desk, name: &str, value: &Value) {
     let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
     if name == "cors-origins" {
         desk.config.origins = value
@@ -183,13 +257,14 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
         ("uptime", json!(desk.uptime(at))),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
         ("variant", json!(desk.config.variant)),
-        ("serial-number", serial_number()),
+        ("serial-number", serial_number(&desk.config.system.machine_id)),
         ("api-version", json!("v1")),
         ("api-clients", json!(desk.clients.map.len())),
         ("http-connections", json!(desk.connections)),
         ("notifications", desk.board.notices.value()),
         ("time", json!(at.utc.millis())),
-        ("time-zone", time_zone()),
+        ("time-zone", time_zone(&desk.config.system.localtime)),
+        ("time-synchronized", json!(desk.config.system.synchronized.exists())),
         ("ports", json!(desk.ports())),
         ("network-interfaces", interfaces(&sys)),
         ("users", users(desk)),
@@ -204,6 +279,104 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
     let fault = faults.into_iter().next();
     desk.board.own("system-info-error", error(fault), None);
     disk(&mut desk.board, &desk.config.data);
+    people(desk);
+    permitted(desk);
+    licence(desk, at);
+    certificate(desk, at);
+    ask_ntp(desk, at);
+}
+
+/// Sessions and roles, unless a worker is changing them just now.
+fn people(desk: &mut Desk) {
+    let accounts = std::sync::Arc::clone(&desk.accounts);
+    let Some(all) = accounts.try_lock() else { return };
+    let roles: Value =
+        all.roles().iter().map(|(n, r)| json!({ "name": n, "permissions": r })).collect();
+    let sessions = all.tokens(Kind::Session, None);
+    let count = sessions.len();
+    let mut newest: Vec<_> = sessions.into_iter().map(|(_, record)| record).collect();
+    newest.sort_by_key(|record| std::cmp::Reverse(record.created));
+    let session = |s: &&TokenRecord| {
+        let short = |text: &str| text.chars().take(80).collect::<String>();
+        json!({"user": s.user, "from": s.from, "client": short(&s.name), "created": s.created, "used": s.used, "expires": s.expires})
+    };
+    let list: Value = newest.iter().take(MOST_SESSIONS).map(session).collect();
+    desk.board.own("roles", Held::of(roles), None);
+    desk.board.own("session-count", Held::of(count), None);
+    desk.board.own("sessions", Held::of(list), None);
+}
+
+/// What of the machine may not be set.
+fn permitted(desk: &mut Desk) {
+    let system = &desk.config.system;
+    let (network, time) = (system.allow_network, system.allow_time);
+    for (name, given, what) in [("network-error", network, "network"), ("time-error", time, "time")]
+    {
+        desk.board.own(name, error(allowed(given, what).err()), None);
+    }
+    if !desk.board.meter.network_read {
+        desk.board.meter.network_read = true;
+        let now = machine::network_now(&desk.config.system);
+        desk.board.own("network-config", Held::of(now), None);
+    }
+}
+
+/// A licence may end by itself.
+fn licence(desk: &mut Desk, at: At) {
+    let text = find("licence").map(|e| desk.board.held(e).value.clone()).unwrap_or_default();
+    let (value, fault) = match read_licence(desk, &text, at) {
+        Ok(licence) => (licence.map_or(json!([]), |l| l.value()), None),
+        Err(why) => (json!([]), Some(why)),
+    };
+    desk.board.own("licences", Held::of(value), None);
+    desk.board.own("licence-error", error(fault), None);
+}
+
+/// Looks at the certificate when its file has become another.
+fn certificate(desk: &mut Desk, at: At) {
+    use std::os::unix::fs::MetadataExt as _;
+    let path = desk.identity.folder().join("cert.pem");
+    let mark = fs::metadata(&path).map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.size())).ok();
+    if desk.board.meter.certificate == Some(mark) {
+        return;
+    }
+    desk.board.meter.certificate = Some(mark);
+    let read = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()));
+    let view =
+        read.and_then(|pem| crate::tls::view(&pem, at.utc.millis()).map_err(|fault| fault.message));
+    let (view, fault) = match view {
+        Ok(view) => (json!(view), None),
+        Err(why) => (Value::Null, Some(why)),
+    };
+    let subject = view["subject"].as_str().map(|s| s.chars().take(200).collect::<String>());
+    desk.board.own("certificate-subject", Held::of(json!(subject)), None);
+    desk.board.own("certificate-expires", Held::of(view["not_after"].clone()), None);
+    desk.board.own("certificate-error", error(fault), None);
+}
+
+/// Asks now and then whether the clock follows time servers: that is a program of its own.
+fn ask_ntp(desk: &mut Desk, at: At) {
+    let asked = desk.board.meter.ntp_asked;
+    let is_time = asked.is_none_or(|asked| at.mono.since(asked) >= ASK_NTP_EVERY);
+    if !desk.config.system.allow_time || !is_time {
+        return;
+    }
+    let query = desk.config.system.ntp_query.clone();
+    let begun = desk.work.run(
+        move || machine::run(&query, ""),
+        |desk: &mut Desk, said, _| {
+            let held = match said.as_deref() {
+                Ok("yes" | "true") => Held::of(true),
+                Ok("no" | "false") => Held::of(false),
+                Ok(other) => Held::missing(format!("neither yes nor no: {other}")),
+                Err(why) => Held::missing(why.clone()),
+            };
+            desk.board.own("time-ntp", held, None);
+        },
+    );
+    if begun.is_ok() {
+        desk.board.meter.ntp_asked = Some(at.mono);
+    }
 }
 
 fn error(fault: Option<String>) -> Held {
@@ -277,9 +450,9 @@ fn temperature(sys: &Path) -> Value {
 }
 
 /// A name of the machine that tells nobody its own: machine-id(5) asks for that.
-fn serial_number() -> Value {
+fn serial_number(machine_id: &Path) -> Value {
     use lensd_ffi::auth::Token;
-    match fs::read_to_string("/etc/machine-id") {
+    match fs::read_to_string(machine_id) {
         Ok(id) if !id.trim().is_empty() => {
             let hash = Token::hash(&format!("lensd serial number {}", id.trim()));
             json!(hash[..16].to_uppercase())
@@ -288,8 +461,8 @@ fn serial_number() -> Value {
     }
 }
 
-fn time_zone() -> Value {
-    let named = fs::read_link("/etc/localtime").ok().and_then(|path| {
+fn time_zone(link: &Path) -> Value {
+    let named = fs::read_link(link).ok().and_then(|path| {
         let text = path.to_string_lossy().into_owned();
         text.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned())
     });

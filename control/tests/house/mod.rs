@@ -25,6 +25,7 @@ impl Folder {
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(path.join("data/state")).unwrap();
         std::fs::create_dir_all(path.join("data/run")).unwrap();
+        std::fs::create_dir_all(path.join("data/tls")).unwrap();
         std::fs::create_dir_all(path.join("data/logs")).unwrap();
         Self(path)
     }

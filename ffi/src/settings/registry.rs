@@ -124,6 +124,11 @@ impl Key {
         Self { quiet: false, ..self }
     }
 
+    /// Of a setting that the machine keeps, not we.
+    pub(super) const fn not_saved(self) -> Self {
+        Self { saved: false, ..self }
+    }
+
     pub(super) const fn alias(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
     }

@@ -23,12 +23,22 @@ pub(super) const API: Module = Module {
 pub(super) const NETWORK: Module = module(
     "network",
     "Interfaces of the machine",
-    &[Key::measured(
-        "network-interfaces",
-        Kind::Json(8192),
-        "Name, state, hardware address and addresses of each",
-    )
-    .announced()],
+    &[
+        Key::measured(
+            "network-interfaces",
+            Kind::Json(8192),
+            "Name, state, hardware address and addresses of each",
+        )
+        .announced(),
+        Key::set(
+            "network-config",
+            Kind::Json(2048),
+            D::Null,
+            "What systemd-networkd is told: {interface, dhcp} or {interface, address, gateway, dns}",
+        )
+        .not_saved(),
+        Key::measured("network-error", Kind::Text(200), "Why it cannot be set").announced(),
+    ],
 );
 
 pub(super) const WEBSERVER: Module = module(

@@ -96,7 +96,13 @@ pub(super) const TIME: Module = module(
     "The clock of the machine",
     &[
         Key::measured("time", Kind::Whole(0, i64::MAX), "Now, since 1970").unit("ms"),
-        Key::measured("time-zone", Kind::Text(64), "Time zone of the machine").announced(),
+        Key::set("time-zone", Kind::Text(64), D::Null, "Time zone of the machine").not_saved(),
+        Key::set("time-ntp", Kind::Flag, D::Null, "Whether the clock follows time servers")
+            .not_saved(),
+        Key::measured("time-synchronized", Kind::Flag, "Whether it does now").announced(),
+        Key::action("time-set", Kind::Whole(0, 253_402_300_799_999), "Sets the clock, since 1970")
+            .unit("ms"),
+        Key::measured("time-error", Kind::Text(200), "Why it cannot be set").announced(),
     ],
 );
 

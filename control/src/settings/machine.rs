@@ -1,0 +1,270 @@
+//! Settings that the machine takes: its network and its clock. Files and commands are those of the
+//! configuration. All of this may take its time: it is for the worker threads.
+
+use crate::config::System;
+use lensd_ffi::time::{Nanos, now};
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long a command may take.
+const PATIENCE: Nanos = Nanos::from_secs(20);
+/// Most servers for names.
+const MOST_DNS: usize = 8;
+/// The line of our files that says what they were made of.
+const MADE_OF: &str = "# lensd: ";
+
+/// Runs a command of the configuration with an argument; what it printed.
+///
+/// # Errors
+/// What it complained of.
+pub(super) fn run(command: &str, argument: &str) -> Result<String, String> {
+    let fail = |e: std::io::Error| format!("{command}: {e}");
+    // Not pipes: something that the command leaves running may hold their ends for ever.
+    let memory = |name| memfd_create(name, MemfdFlags::CLOEXEC).map(File::from);
+    let (said, complained) = (memory("said"), memory("complained"));
+    let said = said.map_err(|e| fail(e.into()))?;
+    let complained = complained.map_err(|e| fail(e.into()))?;
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", command, "sh", argument])
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().map_err(fail)?)
+        .stderr(complained.try_clone().map_err(fail)?)
+        .spawn()
+        .map_err(fail)?;
+    let end = now().plus(PATIENCE);
+    let status = loop {
+        match child.try_wait().map_err(fail)? {
+            Some(status) => break status,
+            None if now() >= end => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{command}: it did not end within 20 seconds"));
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let read = |file: &File| {
+        let mut bytes = [0; 4096];
+        let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    };
+    if status.success() {
+        return Ok(read(&said));
+    }
+    let complained = read(&complained);
+    let last = complained.lines().last().unwrap_or_default();
+    Err(format!("{command}: {status}: {last}"))
+}
+
+/// What an interface is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    interface: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    dhcp: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gateway: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dns: Vec<IpAddr>,
+}
+
+impl Network {
+    /// What a value says.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn of(value: &Value) -> Result<Self, String> {
+        let wanted: Self = serde_json::from_value(value.clone()).map_err(|e| {
+            format!(
+                "Value must be {{interface, dhcp}} or {{interface, address, gateway, dns}}: {e}"
+            )
+        })?;
+        let name = &wanted.interface;
+        // What Linux takes as a name, and nothing that means something in a file of networkd.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if name.is_empty() || name.len() > 15 || !name.bytes().all(plain) || name.starts_with('.') {
+            return Err(format!("{name:?} is no name of an interface"));
+        }
+        if wanted.dns.len() > MOST_DNS {
+            return Err(format!("at most {MOST_DNS} servers for names"));
+        }
+        match &wanted.address {
+            None if wanted.dhcp => {
+                if wanted.gateway.is_some() {
+                    return Err("with dhcp the gateway comes from there".to_owned());
+                }
+            }
+            Some(address) if !wanted.dhcp => check_address(address)?,
+            _ => return Err("give either dhcp or an address such as 192.168.1.5/24".to_owned()),
+        }
+        Ok(wanted)
+    }
+
+    /// As a file for systemd-networkd (systemd.network(5)).
+    fn file(&self) -> String {
+        let mut out =
+            format!("{MADE_OF}{}\n[Match]\nName={}\n\n[Network]\n", json!(self), self.interface);
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "DHCP={}", if self.dhcp { "yes" } else { "no" });
+        if let Some(address) = &self.address {
+            let _ = writeln!(out, "Address={address}");
+        }
+        if let Some(gateway) = self.gateway {
+            let _ = writeln!(out, "Gateway={gateway}");
+        }
+        for server in &self.dns {
+            let _ = writeln!(out, "DNS={server}");
+        }
+        out
+    }
+
+    fn path(&self, system: &System) -> PathBuf {
+        // Files of distributions begin with 80 or 99; of several that match the first one counts.
+        system.networkd.join(format!("50-lensd-{}.network", self.interface))
+    }
+
+    /// Writes the file and lets networkd read it; if that fails, all is as it was.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn apply(&self, system: &System) -> Result<Value, String> {
+        let there = system.sys.join("class/net").join(&self.interface).exists();
+        if !there {
+            return Err(format!("there is no interface {}", self.interface));
+        }
+        let path = self.path(system);
+        let before = fs::read(&path).ok();
+        put(&path, self.file().as_bytes())?;
+        if let Err(why) = run(&system.network_command, &self.interface) {
+            let restored = match before {
+                Some(before) => put(&path, &before),
+                None => fs::remove_file(&path).map_err(|e| e.to_string()),
+            };
+            let again = restored.and_then(|()| run(&system.network_command, &self.interface));
+            if let Err(e) = again {
+                tracing::error!("the network cannot be set back: {e}");
+            }
+            return Err(why);
+        }
+        Ok(json!(self))
+    }
+}
+
+fn check_address(text: &str) -> Result<(), String> {
+    let wrong = || format!("{text:?} is no address with its network, such as 192.168.1.5/24");
+    let (address, bits) = text.split_once('/').ok_or_else(wrong)?;
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits: u8 = bits.parse().map_err(|_| wrong())?;
+    if (1..=most).contains(&bits) { Ok(()) } else { Err(wrong()) }
+}
+
+/// Puts a file in the place of another in one step.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let new = path.with_extension("new");
+    fs::write(&new, bytes)
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// What our files say, of the first interface that has one.
+pub(super) fn network_now(system: &System) -> Value {
+    let files = fs::read_dir(&system.networkd).into_iter().flatten().flatten();
+    let mut ours: Vec<PathBuf> = files
+        .map(|f| f.path())
+        .filter(|p| {
+            let name = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with("50-lensd-") && name.ends_with(".network")
+        })
+        .collect();
+    ours.sort();
+    let made_of = |path: &PathBuf| {
+        let text = fs::read_to_string(path).ok()?;
+        serde_json::from_str(text.lines().next()?.strip_prefix(MADE_OF)?).ok()
+    };
+    ours.iter().find_map(made_of).unwrap_or_default()
+}
+
+/// Checks the name of a time zone.
+///
+/// # Errors
+/// What it looks like.
+pub(super) fn check_zone(name: &str) -> Result<(), String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-_/".contains(&b);
+    let parts = |p: &str| !p.is_empty() && !p.starts_with('-');
+    if name.bytes().all(plain) && name.split('/').all(parts) {
+        return Ok(());
+    }
+    Err(format!("{name:?} is no time zone such as Europe/Berlin"))
+}
+
+/// Seconds since 1970 with their fraction, as date(1) takes them.
+pub(super) fn seconds(ms: u64) -> String {
+    format!("{}.{:03}", ms / 1000, ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: Value) -> Result<Network, String> {
+        Network::of(&value)
+    }
+
+    #[test]
+    fn what_an_interface_is_told() {
+        let fixed = json!({"interface": "eth0", "address": "10.0.0.2/24", "gateway": "10.0.0.1", "dns": ["9.9.9.9"]});
+        let network = of(fixed.clone()).unwrap();
+        assert_eq!(json!(network), fixed);
+        let file = network.file();
+        let want = "[Match]\nName=eth0\n\n[Network]\nDHCP=no\nAddress=10.0.0.2/24\nGateway=10.0.0.1\nDNS=9.9.9.9\n";
+        assert_eq!(file.split_once('\n').unwrap().1, want);
+        assert!(
+            of(json!({"interface": "eth0", "dhcp": true})).unwrap().file().contains("DHCP=yes")
+        );
+        for bad in [
+            json!({"interface": "eth0"}),
+            json!({"interface": "eth0", "dhcp": true, "address": "10.0.0.2/24"}),
+            json!({"interface": "eth0", "dhcp": true, "gateway": "10.0.0.1"}),
+            json!({"interface": "eth0", "address": "10.0.0.2"}),
+            json!({"interface": "eth0", "address": "10.0.0.2/33"}),
+            json!({"interface": "eth0", "address": "10.0.0.2/24\nx"}),
+            json!({"interface": "../x", "dhcp": true}),
+            json!({"interface": "a\nb", "dhcp": true}),
+            json!({"interface": "", "dhcp": true}),
+            json!({"interface": "eth0", "dhcp": true, "more": 1}),
+            json!("eth0"),
+        ] {
+            assert!(of(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn commands_get_their_argument_as_it_is() {
+        assert_eq!(run("echo \"$1\"", "a; b $(c)").unwrap(), "a; b $(c)");
+        let why = run("echo no such zone >&2; exit 3", "x").unwrap_err();
+        assert!(why.contains("no such zone") && why.contains('3'), "{why}");
+    }
+
+    #[test]
+    fn zones_and_seconds() {
+        for good in ["UTC", "Europe/Berlin", "Etc/GMT+1", "America/Port-au-Prince"] {
+            assert!(check_zone(good).is_ok(), "{good}");
+        }
+        for bad in ["", "../x", "/etc", "a//b", "-x", "a b", "a;b"] {
+            assert!(check_zone(bad).is_err(), "{bad}");
+        }
+        assert_eq!(seconds(1_700_000_000_050), "1700000000.050");
+    }
+}
