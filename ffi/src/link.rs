@@ -167,6 +167,9 @@ pub enum Report {
     },
     /// Somebody who may asks for both planes to be started again.
     Restart,
+    /// Another version of the program is in place, with its [`Marker`](crate::update::Marker): it
+    /// is to take over.
+    Update,
     /// The plane cannot start, and trying again will not help.
     Failed {
         /// One line: what, where, and what to do.

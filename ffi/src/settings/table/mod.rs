@@ -50,5 +50,6 @@ pub static MODULES: &[Module] = &[
     security::CERTIFICATES,
     servers::RATE_LIMITS,
     servers::URLS,
+    system::UPDATE,
     system::RESTART,
 ];
