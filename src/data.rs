@@ -19,7 +19,7 @@ pub(crate) struct Prepared {
     /// What the person who starts the server should know.
     pub(crate) notes: Vec<String>,
     /// Held as long as the server runs, so that no second one uses the folder.
-    _lock: File,
+    pub(crate) lock: File,
 }
 
 /// Prepares the folder.
@@ -41,7 +41,7 @@ pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepa
     }
     let mut notes = Vec::new();
     let password = first_user(data, admin_password, &mut notes)?;
-    Ok(Prepared { password, notes, _lock: lock })
+    Ok(Prepared { password, notes, lock })
 }
 
 pub(crate) fn make_folder(path: &Path) -> Result<(), String> {

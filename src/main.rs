@@ -6,6 +6,7 @@ mod cli;
 mod data;
 mod settings;
 mod supervise;
+mod update;
 mod user;
 
 use std::process::ExitCode;

@@ -4,12 +4,14 @@
 //! It parses nothing that comes from outside, opens no port, and has nothing to crash on.
 
 use crate::banner::Banner;
-use crate::data;
+use crate::data::{self, Prepared};
 use crate::settings::Settings;
+use crate::update;
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region;
 use lensd_ffi::state::PLANE_WORDS;
 use lensd_ffi::time::{Nanos, now};
+use lensd_ffi::update::Marker;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -18,6 +20,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -69,6 +72,12 @@ struct Supervisor {
     announced: bool,
     /// Control has asked for both planes to be started again.
     restart: bool,
+    /// Another version is in the place of the program.
+    update: bool,
+    /// This version is on trial until it has come up.
+    trial: Option<Marker>,
+    /// That of the data folder, unless another version has it.
+    lock: Option<File>,
     password: Option<Zeroizing<String>>,
 }
 
@@ -82,11 +91,11 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     };
     let ports_file = settings.engine.data.join("run/ports.json");
     let _ = std::fs::remove_file(&ports_file);
-    let outcome = begin(settings, prepared.password.clone(), prepared.notes.clone())
-        .and_then(Supervisor::serve);
+    let trial = update::begin(&settings.engine.data);
+    let outcome = begin(settings, prepared, trial).and_then(Supervisor::serve);
     let _ = std::fs::remove_file(&ports_file);
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(reason) => refuse(&reason),
     }
 }
@@ -98,9 +107,10 @@ fn refuse(reason: &str) -> ExitCode {
 
 fn begin(
     settings: Settings,
-    password: Option<Zeroizing<String>>,
-    notes: Vec<String>,
+    prepared: Prepared,
+    trial: Option<Marker>,
 ) -> Result<Supervisor, String> {
+    let Prepared { password, notes, lock } = prepared;
     let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
     let mut supervisor = Supervisor {
         settings,
@@ -113,6 +123,9 @@ fn begin(
         listening: [false; 2],
         announced: false,
         restart: false,
+        update: false,
+        trial,
+        lock: Some(lock),
         password,
     };
     for which in [ENGINE, CONTROL] {
@@ -124,7 +137,7 @@ fn begin(
 }
 
 impl Supervisor {
-    fn serve(mut self) -> Result<(), String> {
+    fn serve(mut self) -> Result<ExitCode, String> {
         let mut signals =
             Signals::new([SIGINT, SIGTERM]).map_err(|e| format!("signal handlers: {e}"))?;
         self.poll
@@ -145,7 +158,7 @@ impl Supervisor {
             }
             if signals.pending().next().is_some() {
                 self.stop();
-                return Ok(());
+                return Ok(ExitCode::SUCCESS);
             }
             for which in [ENGINE, CONTROL] {
                 match self.read(which) {
@@ -154,6 +167,17 @@ impl Supervisor {
                         self.stop();
                         return Err(reason);
                     }
+                }
+                if std::mem::take(&mut self.update) {
+                    self.stop();
+                    self.lock = None;
+                    let data = &self.settings.engine.data;
+                    if let Some(code) = update::hand_over(data, &mut signals) {
+                        return Ok(code);
+                    }
+                    self.lock = data::lock(data)?;
+                    self.write_ports();
+                    self.restart_at = [Some(now()); 2];
                 }
                 if std::mem::take(&mut self.restart) {
                     tracing::warn!("both planes are started again, as was asked for");
@@ -267,6 +291,7 @@ impl Supervisor {
                     let _ = io::stdout().write_all(text.as_bytes());
                     let _ = io::stdout().flush();
                 }
+                Ok(Received::Message(Report::Update, _)) => self.update = true,
                 Ok(Received::Message(Report::Failed { reason }, _)) => {
                     if !self.announced {
                         return Err(reason);
@@ -328,11 +353,10 @@ impl Supervisor {
             return;
         }
         self.announced = true;
-        let file = self.settings.engine.data.join("run/ports.json");
-        let ports = serde_json::json!(self.ports).to_string();
-        if let Err(e) = data::write_new(&file, ports.as_bytes(), 0o644) {
-            tracing::error!("{} cannot be written: {e}", file.display());
+        if let Some(marker) = self.trial.take() {
+            update::came_up(&marker, &self.settings.engine.data);
         }
+        self.write_ports();
         let host = [&self.settings.http, &self.settings.https, &self.settings.engine.rtsp]
             .into_iter()
             .flatten()
@@ -350,6 +374,14 @@ impl Supervisor {
         // A closed standard output is no reason to stop.
         let _ = io::stdout().write_all(banner.as_bytes());
         let _ = io::stdout().flush();
+    }
+
+    fn write_ports(&self) {
+        let file = self.settings.engine.data.join("run/ports.json");
+        let ports = serde_json::json!(self.ports).to_string();
+        if let Err(e) = data::write_new(&file, ports.as_bytes(), 0o644) {
+            tracing::error!("{} cannot be written: {e}", file.display());
+        }
     }
 
     /// Control first, so that nothing new begins; then the engine, which says its goodbyes.

@@ -113,6 +113,10 @@ pub struct System {
     pub synchronized: PathBuf,
     /// machine-id(5), of which the serial number is made.
     pub machine_id: PathBuf,
+    /// The vendor's key for updates: Ed25519, 32 bytes as hex or Base64; none: nobody may.
+    pub update_key: Option<String>,
+    /// The program that an update replaces; none: the one that runs.
+    pub update_binary: Option<PathBuf>,
     /// The vendor's key for licences: Ed25519, 32 bytes as hex or Base64.
     pub licence_key: Option<String>,
 }
@@ -134,6 +138,8 @@ impl Default for System {
             localtime: PathBuf::from("/etc/localtime"),
             synchronized: PathBuf::from("/run/systemd/timesync/synchronized"),
             machine_id: PathBuf::from("/etc/machine-id"),
+            update_key: None,
+            update_binary: None,
             licence_key: None,
         }
     }

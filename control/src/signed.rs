@@ -1,5 +1,7 @@
 //! What the vendor has signed (Ed25519, RFC 8032): licences and packages.
 
+pub mod package;
+
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

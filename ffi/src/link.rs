@@ -172,6 +172,9 @@ pub enum Report {
     },
     /// Somebody who may asks for both planes to be started again.
     Restart,
+    /// Another version of the program is in place, with its [`Marker`](crate::update::Marker): it
+    /// is to take over.
+    Update,
     /// The plane cannot start, and trying again will not help.
     Failed {
         /// One line: what, where, and what to do.
@@ -188,6 +191,7 @@ impl std::fmt::Debug for Report {
             }
             Self::Password { .. } => f.write_str("Password"),
             Self::Restart => f.write_str("Restart"),
+            Self::Update => f.write_str("Update"),
             Self::Failed { reason } => f.debug_struct("Failed").field("reason", reason).finish(),
         }
     }

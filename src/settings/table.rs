@@ -300,6 +300,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         apply: |s, v| s.system.machine_id = PathBuf::from(v.text()),
     },
     Setting {
+        key: "system.update-key",
+        option: None,
+        kind: Kind::Key,
+        help: "The vendor's Ed25519 key for updates: 32 bytes as hex or Base64; none: nobody may",
+        apply: |s, v| s.system.update_key = v.word(),
+    },
+    Setting {
+        key: "system.update-binary",
+        option: None,
+        kind: Kind::Text,
+        help: "The program that an update replaces [default: the one that runs]",
+        apply: |s, v| s.system.update_binary = v.path(),
+    },
+    Setting {
         key: "system.licence-key",
         option: None,
         kind: Kind::Key,

@@ -15,6 +15,7 @@ mod socket;
 mod stills;
 mod streams;
 mod system;
+mod update;
 mod users;
 
 use crate::desk::{ConnKey, Desk};

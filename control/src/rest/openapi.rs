@@ -77,6 +77,16 @@ pub(super) const EVENTS: &[Query] = &[
     ("since", r#"{"type":"integer","minimum":0}"#, "Only those after this number"),
 ];
 
+/// Which piece of a package the body is.
+pub(super) const PIECE: &[Query] = &[
+    ("offset", r#"{"type":"integer","minimum":0}"#, "Where the piece begins; 0: a new package"),
+    (
+        "size",
+        r#"{"type":"integer","minimum":1}"#,
+        "Bytes of the whole; without it that is the body",
+    ),
+];
+
 impl Spec {
     pub(super) const fn body(self, name: &'static str) -> Self {
         Self { body: Some(name), ..self }

@@ -1,10 +1,10 @@
 //! The one table of everything that is answered: who answers, who may ask, how often, and what goes
 //! in and out.
 
-use super::openapi::{EVENTS, STILL, SWITCH, Spec, bytes, data, json};
+use super::openapi::{EVENTS, PIECE, STILL, SWITCH, Spec, bytes, data, json};
 use super::{
     Handler, cameras, certificate, events, login, machine, metrics, openapi, settings, socket,
-    stills, streams, system, users,
+    stills, streams, system, update, users,
 };
 use crate::http::limit::Class;
 use crate::http::parse::Method;
@@ -25,6 +25,7 @@ const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
 const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
 const SYSTEM_WRITE: Option<Access> = Some(Access::write(Permission::System));
 const REBOOT: Option<Access> = Some(Access::write(Permission::Reboot));
+const UPDATE: Option<Access> = Some(Access::write(Permission::FirmwareUpdate));
 const USER: Option<Access> = Some(Access::read(Permission::User));
 const USER_WRITE: Option<Access> = Some(Access::write(Permission::User));
 
@@ -117,6 +118,7 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/api/latency", SYSTEM, Class::Api, metrics::latency, "How long the stages of a frame's way take, by streams", data("Latency")),
     get("/metrics", None, Class::Api, metrics::metrics, "Prometheus text; see the setting metrics-allow", bytes("text/plain")),
     get("/api/events", SYSTEM, Class::Api, events::events, "The event log, newest first; as it grows with Accept: text/event-stream", data("Events").query(EVENTS).or("text/event-stream")),
+    write(Method::Post, "/api/update", UPDATE, update::update, "Takes a signed package, at once or piece by piece, and starts it in the place of this program", data("Updated").upload("application/octet-stream").query(PIECE).also(&[409])),
     write(Method::Post, "/api/restart", REBOOT, machine::restart, "Starts the server's processes again", data("Begun")),
     write(Method::Post, "/api/reboot", REBOOT, machine::reboot, "Starts the machine again, where that is allowed", data("Begun")),
     write(Method::Post, "/api/reset", REBOOT, machine::reset, "Sets everything back to the factory's: {\"confirm\": true}", data("Begun").body("Confirm")),

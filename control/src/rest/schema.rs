@@ -474,6 +474,15 @@ fn system() -> Named {
                 ("details?", json!({})),
             ]),
         ),
+        (
+            "Updated",
+            object(&[
+                ("received", whole()),
+                ("size", whole()),
+                ("version?", text()),
+                ("begun?", text()),
+            ]),
+        ),
         ("Begun", object(&[("begun", text())])),
         ("Confirm", exactly(&[("confirm", json!({ "const": true }))])),
         ("Export", exactly(&[("passphrase?", text())])),

@@ -282,6 +282,7 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
     people(desk);
     permitted(desk);
     licence(desk, at);
+    update(desk);
     certificate(desk, at);
     ask_ntp(desk, at);
 }
@@ -319,6 +320,23 @@ fn permitted(desk: &mut Desk) {
         let now = machine::network_now(&desk.config.system);
         desk.board.own("network-config", Held::of(now), None);
     }
+}
+
+/// What supervisor and worker have left of the last update.
+fn update(desk: &mut Desk) {
+    use lensd_ffi::update::{Ended, Marker};
+    let data = &desk.config.data;
+    let (state, version, why) = match (Marker::find(data), Ended::find(data)) {
+        (Some(marker), _) => ("under way".to_owned(), json!(marker.to), None),
+        (None, Some(ended)) => {
+            let why = Some(ended.reason).filter(|r| !r.is_empty());
+            (ended.state, json!(ended.version), why)
+        }
+        (None, None) => ("none".to_owned(), Value::Null, None),
+    };
+    desk.board.own("update-state", Held::of(state), None);
+    desk.board.own("update-version", Held::of(version), None);
+    desk.board.own("update-error", error(why), None);
 }
 
 /// A licence may end by itself.

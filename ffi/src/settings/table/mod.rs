@@ -51,5 +51,6 @@ pub static MODULES: &[Module] = &[
     security::CERTIFICATES,
     servers::RATE_LIMITS,
     servers::URLS,
+    system::UPDATE,
     system::RESTART,
 ];

@@ -1,6 +1,6 @@
 //! The machine and the program.
 
-use crate::auth::Permission::{Reboot, Storage, System};
+use crate::auth::Permission::{FirmwareUpdate, Reboot, Storage, System};
 use crate::settings::{Default as D, Key, Kind, Module, Plane};
 
 const fn module(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Module {
@@ -105,6 +105,26 @@ pub(super) const TIME: Module = module(
         Key::measured("time-error", Kind::Text(200), "Why it cannot be set").announced(),
     ],
 );
+
+pub(super) const UPDATE: Module = Module {
+    read: System,
+    write: FirmwareUpdate,
+    ..module(
+        "update",
+        "Another version of the program; see /api/update",
+        &[
+            Key::measured(
+                "update-state",
+                Kind::Choice(&["none", "under way", "installed", "rolled back"]),
+                "What became of the last update",
+            )
+            .announced(),
+            Key::measured("update-version", Kind::Text(64), "The version that it was to")
+                .announced(),
+            Key::measured("update-error", Kind::Text(200), "Why it was rolled back").announced(),
+        ],
+    )
+};
 
 pub(super) const RESTART: Module = Module {
     write: Reboot,
