@@ -241,8 +241,8 @@ impl Desk {
         }
     }
 
-    /// Ports by name, ours included; read at most once a second.
-    pub(crate) fn ports(&mut self) -> &BTreeMap<String, u16> {
+    /// Ports by name, ours included; read at most once a second, once there is something to read.
+    pub(crate) fn ports(&mut self) -> BTreeMap<String, u16> {
         if self.ports.is_empty() {
             let path: PathBuf = self.config.data.join("run/ports.json");
             let read = std::fs::read(path).ok();
@@ -252,10 +252,12 @@ impl Desk {
             let ours = |ports: &BTreeMap<String, u16>| {
                 self.own_ports.iter().all(|(name, port)| ports.get(name) == Some(port))
             };
+            // Before all listen there is no file: what is missing now must not be missing later.
             self.ports = read.filter(ours).unwrap_or_default();
-            self.ports.extend(self.own_ports.clone());
         }
-        &self.ports
+        let mut ports = self.ports.clone();
+        ports.extend(self.own_ports.clone());
+        ports
     }
 
     /// Seconds since the start.

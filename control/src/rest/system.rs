@@ -44,7 +44,7 @@ pub(super) fn health(call: &mut Call<'_>) -> Result<Reply, Fault> {
 pub(super) fn info(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (authority, host) = (call.authority(), call.host());
     let (scheme, socket) = (call.scheme(), if call.secure { "wss" } else { "ws" });
-    let ports = call.desk.ports().clone();
+    let ports = call.desk.ports();
     let rtsp = ports.get("rtsp").map(|p| format!("rtsp://{host}:{p}"));
     let path = |base: &Option<String>, path: &str| {
         base.as_ref().map_or(Value::Null, |b| json!(format!("{b}{path}")))
