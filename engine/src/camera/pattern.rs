@@ -40,7 +40,8 @@ pub fn open(spec: &TestSpec) -> Result<TestCamera, CameraError> {
     let text = super::spec::CameraSpec::Test(spec.clone()).to_string();
     text.parse::<super::spec::CameraSpec>().map_err(|e| CameraError::lasting(e.0))?;
     let painter = Painter::new(spec);
-    let pool = Pool::new((0..BUFFERS).map(|_| painter.background()));
+    // Painted once: that takes longer than all else before the first picture.
+    let pool = Pool::new(std::iter::repeat_n(painter.background(), BUFFERS));
     let at = now();
     Ok(TestCamera {
         painter,
