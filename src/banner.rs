@@ -45,11 +45,7 @@ impl Banner<'_> {
         }
         match (self.password, self.open) {
             (Some(password), _) => {
-                let _ = writeln!(
-                    out,
-                    "  log in as admin with the password {password}\n  \
-                     (it is shown this once; LENSD_ADMIN_PASSWORD sets another)"
-                );
+                out.push_str(&Self::password(password));
             }
             (None, true) => {}
             (None, false) => {
@@ -60,6 +56,16 @@ impl Banner<'_> {
             let _ = writeln!(out, "  everybody who reaches these addresses can watch (--open)");
         }
         out
+    }
+}
+
+impl Banner<'_> {
+    /// How a password that was made up is shown.
+    pub(crate) fn password(password: &str) -> String {
+        format!(
+            "  log in as admin with the password {password}\n  \
+             (it is shown this once; LENSD_ADMIN_PASSWORD sets another)\n"
+        )
     }
 }
 

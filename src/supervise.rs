@@ -287,6 +287,11 @@ impl Supervisor {
                 }
                 Ok(Received::Message(Report::Restart, _)) => self.restart = true,
                 Ok(Received::Message(Report::Update, _)) => self.update = true,
+                Ok(Received::Message(Report::Password { password }, _)) => {
+                    let text = Banner::password(&Zeroizing::new(password));
+                    let _ = io::stdout().write_all(text.as_bytes());
+                    let _ = io::stdout().flush();
+                }
                 Ok(Received::Message(Report::Failed { reason }, _)) => {
                     if !self.announced {
                         return Err(reason);

@@ -23,13 +23,14 @@ say "real drivers, in the virtual machine"
 tests/rig/v4l2.sh
 tests/rig/stream.sh
 
-say "models of the shared memory"
-# The stress test of killed processes is one of the tests above.
-RUSTFLAGS="--cfg loom" cargo test -p lensd-ffi --release --locked --quiet --test loom --target-dir target/loom
+models() {
+  # The stress test of killed processes is one of the tests above.
+  RUSTFLAGS="--cfg loom" cargo test -p lensd-ffi --release --locked --quiet --test loom --target-dir target/loom
+}
 
 # These build everything once more, with instruments. On a machine that is slow today they would
 # not end within CI's time, and a run that is cut off says less than one that says what it left out.
-for extra in tests/sanitize.sh fuzz/run.sh; do
+for extra in models tests/sanitize.sh fuzz/run.sh; do
   say "$extra"
   if [ "$SECONDS" -lt "${LENSD_EXTRAS_WITHIN:-2400}" ]; then
     "$extra"

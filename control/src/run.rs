@@ -329,6 +329,7 @@ impl House {
         // When the engine is gone its descriptor is closed, and with that epoll forgets it.
         if !self.desk.engine.handle_link(at.mono) {
             tracing::warn!("the engine is gone; waiting for the next one");
+            settings::engine_ended(&mut self.desk, at);
         }
     }
 

@@ -250,9 +250,9 @@ fn subscribe_pictures(
     if !on {
         return say(desk, key, &json!({ "unsubscribed": "frames" }));
     }
-    let format = message.get("format").map_or(Some("jpeg"), Value::as_str);
-    if format != Some("jpeg") {
-        let why = "format is jpeg";
+    // Without a format fMP4 is meant, which nobody makes yet.
+    if message.get("format").and_then(Value::as_str) != Some("jpeg") {
+        let why = "Value must be one of: jpeg";
         return say(desk, key, &error("Invalid value", Some("format"), why));
     }
     let name = message.get("stream").and_then(Value::as_str).unwrap_or("stream1");

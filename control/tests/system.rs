@@ -89,6 +89,8 @@ fn restart_and_reset_are_told_to_the_supervisor() {
     }
     assert_eq!(house.set("device-name", json!("mine")).0, 200);
     assert_eq!(house.ask("POST", "/api/reset", Some("{\"confirm\":true}")).0, 200);
+    // The first user is another, whose password is shown once.
+    assert!(matches!(house.report(), Report::Password { password } if password.len() == 20));
     assert!(matches!(house.report(), Report::Restart));
 }
 

@@ -15,8 +15,6 @@ pub enum Change {
     SubWidth(u32),
     /// Seconds from one key frame to the next.
     Gop(f64),
-    /// JPEG quality, 1 to 100.
-    Quality(u8),
     /// Whether units carry their capture time.
     CaptureSei(bool),
     /// Size of the camera's picture: it is opened anew.
@@ -35,7 +33,6 @@ impl Change {
             Self::SubBitrate(bits) => config.sub_bitrate = bits,
             Self::SubWidth(width) => config.sub_width = width,
             Self::Gop(secs) => config.gop_secs = secs,
-            Self::Quality(quality) => config.quality = quality,
             Self::CaptureSei(on) => config.capture_sei = on,
             Self::Size(_) | Self::Fps(_) | Self::Input(_) => return false,
         }
@@ -92,10 +89,8 @@ mod tests {
     #[test]
     fn the_rest_is_configuration() {
         let mut config = CameraConfig::default();
-        assert!(
-            Change::Gop(2.5).configure(&mut config) && Change::Quality(7).configure(&mut config)
-        );
-        assert_eq!((config.gop_secs, config.quality), (2.5, 7));
+        assert!(Change::Gop(2.5).configure(&mut config));
+        assert!((config.gop_secs - 2.5).abs() < 1e-9);
         assert!(!Change::Fps(5.0).configure(&mut config));
     }
 }

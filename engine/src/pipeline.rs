@@ -159,7 +159,6 @@ impl Pipeline {
                 self.config.sub_width = width;
                 self.describe();
             }
-            Change::Quality(quality) => self.config.quality = quality,
             Change::CaptureSei(on) => self.config.capture_sei = on,
             Change::Size(_) | Change::Fps(_) | Change::Input(_) => {
                 return Err(EncodeError("only opening the camera anew changes this".into()));
@@ -240,7 +239,8 @@ impl Pipeline {
             Some(jpeg) => jpeg,
             None => Jpeg::new(self.config.quality)?,
         };
-        jpeg.set_quality(stream.take_quality().unwrap_or(self.config.quality))?;
+        let usual = stream.quality().unwrap_or(self.config.quality);
+        jpeg.set_quality(stream.take_quality().unwrap_or(usual))?;
         let encoded = jpeg.encode(frame, true, &mut self.jpeg_unit)?;
         stream.set_copied(jpeg.copied_pixel_bytes());
         self.jpeg = Some(jpeg);

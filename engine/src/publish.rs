@@ -71,6 +71,8 @@ pub struct Stream {
     bells: Mutex<Vec<(u64, Bell)>>,
     camera_bell: Bell,
     quality_wanted: AtomicU32,
+    /// JPEG quality; 0: as configured.
+    quality: AtomicU32,
     parameters: Mutex<Option<Arc<Parameters>>>,
     figures: Mutex<Figures>,
 }
@@ -135,6 +137,7 @@ impl Stream {
             bells: Mutex::default(),
             camera_bell,
             quality_wanted: AtomicU32::new(0),
+            quality: AtomicU32::new(0),
             parameters: Mutex::default(),
             figures: Mutex::new(Figures { codec, ..Figures::default() }),
         });
@@ -162,6 +165,16 @@ impl Stream {
     /// Takes the wish for a key frame. For the camera's thread.
     pub fn take_key_wanted(&self) -> bool {
         self.key_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Sets the JPEG quality (1 to 100) from the next picture on.
+    pub fn set_quality(&self, quality: u8) {
+        self.quality.store(quality.into(), Ordering::Relaxed);
+    }
+
+    /// The JPEG quality that was set; none: as configured.
+    pub fn quality(&self) -> Option<u8> {
+        u8::try_from(self.quality.load(Ordering::Relaxed)).ok().filter(|q| *q > 0)
     }
 
     /// Asks for the next picture in another JPEG quality (1 to 100) than the stream's.

@@ -151,8 +151,8 @@ pub enum Order {
     Stop,
 }
 
-/// From a plane to the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
+/// From a plane to the supervisor. A report may hold a password: it is never logged.
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
 pub enum Report {
     /// The memory is sealed and holds valid values.
@@ -165,6 +165,11 @@ pub enum Report {
         #[serde(default)]
         notes: Vec<String>,
     },
+    /// A password that was made up for the first user, after a factory reset: to be shown once.
+    Password {
+        /// The password.
+        password: String,
+    },
     /// Somebody who may asks for both planes to be started again.
     Restart,
     /// Another version of the program is in place, with its [`Marker`](crate::update::Marker): it
@@ -175,6 +180,21 @@ pub enum Report {
         /// One line: what, where, and what to do.
         reason: String,
     },
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sealed => f.write_str("Sealed"),
+            Self::Listening { ports, notes } => {
+                f.debug_struct("Listening").field("ports", ports).field("notes", notes).finish()
+            }
+            Self::Password { .. } => f.write_str("Password"),
+            Self::Restart => f.write_str("Restart"),
+            Self::Update => f.write_str("Update"),
+            Self::Failed { reason } => f.debug_struct("Failed").field("reason", reason).finish(),
+        }
+    }
 }
 
 /// From control to the engine.

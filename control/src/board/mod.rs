@@ -70,6 +70,8 @@ pub(crate) struct Board<W> {
     pub(crate) saves: Saves<W>,
     /// Keys with another value than clients were told, and who knows already.
     news: BTreeMap<usize, Option<ConnKey>>,
+    /// What was set since the last look, for the audit log: by user and key.
+    pub(crate) changed: BTreeMap<(String, &'static str), Value>,
     pub(crate) notices: Notices,
     pub(crate) meter: Meter,
 }
@@ -91,6 +93,7 @@ impl<W> Board<W> {
                 under_way: false,
             },
             news: BTreeMap::new(),
+            changed: BTreeMap::new(),
             notices: Notices::default(),
             meter: Meter::default(),
         };

@@ -74,8 +74,6 @@ pub(crate) struct Meter {
 /// States whose changes become notices.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Seen {
-    /// Whether the engine runs.
-    pub(crate) engine: Option<bool>,
     /// Which cameras deliver.
     pub(crate) cameras: Vec<(u32, bool)>,
 }

@@ -9,8 +9,9 @@ mod machine;
 mod own;
 mod save;
 
-pub(crate) use own::adopt_all;
+pub(crate) use own::{adopt_all, engine_ended};
 
+use crate::audit::Event;
 use crate::board::{Item, Refusal, Result1, Set};
 use crate::desk::Desk;
 use crate::engine::{ConnKey, Outcome};
@@ -250,8 +251,28 @@ fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     save::go_on(desk);
 }
 
+/// Who has set what within the last second: one line each, however often a slider moved.
+fn write_down(desk: &mut Desk, at: At) {
+    let mut by_user: BTreeMap<String, serde_json::Map<String, Value>> = BTreeMap::new();
+    for ((user, key), value) in std::mem::take(&mut desk.board.changed) {
+        by_user.entry(user).or_default().insert(key.to_owned(), value);
+    }
+    for (user, values) in by_user {
+        let details = Some(Value::Object(values));
+        let event = Event { what: "settings changed", user: &user, details, ..Event::default() };
+        desk.audit.note(&event, at.utc.millis());
+    }
+}
+
 /// Tells whoever asked.
 fn end(desk: &mut Desk, set: Set<Desk>, at: At) {
+    for item in &set.items {
+        if let (Some(entry), Ok(value)) = (item.entry(), &item.outcome)
+            && desk.board.changed.len() < MOST
+        {
+            desk.board.changed.insert((set.user.clone(), entry.key.name), value.clone());
+        }
+    }
     let results = set
         .items
         .into_iter()
@@ -263,5 +284,6 @@ fn end(desk: &mut Desk, set: Set<Desk>, at: At) {
 /// Once a second: what is measured here, and saves that were refused a thread.
 pub(crate) fn tick(desk: &mut Desk, at: At) {
     own::measure(desk, at);
+    write_down(desk, at);
     save::go_on(desk);
 }

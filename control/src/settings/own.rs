@@ -14,6 +14,7 @@ use lensd_ffi::time::Nanos;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Sessions that are shown: more does not fit the value's place.
 const MOST_SESSIONS: usize = 32;
@@ -59,12 +60,7 @@ pub(super) fn apply(
         name if name.starts_with("limit-") => {}
         "restart" if asked => restart(desk, user, at),
         "reboot" if asked => reboot(desk, user)?,
-        "factory-reset" if asked => {
-            let kept = &["categories", "categoryCounter"];
-            desk.store.factory_reset(kept).map_err(|e| e.to_string())?;
-            tracing::warn!(user, "factory reset");
-            restart(desk, user, at);
-        }
+        "factory-reset" if asked => factory_reset(desk, user, at)?,
         "restart" | "reboot" | "factory-reset" => {}
         "licence" => {
             read_licence(desk, value, at)?;
@@ -170,6 +166,37 @@ fn check_origins(value: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Forgets everything but categories, makes the first user anew, and starts both planes again.
+fn factory_reset(desk: &mut Desk, user: &str, at: At) -> Result<(), String> {
+    tracing::warn!(user, "factory reset");
+    desk.board.saves.changes.clear();
+    let store = Arc::clone(&desk.store);
+    let now_ms = at.utc.millis();
+    let job = move |accounts: &parking_lot::Mutex<crate::accounts::Accounts>| {
+        store.factory_reset(&["categories", "categoryCounter"]).map_err(|e| e.to_string())?;
+        let mut accounts = accounts.lock();
+        accounts.reload();
+        accounts.ensure_admin(None, now_ms).map_err(|e| e.to_string())
+    };
+    let user = user.to_owned();
+    desk.with_accounts(job, move |desk, done, at| {
+        match done.map_err(|fault| fault.message).and_then(|done| done) {
+            // As at the very first start: shown once, to who sits at the server.
+            Ok(Some(password)) => {
+                desk.reports.push(Report::Password { password: password.to_string() })
+            }
+            Ok(None) => {}
+            Err(why) => {
+                tracing::error!("factory reset: {why}");
+                desk.board.notices.add("error", format!("factory reset failed: {why}"), at);
+                return;
+            }
+        }
+        restart(desk, &user, at);
+    })
+    .map_err(|fault| fault.message)
 }
 
 fn restart(desk: &mut Desk, user: &str, at: At) {
@@ -374,19 +401,19 @@ fn error(fault: Option<String>) -> Held {
     fault.map_or_else(Held::default, |why| Held::of(why.chars().take(160).collect::<String>()))
 }
 
-/// Engine and cameras that come and go become notices.
+/// The link to the engine has ended: everybody is told at once, for it may be back in no time.
+pub(crate) fn engine_ended(desk: &mut Desk, at: At) {
+    desk.board.notices.add("error", "the engine has ended; it is started again", at);
+    let notices = desk.board.notices.value();
+    desk.board.own("notifications", Held::of(notices), None);
+}
+
+/// Cameras that come and go become notices.
 fn notice_changes(desk: &mut Desk, at: At) {
-    let engine = desk.engine.is_running();
     let state = desk.engine.state();
-    let now = Seen {
-        engine: Some(engine),
-        cameras: state.cameras.iter().map(|c| (c.id, c.connected)).collect(),
-    };
+    let now = Seen { cameras: state.cameras.iter().map(|c| (c.id, c.connected)).collect() };
     let errors: Vec<String> = state.cameras.iter().map(|c| c.error.clone()).collect();
     let seen = std::mem::take(&mut desk.board.meter.seen);
-    if seen.engine == Some(true) && !engine {
-        desk.board.notices.add("error", "the engine has ended; it is started again", at);
-    }
     for ((id, connected), why) in now.cameras.iter().zip(errors) {
         let before = seen.cameras.iter().find(|(known, _)| known == id).map(|(_, c)| *c);
         match (before, connected) {

@@ -15,6 +15,8 @@ pub(super) enum Means {
     Image,
     /// Changes how a camera or its streams work.
     Change(fn(&Value) -> Change),
+    /// Quality of JPEG pictures.
+    Quality,
     /// Chooses a camera's input; index of the camera.
     Input(usize),
     /// Changes how the RTSP server works.
@@ -23,6 +25,8 @@ pub(super) enum Means {
     Light(usize),
     /// Drives the disc's motor.
     Disc,
+    /// Lets mirror and flip follow the acceleration sensor.
+    AutoRotate,
     /// A limit that a measured value is compared with.
     Limit,
     /// Asks for a key frame.
@@ -52,10 +56,7 @@ pub(super) fn means(key: &str) -> Means {
         "sub-bitrate" => Means::Change(|v| Change::SubBitrate(whole(v))),
         "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
         "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
-        "jpeg-quality" => Means::Change(|v| {
-            // libjpeg's scale begins at 1.
-            Change::Quality(u8::try_from(whole(v)).unwrap_or(100).max(1))
-        }),
+        "jpeg-quality" => Means::Quality,
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
         "rtsp-join" => Means::Rtsp(|options, v| {
             options.join = if v == "gop" { Join::Gop } else { Join::Key };
@@ -65,6 +66,7 @@ pub(super) fn means(key: &str) -> Means {
         "cam1-light" | "cam1-light-level" => Means::Light(0),
         "cam2-light" | "cam2-light-level" => Means::Light(1),
         "disc-rotation" | "disc-speed" => Means::Disc,
+        "auto-rotate" => Means::AutoRotate,
         "head-temperature-limit" | "pressure-limit" => Means::Limit,
         "key-frame" => Means::KeyFrame,
         "image-reset" => Means::ResetImage,

@@ -83,6 +83,11 @@ fn survey() -> Vec<Value> {
 impl Apply {
     /// Publishes what is measured, and what may have changed without being set.
     pub fn measure(&mut self, state: &EngineState) {
+        if self.wish("auto-rotate") == true
+            && let Err(why) = self.follow_mounting(true)
+        {
+            tracing::debug!("auto-rotate: {why}");
+        }
         for entry in entries().iter().filter(|e| e.plane() == Plane::Engine && !e.key.action) {
             if entry.key.name == "devices" {
                 continue;
@@ -126,7 +131,7 @@ impl Apply {
                 }
                 Some(camera) => Held::of(camera.inputs.1 + 1),
             },
-            Means::Change(_) => self.stream_now(name),
+            Means::Change(_) | Means::Quality => self.stream_now(name),
             Means::Rtsp(_) => Held::of(match name {
                 "rtsp-join" => match self.rtsp.join {
                     Join::Gop => json!("gop"),
@@ -137,6 +142,11 @@ impl Apply {
             }),
             Means::Light(lamp) => self.driven(name, &self.lights[lamp]),
             Means::Disc => self.driven(name, &self.disc),
+            Means::AutoRotate => Held {
+                value: self.wish(name),
+                error: self.sensors.now().acceleration[1].clone().err().unwrap_or_default(),
+                hardware: None,
+            },
             Means::Limit => Held::of(self.wish(name)),
             Means::KeyFrame | Means::ResetImage => Held::default(),
         }
@@ -247,6 +257,12 @@ impl Apply {
             "acceleration-x" => return reading(&sensors.acceleration[0]),
             "acceleration-y" => return reading(&sensors.acceleration[1]),
             "acceleration-z" => return reading(&sensors.acceleration[2]),
+            "rotation" => match self.mounting() {
+                Ok(true) => json!(180),
+                Ok(false) => json!(0),
+                Err(_) => Value::Null,
+            },
+            "auto-rotate-error" => return fault([self.mounting().as_ref().err()]),
             "head-sensors-error" => {
                 return fault(sensors.acceleration.iter().map(|a| a.as_ref().err()));
             }

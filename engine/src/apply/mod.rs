@@ -122,6 +122,8 @@ pub struct Apply {
     disc: Lamp,
     sensors: Watch,
     devices: measure::DeviceWatch,
+    /// Whether the head hangs upside down, as it was turned to last.
+    upside_down: Option<bool>,
     requests: Vec<Request>,
 }
 
@@ -156,6 +158,7 @@ impl Apply {
             disc: lamp(&hardware.disc, "hardware.disc"),
             sensors: Watch::start(hardware)?,
             devices: measure::DeviceWatch::default(),
+            upside_down: None,
             requests: Vec::new(),
         })
     }
@@ -220,6 +223,7 @@ impl Apply {
             Means::Main => self.select(&value),
             Means::Image => self.set_image(entry, &value),
             Means::Change(make) => return self.tell(entry, make(&value), None),
+            Means::Quality => self.set_quality(&value),
             Means::Input(camera) => {
                 let input = value.as_i64().unwrap_or(1) - 1;
                 let change = Change::Input(u32::try_from(input).unwrap_or(0));
@@ -233,6 +237,7 @@ impl Apply {
             }
             Means::Light(lamp) => self.drive_light(entry, lamp, &value),
             Means::Disc => self.drive_disc(entry, &value),
+            Means::AutoRotate => self.follow_mounting(value == Value::Bool(true)),
             Means::Limit => Ok(()),
             Means::KeyFrame => self.ask_for_key(&value),
             Means::ResetImage => self.reset_image(&value),
@@ -282,6 +287,19 @@ impl Apply {
         }
         let count = self.cameras.len();
         Err(format!("Value must be between 1 and {count}: there is no camera {camera}"))
+    }
+
+    /// Without the cameras' threads: each takes it up with its next picture.
+    fn set_quality(&mut self, value: &Value) -> Result<(), String> {
+        // libjpeg's scale begins at 1.
+        let quality = value.as_u64().and_then(|q| u8::try_from(q).ok()).unwrap_or(100).max(1);
+        for camera in &mut self.cameras {
+            camera.config.quality = quality;
+            if let Some(stream) = self.switchboard.of(camera.id, crate::publish::Kind::Mjpeg) {
+                stream.set_quality(quality);
+            }
+        }
+        Ok(())
     }
 
     fn ask_for_key(&self, value: &Value) -> Result<(), String> {
@@ -358,6 +376,39 @@ impl Apply {
             let held = self.held_now(entry);
             self.publish(entry.index, held);
         }
+        Ok(())
+    }
+
+    /// Whether the head hangs upside down. In between, where gravity points to the side, it is as it
+    /// was; an angle of 45 degrees keeps a head that swings from turning the picture to and fro.
+    fn mounting(&self) -> Result<bool, String> {
+        /// Half of gravity's acceleration, m/s².
+        const CLEAR: f64 = 4.9;
+        let upwards = self.sensors.now().acceleration[1].clone()?;
+        Ok(match upwards {
+            // A head at rest feels gravity as an acceleration upwards.
+            y if y > CLEAR => false,
+            y if y < -CLEAR => true,
+            _ => self.upside_down.unwrap_or(false),
+        })
+    }
+
+    /// Turns the picture the right way up.
+    fn follow_mounting(&mut self, wanted: bool) -> Result<(), String> {
+        if !wanted {
+            self.upside_down = None;
+            return Ok(());
+        }
+        let upside_down = self.mounting()?;
+        if self.upside_down == Some(upside_down) {
+            return Ok(());
+        }
+        for key in ["mirror", "flip"] {
+            let entry = find(key).ok_or("there is no such key")?;
+            self.set_image(entry, &Value::Bool(upside_down))?;
+            self.desired.insert(entry.index, Value::Bool(upside_down));
+        }
+        self.upside_down = Some(upside_down);
         Ok(())
     }
 
@@ -469,7 +520,6 @@ impl Apply {
         match change {
             Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
             Change::Gop(secs) => (*secs).into(),
-            Change::Quality(quality) => (*quality).into(),
             Change::CaptureSei(on) => (*on).into(),
             Change::Size(size) => size.to_string().into(),
             Change::Fps(fps) => fps.round().into(),

@@ -50,6 +50,26 @@ pub(super) const DISC_ROTATION: Module = Module {
     ],
 };
 
+pub(super) const AUTO_ROTATE: Module = Module {
+    name: "auto-rotate",
+    plane: Plane::Engine,
+    read: Device,
+    write: Device,
+    doc: "Pictures the right way up, however the camera head is mounted",
+    keys: &[
+        Key::set(
+            "auto-rotate",
+            Kind::Flag,
+            D::Flag(false),
+            "Whether mirror and flip follow the head's acceleration sensor",
+        ),
+        Key::measured("rotation", Kind::Whole(0, 359), "How the head is mounted")
+            .unit("degrees")
+            .announced(),
+        Key::measured("auto-rotate-error", ERROR, "Why it cannot be followed").announced(),
+    ],
+};
+
 pub(super) const HEAD_SENSORS: Module = sensors(
     "head-sensors",
     "Acceleration at the camera head (IIO), which tells how it is mounted",

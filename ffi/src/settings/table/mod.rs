@@ -22,6 +22,7 @@ pub static MODULES: &[Module] = &[
     camera::SENSORS,
     camera::DEVICES,
     hardware::LIGHT,
+    hardware::AUTO_ROTATE,
     hardware::DISC_ROTATION,
     hardware::HEAD_SENSORS,
     hardware::HEAD_TEMPERATURE,
