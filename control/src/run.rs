@@ -1,5 +1,7 @@
 //! The process: its start, its one loop, its end.
 
+mod stages;
+
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::http::At;
@@ -12,6 +14,7 @@ use lensd_ffi::time::Nanos;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use stages::{START, STOP, Walk};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -57,11 +60,14 @@ struct House {
     next_look: Nanos,
     /// When the last connections are cut; set once the end has begun.
     end: Option<Nanos>,
+    stopping: Walk,
 }
 
 /// Takes the first order, publishes the users, binds the sockets, and reports both.
 fn start(leash: &Link) -> Result<House, String> {
+    let mut walk = Walk::new("start", START);
     let (config, memory) = first_order(leash)?;
+    walk.done("factory", None);
     let addresses =
         [("http", config.http_address()?, false), ("https", config.https_address()?, true)];
     // Before anything is said to the supervisor: then there is no order of it that we would leave
@@ -74,21 +80,41 @@ fn start(leash: &Link) -> Result<House, String> {
         ports.insert(name.to_owned(), port);
         listeners.push((listener, secure));
     }
+    walk.done("network", Some("any server").filter(|_| listeners.is_empty()));
     let at = At::now();
     let mut notes = Vec::new();
     let max = allow_descriptors(config.max_connections, &mut notes);
     let mut desk = Desk::new(config, memory, at, &mut notes).map_err(|e| e.to_string())?;
+    let fault = desk.store.fault().map(str::to_owned);
+    walk.done("storage", fault.as_deref());
+    if let Some(why) = fault {
+        desk.board.notices.add("error", format!("settings are not kept: {why}"), at);
+    }
+    let nobody = "anybody: nobody can log in";
+    let nobody = Some(nobody).filter(|_| desk.door.users().users.is_empty());
+    walk.done("users", nobody);
+    if nobody.is_some() {
+        desk.board.notices.add("warning", "there are no users: `lensd user add`", at);
+    }
     settings::adopt_all(&mut desk);
+    walk.done("settings", None);
     let report = |e: io::Error| format!("cannot report to the supervisor: {e}");
     leash.send(&Report::Sealed, &[]).map_err(report)?;
 
     desk.own_ports.clone_from(&ports);
     if desk.own_ports.contains_key("https") {
-        match desk.identity.look() {
-            Some(Ok(())) => {}
-            Some(Err(why)) => notes.push(format!("{why}; https waits for another one")),
-            None => notes.push("https waits for a certificate in the data folder".to_owned()),
+        let missing = match desk.identity.look() {
+            Some(Ok(())) => None,
+            Some(Err(why)) => Some(format!("{why}; https waits for another one")),
+            None => Some("https waits for a certificate in the data folder".to_owned()),
+        };
+        walk.done("certificate", missing.as_deref());
+        if let Some(why) = missing {
+            desk.board.notices.add("error", why.as_str(), at);
+            notes.push(why);
         }
+    } else {
+        walk.done("certificate", None);
     }
 
     let poll = Poll::new().map_err(|e| e.to_string())?;
@@ -99,8 +125,11 @@ fn start(leash: &Link) -> Result<House, String> {
     watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
     watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
     let local = listen_locally(&poll, &desk, &mut notes);
+    walk.done("servers", None);
     leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
-    Ok(House { poll, desk, serve, local, next_tick: at.mono, next_look: at.mono, end: None })
+    let stopping = Walk::new("stop", STOP);
+    let (next_tick, next_look) = (at.mono, at.mono);
+    Ok(House { poll, desk, serve, local, next_tick, next_look, end: None, stopping })
 }
 
 fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
@@ -219,6 +248,11 @@ impl House {
             }
             self.serve.carry(&mut self.desk, at);
             if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
+                let cut = Some("connections that did not end in time");
+                self.stopping.done("streams", cut.filter(|_| !self.serve.is_empty()));
+                let fault = self.desk.store.fault().map(str::to_owned);
+                self.stopping.done("storage", fault.as_deref());
+                debug_assert!(self.stopping.is_over());
                 return Ok(());
             }
         }
@@ -264,6 +298,9 @@ impl House {
                 Ok(Received::Message(Order::Stop, _) | Received::Closed) | Err(_) => {
                     let _ =
                         self.poll.registry().deregister(&mut SourceFd(&leash.as_fd().as_raw_fd()));
+                    if self.end.is_none() {
+                        self.stopping.done("servers", None);
+                    }
                     self.end.get_or_insert(at.mono.plus(GRACE));
                     return self.serve.stop(&mut self.desk, at);
                 }

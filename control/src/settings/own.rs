@@ -421,6 +421,11 @@ fn notice_changes(desk: &mut Desk, at: At) {
                 let text = format!("camera {id} is gone: {}", crate::http::respond::redact(&why));
                 desk.board.notices.add("error", text, at);
             }
+            // At the start: it may come yet, and that is said then.
+            (None, false) if !why.is_empty() => {
+                let why = crate::http::respond::redact(&why);
+                desk.board.notices.add("error", format!("camera {id} is not there: {why}"), at);
+            }
             (Some(false), true) => {
                 desk.board.notices.add("info", format!("camera {id} is back"), at);
             }
