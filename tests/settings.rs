@@ -113,6 +113,11 @@ fn wrong_ones_are_refused_in_the_given_words() {
         assert_eq!(status, 422, "{body}");
         until("what was", || (value(&server, "brightness") == before).then_some(()));
     }
+    let changes = "{\"webserver\": {\"cors-origins\": [\"https://a.example\"]}, \
+                    \"time\": {\"time-zone\": \"Mars/Olympus\"}}";
+    let (status, body) = ann(&server, "PATCH", "api/config", changes);
+    assert_eq!(status, 422, "{body}");
+    until("no origins", || (value(&server, "cors-origins") == json!([])).then_some(()));
     // Many keys at once are each for themselves.
     let (status, body) =
         ann(&server, "PATCH", "api/settings", "{\"brightness\": 7, \"contrast\": 101}");

@@ -19,7 +19,7 @@ use crate::http::At;
 use crate::http::respond::Fault;
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::settings::bank::Held;
-use lensd_ffi::settings::{Plane, entries};
+use lensd_ffi::settings::{Entry, Plane, entries};
 use lensd_ffi::time::Nanos;
 use own::Taken;
 use serde_json::Value;
@@ -124,20 +124,28 @@ fn answered(desk: &mut Desk, id: u64, outcome: &Outcome, at: At) {
         }
     }
     if set.atomic && set.items.iter().any(|i| i.outcome.is_err()) {
-        return take_back(desk, set, at);
+        return take_back(desk, set, false, at);
     }
     own_part(desk, set, at);
 }
 
 /// Undoes what was taken of a set that is all or nothing.
-fn take_back(desk: &mut Desk, mut set: Set<Desk>, at: At) {
+///
+/// `own_too`: keys of this plane were taken already.
+fn take_back(desk: &mut Desk, mut set: Set<Desk>, own_too: bool, at: At) {
     let mut changes = Vec::new();
     for item in &mut set.items {
         let Some(entry) = item.entry().filter(|_| item.outcome.is_ok()) else { continue };
-        if entry.plane() == Plane::Engine && !entry.key.action && !item.before.is_null() {
-            changes.push((entry.key.name.to_owned(), item.before.clone()));
-        }
         item.refuse(Refusal::NotAlone);
+        if entry.key.action || item.before.is_null() {
+            continue;
+        }
+        let before = item.before.clone();
+        match entry.plane() {
+            Plane::Engine => changes.push((entry.key.name.to_owned(), before)),
+            Plane::Control if own_too => own_back(desk, entry, &before, &set.user, at),
+            Plane::Control => {}
+        }
     }
     if !changes.is_empty() {
         let id = desk.board.next_id;
@@ -148,6 +156,32 @@ fn take_back(desk: &mut Desk, mut set: Set<Desk>, at: At) {
         }
     }
     end(desk, set, at);
+}
+
+/// A key of this plane as it was.
+fn own_back(desk: &mut Desk, entry: &'static Entry, before: &Value, user: &str, at: At) {
+    let name = entry.key.name;
+    let done = match own::apply(desk, entry, before, user, at) {
+        Ok(Taken::Now(value)) => {
+            own::adopt(desk, name, &value);
+            desk.board.own(name, Held::of(value), None);
+            Ok(())
+        }
+        Ok(Taken::Later(job)) => {
+            let then = move |desk: &mut Desk, made: Result<Value, String>, _| match made {
+                Ok(value) => {
+                    own::adopt(desk, name, &value);
+                    desk.board.own(name, Held::of(value), None);
+                }
+                Err(why) => tracing::warn!("{name} could not be taken back: {why}"),
+            };
+            desk.work.run(job, then).map_err(|fault| fault.message)
+        }
+        Err(why) => Err(why),
+    };
+    if let Err(why) = done {
+        tracing::warn!("{name} could not be taken back: {why}");
+    }
 }
 
 /// The keys of this plane, then the store.
@@ -166,6 +200,9 @@ fn own_from(desk: &mut Desk, mut set: Set<Desk>, first: usize, at: At) {
             Err(why) => own_taken(desk, &mut set, at_item, Err(why)),
             Ok(Taken::Later(job)) => return own_later(desk, set, at_item, job, at),
         }
+    }
+    if set.atomic && set.items.iter().any(|i| i.outcome.is_err()) {
+        return take_back(desk, set, true, at);
     }
     keep(desk, set, at);
 }
