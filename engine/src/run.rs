@@ -204,8 +204,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
             None
         }
     };
-    let _ = leash.send(&Report::Listening { ports, notes }, &[]);
-    Ok(Some(Engine {
+    let mut engine = Engine {
         started_ms,
         state,
         requests,
@@ -217,7 +216,11 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         cameras,
         shown,
         _ops: ops,
-    }))
+    };
+    // Whoever hears that we listen may ask for a camera at once.
+    engine.publish(now());
+    let _ = leash.send(&Report::Listening { ports, notes }, &[]);
+    Ok(Some(engine))
 }
 
 impl Engine {
