@@ -2,8 +2,8 @@
 //!
 //! A change is checked (name, permission, value), then taken by whoever owns the key: the engine
 //! over the link, or this plane by [`own`]. What was taken is stored, and only when it is on the
-//! disk is it confirmed and told to the others: who has a confirmation has it also after the power
-//! went.
+//! disk is it confirmed: who has a confirmation has it also after the power went. The others are
+//! told at once what holds now.
 
 mod machine;
 mod own;
