@@ -151,9 +151,11 @@ impl<M: Words> BankWriter<M> {
         while !held.error.is_char_boundary(end) {
             end -= 1;
         }
-        let short = held.error.len() > end;
-        let written = if short {
-            serde_json::to_vec(&Held { error: held.error[..end].to_owned(), ..held.clone() })
+        let other = held.error.len() > end || held.error.contains(char::is_control);
+        let written = if other {
+            // Control characters would take six bytes each, and be of no use to anybody.
+            let error = held.error[..end].replace(char::is_control, " ");
+            serde_json::to_vec(&Held { error, ..held.clone() })
         } else {
             serde_json::to_vec(held)
         };
@@ -255,6 +257,12 @@ mod tests {
         assert!(!writer.set(index, &Held::of("x".repeat(10_000))));
         assert!(writer.set(index, &Held::missing("é".repeat(10_000))));
         assert_eq!(reader.get(index).unwrap().error.len(), LONGEST_ERROR);
+        let most = Hardware { min: i64::MIN, ..hardware };
+        let most = Hardware { max: i64::MIN, step: i64::MIN, default: i64::MIN, ..most };
+        for worst in ["\"\\", "\u{1}\n", "\u{80}x"] {
+            let held = Held { error: worst.repeat(200), hardware: Some(most), ..Held::of(1) };
+            assert!(writer.set(index, &held), "{worst:?}");
+        }
         assert!(!writer.set(usize::MAX, &Held::default()));
     }
 
