@@ -324,3 +324,24 @@ pub(crate) fn tick(desk: &mut Desk, at: At) {
     write_down(desk, at);
     save::go_on(desk);
 }
+
+#[cfg(test)]
+mod tests {
+    use lensd_ffi::settings::{Plane, entries};
+
+    /// A key that nothing takes or measures would be a promise that nobody keeps.
+    #[test]
+    fn every_key_of_this_plane_stands_in_its_code() {
+        let code = [
+            include_str!("own.rs"),
+            include_str!("machine.rs"),
+            include_str!("../rest/metrics.rs"),
+        ]
+        .concat();
+        for entry in entries().iter().filter(|e| e.plane() == Plane::Control) {
+            let name = format!("\"{}\"", entry.key.name);
+            // The limits of addresses are taken by what they begin with, and named one by one.
+            assert!(code.contains(&name), "{name} is taken and measured by nobody");
+        }
+    }
+}
