@@ -18,6 +18,10 @@ say "tests"
 cargo build --workspace --all-targets --locked
 cargo nextest run --workspace --locked --no-fail-fast
 cargo test --workspace --doc --locked --quiet
+if [ "${LENSD_LONG:-}" = 1 ]; then
+  # A measurement, which has nothing to assert: ignored above.
+  cargo test --release -p lensd-engine --locked --test speed -- --ignored --nocapture
+fi
 
 say "real drivers, in the virtual machine"
 tests/rig/v4l2.sh

@@ -49,6 +49,8 @@ fn as_format(frame: &Frame, format: PixelFormat) -> Frame {
     Frame { format, planes, used, memory: Arc::new(bytes), ..frame.clone() }
 }
 
+/// Ignored because it measures and asserts nothing, and a debug build's figures mean nothing.
+/// `LENSD_LONG=1 tests/run.sh` runs it.
 #[test]
 #[ignore = "a measurement: cargo test --release -p lensd-engine --test speed -- --ignored --nocapture"]
 fn speeds() {
