@@ -21,6 +21,8 @@ for target in "${targets[@]}"; do
   # Seeds are words of the grammar; the fuzzer has the rest from the comparisons that it sees.
   seeds=(); [ -d "seeds/$target" ] && seeds=("seeds/$target")
   options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="artifacts/$target/")
+  # A short run is the same run each time: what it refuses, the next run of the same tree refuses.
+  [ "${LENSD_LONG:-}" = 1 ] || options+=(-seed=1)
   [ -f "dictionaries/$target" ] && options+=(-dict="dictionaries/$target")
   log=artifacts/$target.log
   if "target/$host/release/$target" "${options[@]}" "corpus/$target" "${seeds[@]}" >"$log" 2>&1; then
@@ -28,6 +30,10 @@ for target in "${targets[@]}"; do
   else
     printf '%-16s FAILED, fuzz/%s:\n' "$target" "$log"
     grep -m3 -E 'panicked|ERROR|SUMMARY' -A2 "$log" || tail -5 "$log"
+    # The input itself, for whoever has only this text.
+    sed -n 's/.*Test unit written to //p' "$log" | while read -r input; do
+      [ "$(stat -c %s "$input")" -gt 8192 ] || { echo "base64 of $input:"; base64 "$input"; }
+    done
     failed+=("$target")
   fi
 done

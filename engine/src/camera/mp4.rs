@@ -55,55 +55,112 @@ pub struct Track {
     pub defaults: (u32, u32, u32),
 }
 
+/// The boxes that lie one after the other in `bytes`: type, the whole box, and what is in it. Ends
+/// at the first that cannot be, as the padding that some writers leave behind the last.
+fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let head = parse_box_header(bytes)?;
+        let size = head.size.map_or(Some(bytes.len()), |size| usize::try_from(size).ok())?;
+        let (whole, rest) = bytes.split_at_checked(size)?;
+        bytes = rest;
+        Some((head.kind, whole, &whole[head.header as usize..]))
+    })
+}
+
+/// What is in the first box of each type of `path`, one within the other.
+fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter().try_fold(bytes, |bytes, kind| {
+        boxes(bytes).find(|(found, ..)| found == *kind).map(|(_, _, body)| body)
+    })
+}
+
+/// Decodes the first `T` among the boxes in `bytes`; `None` without one.
+fn leaf<T: mp4::Atom>(bytes: &[u8]) -> Result<Option<T>, String> {
+    let kind: [u8; 4] = T::KIND.into();
+    let Some((_, whole, _)) = boxes(bytes).find(|(found, ..)| *found == kind) else {
+        return Ok(None);
+    };
+    let decoded = T::decode(&mut &whole[..]);
+    decoded.map(Some).map_err(|e| format!("{} box: {e}", name(kind)))
+}
+
+fn required<T: mp4::Atom>(bytes: &[u8]) -> Result<T, String> {
+    leaf(bytes)?.ok_or_else(|| format!("{} box: there is none", name(T::KIND.into())))
+}
+
+/// A type of box as text.
+fn name(kind: [u8; 4]) -> String {
+    kind.escape_ascii().to_string()
+}
+
 /// Reads a `moov` box (header included) and finds its first H.264 or H.265 track.
+///
+/// Only the boxes that are needed are decoded, each by the library: what else is in the file, an
+/// audio track or a box whose count is far larger than itself, can neither spoil it nor cost.
 ///
 /// # Errors
 /// When the box is damaged, or has no such track: says what there is.
 pub fn parse_moov(bytes: &[u8]) -> Result<Track, String> {
-    let moov = mp4::Moov::decode(&mut &bytes[..]).map_err(|e| format!("moov box: {e}"))?;
+    let moov = inside(bytes, &[b"moov"]).ok_or("moov box: cut short")?;
     let mut others = Vec::new();
-    for trak in moov.trak {
-        let stbl = trak.mdia.minf.stbl;
-        let id = trak.tkhd.track_id;
-        let (codec, visual, length_size, sets) = match stbl.stsd.codecs.into_iter().next() {
-            Some(mp4::Codec::Avc1(mp4::Avc1 { visual, avcc, .. }))
-            | Some(mp4::Codec::Avc3(mp4::Avc3 { visual, avcc, .. })) => {
+    for (_, _, trak) in boxes(moov).filter(|(kind, ..)| kind == b"trak") {
+        let mdia = inside(trak, &[b"mdia"]).unwrap_or_default();
+        let stbl = inside(mdia, &[b"minf", b"stbl"]).unwrap_or_default();
+        // The version, flags and count of stsd; then the sample entries (8.5.2).
+        let entry = inside(stbl, &[b"stsd"]).and_then(|stsd| boxes(stsd.get(8..)?).next());
+        let Some((coding, _, entry)) = entry else {
+            others.push("empty".to_owned());
+            continue;
+        };
+        // VisualSampleEntry (12.1.3): sizes at 24, boxes from 78.
+        let visual = |at: usize| Some(u16::from_be_bytes(entry.get(at..at + 2)?.try_into().ok()?));
+        let (size, extra) = (visual(24).zip(visual(26)), entry.get(78..).unwrap_or_default());
+        let (codec, length_size, sets) = match &coding {
+            b"avc1" | b"avc3" => {
+                let avcc = required::<mp4::Avcc>(extra)?;
                 let mut sets = avcc.sequence_parameter_sets;
                 sets.extend(avcc.picture_parameter_sets);
-                (Codec::H264, visual, avcc.length_size, sets)
+                (Codec::H264, avcc.length_size, sets)
             }
-            Some(mp4::Codec::Hvc1(mp4::Hvc1 { visual, hvcc, .. }))
-            | Some(mp4::Codec::Hev1(mp4::Hev1 { visual, hvcc, .. })) => {
+            b"hvc1" | b"hev1" => {
+                let hvcc = required::<mp4::Hvcc>(extra)?;
                 let sets = hvcc.arrays.into_iter().flat_map(|array| array.nalus).collect();
-                (Codec::H265, visual, (hvcc.length_size_minus_one & 3) + 1, sets)
+                (Codec::H265, (hvcc.length_size_minus_one & 3) + 1, sets)
             }
             other => {
-                let name = other.map_or("empty".to_owned(), |codec| {
-                    let text = format!("{codec:?}");
-                    text.split(['(', ' ', '{']).next().unwrap_or("").to_owned()
-                });
-                others.push(name);
+                others.push(name(*other));
                 continue;
             }
         };
-        if trak.mdia.mdhd.timescale == 0 {
+        let (width, height) = size.ok_or("stsd box: a sample entry cut short")?;
+        let id = required::<mp4::Tkhd>(trak)?.track_id;
+        let timescale = required::<mp4::Mdhd>(mdia)?.timescale;
+        if timescale == 0 {
             return Err("mdhd box: a time scale of 0".into());
         }
-        let trex = moov.mvex.as_ref().and_then(|m| m.trex.iter().find(|t| t.track_id == id));
+        let mut defaults = (0, 0, 0);
+        for (_, whole, _) in
+            boxes(inside(moov, &[b"mvex"]).unwrap_or_default()).filter(|(kind, ..)| kind == b"trex")
+        {
+            let trex = mp4::Trex::decode(&mut &whole[..]).map_err(|e| format!("trex box: {e}"))?;
+            if trex.track_id == id {
+                defaults = (
+                    trex.default_sample_duration,
+                    trex.default_sample_size,
+                    trex.default_sample_flags,
+                );
+            }
+        }
         return Ok(Track {
             id,
             codec,
-            width: visual.width.into(),
-            height: visual.height.into(),
-            timescale: trak.mdia.mdhd.timescale,
+            width: width.into(),
+            height: height.into(),
+            timescale,
             length_size: length_size.into(),
             sets,
-            table: Table::new(
-                stbl.stts, stbl.ctts, stbl.stsc, stbl.stsz, stbl.stco, stbl.co64, stbl.stss,
-            ),
-            defaults: trex.map_or((0, 0, 0), |t| {
-                (t.default_sample_duration, t.default_sample_size, t.default_sample_flags)
-            }),
+            table: Table::read(stbl)?,
+            defaults,
         });
     }
     Err(format!("no H.264 or H.265 track; its tracks are: {}", others.join(", ")))
@@ -139,28 +196,22 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(
-        stts: mp4::Stts,
-        ctts: Option<mp4::Ctts>,
-        stsc: mp4::Stsc,
-        stsz: mp4::Stsz,
-        stco: Option<mp4::Stco>,
-        co64: Option<mp4::Co64>,
-        stss: Option<mp4::Stss>,
-    ) -> Self {
-        let chunks = match (co64, stco) {
-            (Some(co64), _) => co64.entries,
-            (None, Some(stco)) => stco.entries.into_iter().map(u64::from).collect(),
-            (None, None) => Vec::new(),
+    /// Reads it from what is in an `stbl` box.
+    fn read(stbl: &[u8]) -> Result<Self, String> {
+        let chunks = match leaf::<mp4::Co64>(stbl)? {
+            Some(co64) => co64.entries,
+            None => leaf::<mp4::Stco>(stbl)?
+                .map(|stco| stco.entries.into_iter().map(u64::from).collect())
+                .unwrap_or_default(),
         };
-        Self {
-            stts: stts.entries,
-            ctts: ctts.map(|c| c.entries).unwrap_or_default(),
-            stsc: stsc.entries,
-            sizes: stsz.samples,
+        Ok(Self {
+            stts: required::<mp4::Stts>(stbl)?.entries,
+            ctts: leaf::<mp4::Ctts>(stbl)?.map(|c| c.entries).unwrap_or_default(),
+            stsc: required::<mp4::Stsc>(stbl)?.entries,
+            sizes: required::<mp4::Stsz>(stbl)?.samples,
             chunks,
-            stss: stss.map(|s| s.entries),
-        }
+            stss: leaf::<mp4::Stss>(stbl)?.map(|s| s.entries),
+        })
     }
 
     /// Number of samples.
@@ -290,19 +341,24 @@ pub fn parse_moof(
     next_dts: &mut u64,
 ) -> Result<Vec<Sample>, String> {
     let damaged = |why: &dyn std::fmt::Display| format!("offset {offset}: moof box: {why}");
-    let moof = mp4::Moof::decode(&mut &bytes[..]).map_err(|e| damaged(&e))?;
+    let moof = inside(bytes, &[b"moof"]).ok_or_else(|| damaged(&"cut short"))?;
     let mut samples = Vec::new();
-    for traf in moof.traf.iter().filter(|t| t.tfhd.track_id == track.id) {
+    for (_, _, traf) in boxes(moof).filter(|(kind, ..)| kind == b"traf") {
+        let tfhd = required::<mp4::Tfhd>(traf).map_err(|e| damaged(&e))?;
+        if tfhd.track_id != track.id {
+            continue;
+        }
         let (duration, size, flags) = track.defaults;
-        let duration = traf.tfhd.default_sample_duration.unwrap_or(duration);
-        let size = traf.tfhd.default_sample_size.unwrap_or(size);
-        let flags = traf.tfhd.default_sample_flags.unwrap_or(flags);
-        let base = traf.tfhd.base_data_offset.unwrap_or(offset);
-        if let Some(tfdt) = &traf.tfdt {
+        let duration = tfhd.default_sample_duration.unwrap_or(duration);
+        let size = tfhd.default_sample_size.unwrap_or(size);
+        let flags = tfhd.default_sample_flags.unwrap_or(flags);
+        let base = tfhd.base_data_offset.unwrap_or(offset);
+        if let Some(tfdt) = leaf::<mp4::Tfdt>(traf).map_err(|e| damaged(&e))? {
             *next_dts = tfdt.base_media_decode_time;
         }
         let mut at = base;
-        for trun in &traf.trun {
+        for (_, whole, _) in boxes(traf).filter(|(kind, ..)| kind == b"trun") {
+            let trun = mp4::Trun::decode(&mut &whole[..]).map_err(|e| damaged(&e))?;
             if let Some(relative) = trun.data_offset {
                 at = base
                     .checked_add_signed(relative.into())
@@ -494,6 +550,52 @@ mod tests {
             let why = to_annex_b(&sample[..cut], false, &track, &mut unit).unwrap_err();
             assert!(why.contains("byte "), "{why}");
         }
+    }
+
+    fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        [&(body.len() as u32 + 8).to_be_bytes()[..], kind, &body].concat()
+    }
+
+    /// A movie of one H.264 track and no samples, with `extra` among its sample tables.
+    fn movie(extra: &[u8]) -> Vec<u8> {
+        let avcc = boxed(b"avcC", &[&[1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 1, 1, 0, 2, 0x68, 2]]);
+        let visual = [&[0; 24][..], &[0, 64, 0, 48], &[0; 50]].concat();
+        let stsd = boxed(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1], &boxed(b"avc1", &[&visual, &avcc])]);
+        let empty = |kind| boxed(kind, &[&[0; 8]]);
+        let stsz = boxed(b"stsz", &[&[0; 12]]);
+        let tables = [extra, &stsd, &empty(b"stts"), &empty(b"stsc"), &stsz, &empty(b"stco")];
+        let minf = boxed(b"minf", &[&boxed(b"stbl", &tables)]);
+        let mdhd =
+            boxed(b"mdhd", &[&[0; 12], &1000u32.to_be_bytes(), &[0; 4], &[0x55, 0xc4, 0, 0]]);
+        let tkhd = boxed(b"tkhd", &[&[0; 12], &7u32.to_be_bytes(), &[0; 68]]);
+        let trak = boxed(b"trak", &[&tkhd, &boxed(b"mdia", &[&mdhd, &minf])]);
+        let sound = boxed(b"trak", &[&boxed(b"mdia", &[&boxed(b"minf", &[&boxed(b"stbl", &[])])])]);
+        boxed(b"moov", &[&sound, &trak])
+    }
+
+    #[test]
+    fn boxes_that_are_not_needed_cost_nothing() {
+        // Four thousand million group descriptions of no bytes each (8.9.3, version 0).
+        let groups = boxed(b"sgpd", &[&[0; 4], b"roll", &[0xff; 4]]);
+        for extra in [&[][..], &groups, &boxed(b"stts", &[])[..4], &[0, 0, 0, 9, b'x', 0, 0, 0, 0]]
+        {
+            let track = parse_moov(&movie(extra));
+            if extra.len() == 4 {
+                assert!(
+                    track.unwrap_err().contains("empty"),
+                    "nothing is read behind a broken box"
+                );
+                continue;
+            }
+            let track = track.unwrap();
+            assert_eq!((track.id, track.width, track.height, track.timescale), (7, 64, 48, 1000));
+            assert_eq!(track.sets, [vec![0x67, 1], vec![0x68, 2]]);
+            assert!(track.table.is_empty());
+        }
+        let sound = boxed(b"moov", &[&boxed(b"trak", &[&boxed(b"mdia", &[])])]);
+        assert!(parse_moov(&sound).unwrap_err().ends_with("tracks are: empty"));
+        assert!(parse_moov(&boxed(b"moov", &[])).unwrap_err().contains("no H.264 or H.265 track"));
     }
 
     #[test]
