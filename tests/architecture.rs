@@ -17,7 +17,8 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The engine's rooms from the ground up: a frame's way from the bottom to the top. Rooms of one
 /// line are on one floor and do not import each other.
 const ENGINE: &[&[&str]] = &[
-    &["sys", "frame", "coded", "config", "thread", "users"],
+    &["sys", "frame", "coded", "finish", "style", "thread", "users"],
+    &["config", "glimpse"],
     &["syntax", "picture", "hardware"],
     &["camera"],
     &["encode"],

@@ -20,7 +20,7 @@ use lensd_engine::camera::v4l2::{CameraV4l2, Delivers, StampedAt, Wanted};
 use lensd_engine::camera::{Camera, CameraError, Shot, devices};
 use lensd_engine::encode::Rate;
 use lensd_engine::encode::m2m::{self, Coding, M2m};
-use lensd_engine::frame::{Frame, PixelFormat, packed_planes};
+use lensd_engine::frame::{Colour, Frame, PixelFormat, packed_planes};
 use lensd_engine::sys::v4l2::{Device, QueueType};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, now};
@@ -541,6 +541,7 @@ fn to_vicodec(folder: &Path) -> Check {
                 height,
                 planes,
                 used,
+                colour: Colour::default(),
                 memory,
                 capture: lensd_ffi::time::UtcMap::measure().stamp(now()),
                 number,
@@ -561,6 +562,7 @@ fn to_vicodec(folder: &Path) -> Check {
         height: 240,
         planes,
         used,
+        colour: Colour::default(),
         memory,
         capture: lensd_ffi::time::Stamp::default(),
         number: 0,

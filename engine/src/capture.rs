@@ -11,6 +11,7 @@ use crate::camera::{Camera, CameraError, CameraInfo, Shot, file, pattern};
 use crate::change::Change;
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
+use crate::glimpse::Glimpses;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
@@ -70,6 +71,8 @@ pub struct Task {
     pub spec: CameraSpec,
     /// Rings.
     pub publishers: Publishers,
+    /// Pictures of all cameras, for those that show another's.
+    pub glimpses: Arc<Glimpses>,
     /// Wakes the thread.
     pub bell: Bell,
     /// What others see.
@@ -110,6 +113,7 @@ fn run_with(
         mut config,
         mut spec,
         publishers,
+        glimpses,
         bell,
         state,
         orders,
@@ -193,7 +197,7 @@ fn run_with(
                     desk_bell.ring();
                 }
                 let always = matches!(spec, CameraSpec::Test(_));
-                let mut pipeline = Pipeline::new(&config, info, always, own);
+                let mut pipeline = Pipeline::new(&config, info, always, own, Arc::clone(&glimpses));
                 let ended = guarded(&panics, || {
                     let mut delivery = Delivery {
                         pipeline: &mut pipeline,
@@ -475,6 +479,7 @@ mod tests {
             config: CameraConfig::default(),
             spec: "test:".parse().unwrap(),
             publishers: Publishers { main: main_publisher, sub, mjpeg },
+            glimpses: Arc::default(),
             bell: bell.try_clone().unwrap(),
             state: Arc::clone(&state),
             orders: receiver,

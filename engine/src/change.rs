@@ -3,6 +3,8 @@
 use crate::camera::spec::{CameraSpec, Size, SpecError};
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
+use crate::finish::Finish;
+use crate::style::Style;
 
 /// What of a camera can be changed while it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +19,10 @@ pub enum Change {
     Gop(f64),
     /// Whether units carry their capture time.
     CaptureSei(bool),
+    /// What is done to pictures before they are encoded.
+    Finish(Box<Finish>),
+    /// How encoders spend bits.
+    Style(Style),
     /// Size of the camera's picture: it is opened anew.
     Size(Size),
     /// Pictures per second of the camera: it is opened anew.
@@ -28,12 +34,14 @@ pub enum Change {
 impl Change {
     /// Notes itself in the configuration; `false` if it is one of the source.
     pub fn configure(&self, config: &mut CameraConfig) -> bool {
-        match *self {
-            Self::Bitrate(bits) => config.bitrate = bits,
-            Self::SubBitrate(bits) => config.sub_bitrate = bits,
-            Self::SubWidth(width) => config.sub_width = width,
-            Self::Gop(secs) => config.gop_secs = secs,
-            Self::CaptureSei(on) => config.capture_sei = on,
+        match self {
+            Self::Bitrate(bits) => config.bitrate = *bits,
+            Self::SubBitrate(bits) => config.sub_bitrate = *bits,
+            Self::SubWidth(width) => config.sub_width = *width,
+            Self::Gop(secs) => config.gop_secs = *secs,
+            Self::CaptureSei(on) => config.capture_sei = *on,
+            Self::Finish(finish) => config.finish.clone_from(finish),
+            Self::Style(style) => config.style = *style,
             Self::Size(_) | Self::Fps(_) | Self::Input(_) => return false,
         }
         true

@@ -1,6 +1,8 @@
 //! What the engine is told when it starts. The root package makes it of the command line, the
 //! environment and the settings file, and sends it over the leash.
 
+use crate::finish::Finish;
+use crate::style::Style;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -88,6 +90,12 @@ pub struct CameraConfig {
     pub capture_sei: bool,
     /// Whether the camera rests while nobody reads any of its streams.
     pub on_demand: bool,
+    /// What is done to its pictures: settings say so while the engine runs.
+    #[serde(skip)]
+    pub finish: Finish,
+    /// How its encoders spend bits; also a setting.
+    #[serde(skip)]
+    pub style: Style,
 }
 
 impl Default for CameraConfig {
@@ -103,6 +111,8 @@ impl Default for CameraConfig {
             encoder: "auto".to_owned(),
             capture_sei: false,
             on_demand: false,
+            finish: Finish::default(),
+            style: Style::default(),
         }
     }
 }

@@ -5,6 +5,68 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+/// How many bits of a sample count. More than 8 lie in two bytes each, the lower one first, with
+/// zeros above (V4L2 "Luma-Only Formats", "Raw Bayer Formats").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "numbers")]
+pub enum Depth {
+    Eight = 8,
+    Ten = 10,
+    Twelve = 12,
+    Fourteen = 14,
+    Sixteen = 16,
+}
+
+impl Depth {
+    /// Bytes of a sample.
+    pub const fn bytes(self) -> usize {
+        if matches!(self, Self::Eight) { 1 } else { 2 }
+    }
+
+    /// By how much a sample is shifted to be one of 8 bits.
+    pub const fn excess(self) -> u32 {
+        self as u32 - 8
+    }
+}
+
+/// The colours that a sensor's first two rows begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "they are their names")]
+pub enum Bayer {
+    Bggr,
+    Gbrg,
+    Grbg,
+    Rggb,
+}
+
+/// What samples mean: code points of ITU-T H.273. The default is that nobody knows, and limited
+/// range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Colour {
+    /// `ColourPrimaries`
+    pub primaries: u8,
+    /// `TransferCharacteristics`
+    pub transfer: u8,
+    /// `MatrixCoefficients`
+    pub matrix: u8,
+    /// `VideoFullRangeFlag`: luma from 0 to 255 instead of 16 to 235.
+    pub full_range: bool,
+}
+
+impl Colour {
+    /// What lensd makes of RGB and of raw sensors: sRGB's colours by the matrix of BT.601 in limited
+    /// range.
+    pub const OURS: Self = Self { primaries: 1, transfer: 13, matrix: 6, full_range: false };
+    /// JPEG files (JFIF): the same in full range.
+    pub const JPEG: Self = Self { full_range: true, ..Self::OURS };
+}
+
+impl Default for Colour {
+    fn default() -> Self {
+        Self { primaries: 2, transfer: 2, matrix: 2, full_range: false }
+    }
+}
+
 /// How the bytes of a picture are laid out. Names are those of V4L2 (V4L2 "Image Formats").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
@@ -24,6 +86,10 @@ pub enum PixelFormat {
     Rgb24,
     /// 8 bits each of blue, green, red (`V4L2_PIX_FMT_BGR24`, `BGR3`).
     Bgr24,
+    /// Luminance of more than 8 bits.
+    GreyDeep(Depth),
+    /// A sensor's raw samples, each of one colour.
+    Bayer(Bayer, Depth),
     /// A JPEG picture.
     Mjpeg,
 }
@@ -47,6 +113,7 @@ impl PixelFormat {
             (Self::Nv12 | Self::Nv21, _) => width.div_ceil(2) * 2,
             (Self::Yuyv | Self::Uyvy, _) => width.div_ceil(2) * 4,
             (Self::Rgb24 | Self::Bgr24, _) => width * 3,
+            (Self::GreyDeep(depth) | Self::Bayer(_, depth), _) => width * depth.bytes(),
             (Self::Mjpeg, _) => 0,
         }
     }
@@ -64,6 +131,10 @@ impl PixelFormat {
 impl fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::GreyDeep(depth) => return write!(f, "GREY{}", *depth as u8),
+            Self::Bayer(order, depth) => {
+                return write!(f, "{}{}", format!("{order:?}").to_uppercase(), *depth as u8);
+            }
             Self::I420 => "I420",
             Self::Nv12 => "NV12",
             Self::Nv21 => "NV21",
@@ -116,6 +187,8 @@ pub struct Frame {
     pub planes: [Plane; 3],
     /// Bytes of the memory that are used, which matters for JPEG.
     pub used: usize,
+    /// What its samples mean.
+    pub colour: Colour,
     /// The bytes.
     pub memory: Arc<dyn Memory>,
     /// When it was captured.
@@ -191,6 +264,7 @@ mod tests {
             height: 4,
             planes,
             used: size,
+            colour: Colour::default(),
             memory: Arc::new(vec![0; size]),
             capture: Stamp::default(),
             number: 0,

@@ -11,14 +11,20 @@ use crate::encode::jpeg::Jpeg;
 use crate::encode::m2m::EncoderM2m;
 use crate::encode::openh264::{OpenH264, Tuning};
 use crate::encode::{EncodeError, Encoder, Rate};
-use crate::frame::{Frame, PixelFormat, packed_planes};
-use crate::picture::View;
+use crate::finish::{Finish, Inset};
+use crate::frame::{Colour, Frame, PixelFormat, packed_planes};
+use crate::glimpse::Glimpses;
 use crate::picture::convert::Converter;
-use crate::picture::decode::{H264Decoder, JpegDecoder};
-use crate::picture::scale::Scaler;
+use crate::picture::decode::H264Decoder;
+use crate::picture::finish::{Finisher, overlay::Watermark};
+use crate::picture::pool::Pool;
+use crate::picture::scale::{Area, Scaler};
+use crate::picture::{Picture, View};
 use crate::publish::{Publisher, Stream};
+use crate::style::Style;
 use crate::syntax::sei::{self, Capture};
-use lensd_ffi::time::{Nanos, Stamp, now};
+use crate::syntax::sps::parse_sps;
+use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, NalSpan};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,10 +45,13 @@ pub struct Pipeline {
     jpeg: Option<Jpeg>,
     /// For the sub stream.
     scaled: Option<Scaled>,
-    /// Only for cameras that deliver JPEG.
-    jpeg_decoder: Option<JpegDecoder>,
+    /// Only while pictures are converted, decoded or finished.
+    finisher: Option<Finisher>,
+    glimpses: Arc<Glimpses>,
     /// Only for cameras that deliver H.264, and while a stream needs pixels.
     decoder: Option<H264Decoder>,
+    /// What the samples of a stream that is passed through mean.
+    coded_colour: Colour,
     jpeg_unit: CodedUnit,
 }
 
@@ -51,11 +60,14 @@ struct Track {
     publisher: Publisher,
     encoder: Option<Box<dyn Encoder>>,
     rate: Rate,
+    style: Style,
     unit: CodedUnit,
     last_key: Nanos,
     key_pending: bool,
     /// Whether a hardware encoder has failed.
     software: bool,
+    /// Whether pictures are converted for the encoder.
+    converts: bool,
     /// Bytes that processors copied for encoders that are gone.
     copied_before: u64,
 }
@@ -65,7 +77,7 @@ struct Track {
 struct Scaled {
     converter: Converter,
     scaler: Scaler,
-    memory: Arc<Vec<u8>>,
+    pool: Pool,
 }
 
 /// Pictures from one key frame to the next.
@@ -91,23 +103,29 @@ impl Pipeline {
         info: CameraInfo,
         always_stamped: bool,
         publishers: Publishers,
+        glimpses: Arc<Glimpses>,
     ) -> Self {
         let fps = if info.fps > 0.0 { info.fps } else { 30.0 };
         let gop = gop_of(fps, config.gop_secs);
         let rate = |bitrate| Rate { bitrate, fps, gop };
         let pipeline = Self {
-            main: Track::new(publishers.main, rate(config.bitrate)),
-            sub: Track::new(publishers.sub, rate(config.sub_bitrate)),
+            main: Track::new(publishers.main, rate(config.bitrate), config.style),
+            sub: Track::new(publishers.sub, rate(config.sub_bitrate), config.style),
             mjpeg: publishers.mjpeg,
             config: config.clone(),
             info,
             always_stamped,
             jpeg: None,
             scaled: None,
-            jpeg_decoder: None,
+            finisher: None,
+            glimpses,
             decoder: None,
+            coded_colour: Colour::default(),
             jpeg_unit: CodedUnit::default(),
         };
+        if pipeline.shows_another() {
+            pipeline.glimpses.want(true);
+        }
         pipeline.describe();
         pipeline
     }
@@ -118,7 +136,19 @@ impl Pipeline {
 
     /// Gives the publishers back, for the camera's next life.
     pub fn into_publishers(self) -> Publishers {
+        if self.shows_another() {
+            self.glimpses.want(false);
+        }
+        self.glimpses.forget(self.camera());
         Publishers { main: self.main.publisher, sub: self.sub.publisher, mjpeg: self.mjpeg }
+    }
+
+    fn camera(&self) -> u32 {
+        self.main.stream().camera
+    }
+
+    fn shows_another(&self) -> bool {
+        self.config.finish.inset != Inset::Off
     }
 
     /// Whether anybody reads anything.
@@ -160,6 +190,13 @@ impl Pipeline {
                 self.describe();
             }
             Change::CaptureSei(on) => self.config.capture_sei = on,
+            Change::Finish(ref wish) => self.change_finish(wish)?,
+            Change::Style(_) if self.info.coded.is_some() => return Err(passed()),
+            Change::Style(style) => {
+                self.main.set_style(style)?;
+                self.sub.set_style(style)?;
+                self.config.style = style;
+            }
             Change::Size(_) | Change::Fps(_) | Change::Input(_) => {
                 return Err(EncodeError("only opening the camera anew changes this".into()));
             }
@@ -167,8 +204,32 @@ impl Pipeline {
         Ok(())
     }
 
+    fn change_finish(&mut self, wish: &Finish) -> Result<(), EncodeError> {
+        if self.info.coded.is_some() && !wish.is_plain() {
+            return Err(EncodeError(
+                "this camera's stream is passed through as it codes it: its pictures cannot be \
+                 changed"
+                    .into(),
+            ));
+        }
+        let now = &self.config.finish.overlay.watermark;
+        if let Some(path) =
+            wish.overlay.watermark.as_ref().filter(|path| Some(*path) != now.as_ref())
+        {
+            Watermark::load(path).map_err(EncodeError)?;
+        }
+        let before = self.shows_another();
+        self.config.finish.clone_from(wish);
+        if before != self.shows_another() {
+            self.glimpses.want(!before);
+        }
+        self.describe();
+        Ok(())
+    }
+
     /// A raw or JPEG picture.
     pub fn frame(&mut self, frame: &Frame) {
+        self.glimpses.offer(self.camera(), frame);
         if frame.format == PixelFormat::Mjpeg {
             self.jpeg_frame(frame);
         } else {
@@ -178,13 +239,39 @@ impl Pipeline {
 
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
         let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
-        let config = &self.config;
-        let (software, fresh) = (self.main.software, self.main.encoder.is_none());
         self.main.stream().note_taken(frame.number, now());
-        let format = frame.format;
-        self.main
-            .encode(frame, stamp.as_ref(), |rate| make_encoder(config, rate, format, software));
-        if self.main.encoder.is_none() && config.encoder == "auto" {
+        let fresh = self.main.encoder.is_none();
+        let plain = self.config.finish.is_plain();
+        let finished = if plain { None } else { Some(self.finished(frame)) };
+        let shown = match &finished {
+            Some(Ok(finished)) => finished,
+            Some(Err(why)) => return self.main.stream().set_error(why),
+            None => frame,
+        };
+        let config = &self.config;
+        let (software, format) = (self.main.software, shown.format);
+        let ready = self.main.ready(format, |rate| make_encoder(config, rate, format, software));
+        let converted = match ready {
+            Err(why) => {
+                self.main.stream().set_error(&why.0);
+                None
+            }
+            // What the encoder is given is also what the sub stream is scaled from.
+            Ok(false) => Some(self.finisher.get_or_insert_default().convert(shown)),
+            Ok(true) => None,
+        };
+        let given = match &converted {
+            Some(Ok(converted)) => converted,
+            Some(Err(why)) => return self.main.stream().set_error(why),
+            None => shown,
+        };
+        if finished.is_some() || converted.is_some() {
+            self.main.stream().note_ready(now());
+        }
+        self.main.encode(given, stamp.as_ref());
+        let stages = self.finisher.as_ref().map_or(0, Finisher::copied_pixel_bytes);
+        self.main.note_copied(stages);
+        if self.main.encoder.is_none() && self.config.encoder == "auto" {
             // Hardware that fails is not asked again until the camera is opened anew.
             self.main.software = true;
         }
@@ -192,17 +279,24 @@ impl Pipeline {
             self.describe();
         }
         if self.sub.stream().is_wanted() {
-            self.sub_frame(frame, stamp.as_ref());
+            self.sub_frame(given, stamp.as_ref());
         } else if self.sub.encoder.is_some() {
             self.sub.rest();
             self.scaled = None;
             self.describe();
         }
-        if with_jpeg && self.mjpeg.stream().is_wanted() {
-            self.encode_jpeg(frame);
+        if (with_jpeg || !plain) && self.mjpeg.stream().is_wanted() {
+            self.encode_jpeg(shown);
         } else if !self.mjpeg.stream().is_wanted() {
             self.jpeg = None;
         }
+    }
+
+    /// The frame with all done to it that is wished.
+    fn finished(&mut self, frame: &Frame) -> Result<Frame, String> {
+        let other = if self.shows_another() { self.glimpses.other(self.camera()) } else { None };
+        let finisher = self.finisher.get_or_insert_default();
+        finisher.make(frame, &self.config.finish, other.as_ref())
     }
 
     fn sub_frame(&mut self, frame: &Frame, stamp: Option<&Capture>) {
@@ -213,9 +307,13 @@ impl Pipeline {
         match scaled.make(frame, width, height) {
             Ok(small) => {
                 self.sub.stream().note_ready(now());
-                self.sub.encode(&small, stamp, |rate| {
+                let ready = self.sub.ready(small.format, |rate| {
                     OpenH264::new(rate, Tuning::default()).map(|e| Box::new(e) as Box<dyn Encoder>)
                 });
+                match ready {
+                    Ok(_) => self.sub.encode(&small, stamp),
+                    Err(why) => self.sub.stream().set_error(&why.0),
+                }
                 let copied =
                     scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
                 self.sub.note_copied(copied);
@@ -254,7 +352,8 @@ impl Pipeline {
     fn jpeg_frame(&mut self, frame: &Frame) {
         let bytes = frame.memory.bytes();
         let bytes = &bytes[..frame.used.min(bytes.len())];
-        if self.mjpeg.stream().is_wanted() {
+        // A picture that something is done to is coded anew.
+        if self.config.finish.is_plain() && self.mjpeg.stream().is_wanted() {
             let unit = &mut self.jpeg_unit;
             unit.bytes.clear();
             unit.bytes.extend_from_slice(bytes);
@@ -267,17 +366,12 @@ impl Pipeline {
                 self.mjpeg.stream().set_error(&e.to_string());
             }
         }
-        let mut decoder = self.jpeg_decoder.take().unwrap_or_default();
         self.main.stream().note_taken(frame.number, now());
-        match decoder.decode(bytes) {
-            Ok(view) => {
-                let raw = frame_of(&view, frame.capture, frame.number);
-                self.raw_frame(&raw, false);
-            }
+        match self.finisher.get_or_insert_default().decode(frame) {
+            Ok(raw) => self.raw_frame(&raw, false),
             // One broken picture of a USB camera: count it and go on.
             Err(why) => self.main.stream().set_error(&why),
         }
-        self.jpeg_decoder = Some(decoder);
     }
 
     /// A coded unit: the main stream is passed through, the others are decoded while wanted.
@@ -304,6 +398,11 @@ impl Pipeline {
             self.mjpeg.stream().set_error(&why);
             return;
         }
+        let nal = |span: &NalSpan| unit.bytes.get(span.offset as usize..)?.get(..span.len as usize);
+        let sps = unit.nals.iter().filter_map(nal).find_map(parse_sps).filter(|_| unit.key);
+        if let Some(sps) = sps {
+            self.coded_colour = sps.colour.unwrap_or_default();
+        }
         let mut decoder = self.decoder.take().unwrap_or_default();
         for (track, wanted) in [(self.sub.stream(), sub), (self.mjpeg.stream(), mjpeg)] {
             if wanted {
@@ -312,7 +411,7 @@ impl Pipeline {
         }
         match decoder.decode(&unit.bytes, unit.key) {
             Ok(Some(view)) => {
-                let raw = frame_of(&view, unit.capture, unit.number);
+                let raw = Frame { colour: self.coded_colour, ..frame_of(&view, unit) };
                 if sub {
                     let stamp =
                         self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
@@ -341,11 +440,22 @@ impl Pipeline {
         } else {
             ""
         };
-        self.main.stream().describe(&if self.info.format == "MJPEG" {
-            format!("{source}{decoded} -> {encoder} -> ring")
-        } else {
-            format!("{source} -> {encoder} -> ring")
-        });
+        let finish = &self.config.finish;
+        let mut stages = String::new();
+        if self.info.format == "MJPEG" {
+            stages.push_str(decoded);
+        }
+        if !finish.is_plain() {
+            let words = finish.words();
+            stages.push_str(&format!(" -> {words} (CPU: the settings ask for it)"));
+        } else if let Some(encoder) = &self.main.encoder
+            && self.info.coded.is_none()
+            && self.info.format != "MJPEG"
+            && self.main.converts
+        {
+            stages.push_str(&format!(" -> I420 (CPU: {} takes nothing else)", encoder.name()));
+        }
+        self.main.stream().describe(&format!("{source}{stages} -> {encoder} -> ring"));
         let width = self.config.sub_width;
         self.sub.stream().describe(&format!(
             "{source}{decoded} -> scale to width {width} (CPU) -> openh264 -> ring, while read"
@@ -359,15 +469,17 @@ impl Pipeline {
 }
 
 impl Track {
-    fn new(publisher: Publisher, rate: Rate) -> Self {
+    fn new(publisher: Publisher, rate: Rate, style: Style) -> Self {
         Self {
             publisher,
             encoder: None,
             rate,
+            style,
             unit: CodedUnit::default(),
             last_key: Nanos(0),
             key_pending: false,
             software: false,
+            converts: false,
             copied_before: 0,
         }
     }
@@ -388,6 +500,14 @@ impl Track {
         self.stream().set_copied(self.copied_before + own + stages);
     }
 
+    fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.set_style(style)?;
+        }
+        self.style = style;
+        Ok(())
+    }
+
     fn set_rate(&mut self, rate: Rate) -> Result<(), EncodeError> {
         if let Some(encoder) = &mut self.encoder {
             encoder.set_rate(rate)?;
@@ -396,26 +516,41 @@ impl Track {
         Ok(())
     }
 
-    fn encode(
+    /// Sees to an encoder, and whether it takes pictures of this layout as they are; if not, it takes
+    /// I420.
+    fn ready(
         &mut self,
-        frame: &Frame,
-        stamp: Option<&Capture>,
+        format: PixelFormat,
         make: impl FnOnce(Rate) -> Result<Box<dyn Encoder>, EncodeError>,
-    ) {
-        let result = self.try_encode(frame, stamp, make);
+    ) -> Result<bool, EncodeError> {
+        let fits = |e: &dyn Encoder| e.takes(format) || e.takes(PixelFormat::I420);
+        if self.encoder.as_deref().is_some_and(|e| !fits(e)) {
+            // It was made for pictures of another layout.
+            self.rest();
+            self.key_pending = true;
+        }
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            slot => {
+                let encoder = slot.insert(make(self.rate)?);
+                // Hardware that cannot do it was asked when the setting was made; another one that
+                // took its place goes on with what it has.
+                let _ = encoder.set_style(self.style);
+                encoder
+            }
+        };
+        let takes = encoder.takes(format);
+        self.converts = !takes;
+        Ok(takes)
+    }
+
+    fn encode(&mut self, frame: &Frame, stamp: Option<&Capture>) {
+        let result = self.try_encode(frame, stamp);
         self.stream().set_error(&result.err().map(|e| e.0).unwrap_or_default());
     }
 
-    fn try_encode(
-        &mut self,
-        frame: &Frame,
-        stamp: Option<&Capture>,
-        make: impl FnOnce(Rate) -> Result<Box<dyn Encoder>, EncodeError>,
-    ) -> Result<(), EncodeError> {
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            slot => slot.insert(make(self.rate)?),
-        };
+    fn try_encode(&mut self, frame: &Frame, stamp: Option<&Capture>) -> Result<(), EncodeError> {
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
         self.key_pending |= self.publisher.stream().take_key_wanted();
         let key = self.key_pending && frame.capture.mono.since(self.last_key) >= KEY_EVERY;
         let encoded = match encoder.encode(frame, key, &mut self.unit) {
@@ -436,7 +571,6 @@ impl Track {
         }
         let sei = stamp.and_then(|s| sei::build(self.unit.codec, s));
         self.publisher.publish(&self.unit, sei.as_ref()).map_err(|e| EncodeError(e.to_string()))?;
-        self.note_copied(0);
         Ok(())
     }
 }
@@ -444,43 +578,15 @@ impl Track {
 impl Scaled {
     fn make(&mut self, frame: &Frame, width: usize, height: usize) -> Result<Frame, String> {
         let view = self.converter.view(frame)?.even();
-        let view = self.scaler.scale(view, width, height)?;
-        fill(&mut self.memory, &view);
-        let (planes, used) = packed_planes(PixelFormat::I420, width, height);
-        Ok(Frame {
-            format: PixelFormat::I420,
-            width,
-            height,
-            planes,
-            used,
-            memory: Arc::clone(&self.memory) as Arc<dyn crate::frame::Memory>,
-            capture: frame.capture,
-            number: frame.number,
-            crc: frame.crc,
-        })
-    }
-}
-
-/// Copies a view into a buffer that is reused when nobody holds it any more.
-fn fill(memory: &mut Arc<Vec<u8>>, view: &View<'_>) {
-    if Arc::get_mut(memory).is_none() {
-        *memory = Arc::default();
-    }
-    if let Some(bytes) = Arc::get_mut(memory) {
-        bytes.clear();
-        for plane in 0..3 {
-            let rows = PixelFormat::I420.rows(plane, view.height());
-            for y in 0..rows {
-                bytes.extend_from_slice(view.row(plane, y));
-            }
-        }
+        let scaler = &mut self.scaler;
+        self.pool.draw(frame, (width, height), |to| scaler.scale(&view, Area::of(&view), to))
     }
 }
 
 /// A decoded picture as a frame.
-fn frame_of(view: &View<'_>, capture: Stamp, number: u64) -> Frame {
-    let mut memory = Arc::default();
-    fill(&mut memory, view);
+fn frame_of(view: &View<'_>, unit: &CodedUnit) -> Frame {
+    let mut picture = Picture::default();
+    picture.copy_from(view);
     let (width, height) = (view.width(), view.height());
     let (planes, used) = packed_planes(PixelFormat::I420, width, height);
     Frame {
@@ -489,9 +595,10 @@ fn frame_of(view: &View<'_>, capture: Stamp, number: u64) -> Frame {
         height,
         planes,
         used,
-        memory,
-        capture,
-        number,
+        colour: Colour::default(),
+        memory: Arc::new(picture.take_bytes()),
+        capture: unit.capture,
+        number: unit.number,
         crc: None,
     }
 }
@@ -523,13 +630,13 @@ fn make_encoder(
         "auto" | "openh264" => Ok(Box::new(OpenH264::new(rate, Tuning::default())?)),
         path if path.starts_with('/') => {
             let encoder = EncoderM2m::open(Path::new(path), Codec::H264, rate)?;
-            if encoder.takes().contains(&format) {
+            if encoder.takes().iter().any(|f| *f == format || *f == PixelFormat::I420) {
                 return Ok(Box::new(encoder));
             }
             let takes: Vec<String> = encoder.takes().iter().map(ToString::to_string).collect();
             Err(EncodeError(format!(
-                "the encoder {path} does not take the camera's {format}, but {}; ask the camera \
-                 for one of these with ?format=",
+                "the encoder {path} takes neither {format} nor I420, but {}; ask the camera for \
+                 one of these with ?format=",
                 takes.join(", ")
             )))
         }
@@ -557,7 +664,8 @@ mod tests {
             mjpeg: make(Kind::Mjpeg, Codec::Jpeg),
         };
         let config = CameraConfig::default();
-        let mut pipeline = Pipeline::new(&config, CameraInfo::default(), false, publishers);
+        let mut pipeline =
+            Pipeline::new(&config, CameraInfo::default(), false, publishers, Arc::default());
         pipeline.change(&Change::Bitrate(0)).unwrap();
         assert_eq!(pipeline.main.rate.bitrate, config.bitrate);
         pipeline.change(&Change::Bitrate(1_000_000)).unwrap();

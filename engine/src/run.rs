@@ -6,6 +6,7 @@ use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
 use crate::capture;
 use crate::config::{CameraConfig, Config};
+use crate::glimpse::Glimpses;
 use crate::ingest::Desk;
 use crate::ops;
 use crate::pipeline::Publishers;
@@ -137,13 +138,15 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let desk = Arc::new(Desk::default());
     let users = Arc::new(UserTable::new(config.open));
     let (specs, notes) = cameras_of(&config)?;
+    let glimpses = Arc::<Glimpses>::default();
     let bell = Bell::new().map_err(fail("eventfd"))?;
     let mut cameras = Vec::new();
     let mut applied = Vec::new();
     for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
         let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
-        let (cam, camera) = start_camera(id, camera_config, spec, &switchboard, &desk, &bell)
-            .map_err(|e| format!("camera {id}: {e}"))?;
+        let (cam, camera) =
+            start_camera(id, camera_config, spec, &switchboard, &desk, &glimpses, &bell)
+                .map_err(|e| format!("camera {id}: {e}"))?;
         cameras.push(cam);
         applied.push(camera);
     }
@@ -186,6 +189,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         Arc::clone(&view),
         (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
         config.hardware.clone(),
+        config.data.join("media/uploads"),
     )
     .map_err(fail("sensors"))?;
     let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view), bell, apply);
@@ -340,6 +344,7 @@ fn start_camera(
     spec: CameraSpec,
     switchboard: &Switchboard,
     desk: &Arc<Desk>,
+    glimpses: &Arc<Glimpses>,
     desk_bell: &Bell,
 ) -> io::Result<(Cam, apply::Camera)> {
     let bell = Arc::new(Bell::new()?);
@@ -372,6 +377,7 @@ fn start_camera(
         config,
         spec,
         publishers: Publishers { main: main_publisher, sub: sub_publisher, mjpeg: mjpeg_publisher },
+        glimpses: Arc::clone(glimpses),
         bell: bell.try_clone()?,
         state: Arc::clone(&state),
         orders: receiver,

@@ -6,11 +6,13 @@ use lensd_engine::camera::{Camera, CodedUnit, Shot, pattern};
 use lensd_engine::encode::jpeg::Jpeg;
 use lensd_engine::encode::openh264::{OpenH264, Slices, Tuning};
 use lensd_engine::encode::{Encoder, Rate};
-use lensd_engine::frame::{Frame, PixelFormat, packed_planes};
+use lensd_engine::finish::{Clock, Finish, Turn};
+use lensd_engine::frame::{Bayer, Depth, Frame, PixelFormat, packed_planes};
 use lensd_engine::picture::convert::Converter;
 use lensd_engine::picture::decode::{H264Decoder, JpegDecoder};
-use lensd_engine::picture::scale::Scaler;
-use lensd_engine::picture::{Picture, View, convert};
+use lensd_engine::picture::finish::Finisher;
+use lensd_engine::picture::scale::{Area, Scaler};
+use lensd_engine::picture::{Picture, View};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::now;
 use std::sync::Arc;
@@ -136,7 +138,7 @@ fn speeds() {
             time(&format!("jpeg decode {size} 4:2:2"), 60, |_| {
                 decoder.decode(&unit.bytes).unwrap();
             });
-            let mut picture = Picture::default();
+            let mut converter = Converter::default();
             for format in [
                 PixelFormat::Nv12,
                 PixelFormat::Nv21,
@@ -145,18 +147,42 @@ fn speeds() {
                 PixelFormat::Grey,
                 PixelFormat::Rgb24,
                 PixelFormat::Bgr24,
+                PixelFormat::Bayer(Bayer::Rggb, Depth::Eight),
+                PixelFormat::Bayer(Bayer::Rggb, Depth::Twelve),
             ] {
                 let other = as_format(&frames[0], format);
                 time(&format!("{format} to I420 {size}"), 100, |_| {
-                    convert::to_i420(&other, &mut picture).unwrap();
+                    converter.view(&other).unwrap();
                 });
+            }
+            let mut finisher = Finisher::default();
+            let wishes = [
+                ("turn by 90", Finish { turn: Turn::Quarter, ..Finish::default() }),
+                ("turn by 180", Finish { turn: Turn::Half, ..Finish::default() }),
+                ("mirror", Finish { mirror: true, ..Finish::default() }),
+                ("zoom 2", Finish { zoom: 2.0, ..Finish::default() }),
+                ("time and text", {
+                    let mut finish = Finish::default();
+                    (finish.overlay.clock, finish.overlay.text) = (Clock::Utc, "Gate 7".into());
+                    finish
+                }),
+            ];
+            for (name, wish) in wishes {
+                for format in [PixelFormat::I420, PixelFormat::Yuyv] {
+                    let other = as_format(&frames[0], format);
+                    time(&format!("{name} {size} {format}"), 100, |_| {
+                        finisher.make(&other, &wish, None).unwrap();
+                    });
+                }
             }
             let mut converter = Converter::default();
             let view: View<'_> = converter.view(&frames[0]).unwrap();
             let mut scaler = Scaler::default();
             for (to_width, to_height) in [(width / 2, height / 2), (640, 480), (854, 480)] {
+                let mut to = Picture::default();
+                to.resize(to_width, to_height);
                 time(&format!("scale {size} to {to_width}x{to_height}"), 100, |_| {
-                    scaler.scale(view, to_width, to_height).unwrap();
+                    scaler.scale(&view, Area::of(&view), to.canvas().unwrap()).unwrap();
                 });
             }
         }

@@ -1,9 +1,11 @@
 //! What each key of the engine is: the other half of the registry's table.
 
+use super::finish::{self, Set};
 use super::image::MEANINGS;
 use crate::camera::spec::Size;
 use crate::change::Change;
 use crate::config::{Join, RtspOptions};
+use crate::style::{Profile, RateMode, Style};
 use lensd_ffi::settings::Kind;
 use serde_json::Value;
 
@@ -15,6 +17,10 @@ pub(super) enum Means {
     Image,
     /// Changes how a camera or its streams work.
     Change(fn(&Value) -> Change),
+    /// Changes what is done to pictures before they are encoded.
+    Finish(Set),
+    /// Changes how encoders spend bits.
+    Style(fn(&mut Style, &Value)),
     /// Quality of JPEG pictures.
     Quality,
     /// Chooses a camera's input; index of the camera.
@@ -41,6 +47,10 @@ fn whole(value: &Value) -> u32 {
     value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
 }
 
+fn quantizer(value: &Value) -> u8 {
+    value.as_u64().and_then(|n| u8::try_from(n).ok()).unwrap_or_default()
+}
+
 /// What the key of this name does.
 pub(super) fn means(key: &str) -> Means {
     match key {
@@ -56,6 +66,20 @@ pub(super) fn means(key: &str) -> Means {
         "sub-bitrate" => Means::Change(|v| Change::SubBitrate(whole(v))),
         "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
         "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
+        "encoder-profile" => Means::Style(|style, v| {
+            style.profile = match v.as_str().unwrap_or_default() {
+                "baseline" => Profile::Baseline,
+                "main" => Profile::Main,
+                "high" => Profile::High,
+                _ => Profile::Auto,
+            };
+        }),
+        "rate-mode" => Means::Style(|style, v| {
+            let variable = v == "variable";
+            style.mode = if variable { RateMode::Variable } else { RateMode::Constant };
+        }),
+        "qp-min" => Means::Style(|style, v| style.qp_min = quantizer(v)),
+        "qp-max" => Means::Style(|style, v| style.qp_max = quantizer(v)),
         "jpeg-quality" => Means::Quality,
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
         "rtsp-join" => Means::Rtsp(|options, v| {
@@ -70,6 +94,7 @@ pub(super) fn means(key: &str) -> Means {
         "head-temperature-limit" | "pressure-limit" => Means::Limit,
         "key-frame" => Means::KeyFrame,
         "image-reset" => Means::ResetImage,
+        key if let Some(set) = finish::set_of(key) => Means::Finish(set),
         key if MEANINGS.iter().any(|m| m.key == key) => Means::Image,
         _ => Means::Measured,
     }

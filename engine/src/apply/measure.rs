@@ -11,6 +11,7 @@ use crossbeam::channel::Receiver;
 use lensd_ffi::settings::bank::Held;
 use lensd_ffi::settings::{Entry, Plane, entries, find};
 use lensd_ffi::state::{EngineState, StreamState};
+use lensd_ffi::time::now;
 use serde_json::{Value, json};
 
 fn reading(value: &Result<f64, String>) -> Held {
@@ -84,7 +85,7 @@ impl Apply {
     /// Publishes what is measured, and what may have changed without being set.
     pub fn measure(&mut self, state: &EngineState) {
         if self.wish("auto-rotate") == true
-            && let Err(why) = self.follow_mounting(true)
+            && let Err(why) = self.follow_mounting(true, now())
         {
             tracing::debug!("auto-rotate: {why}");
         }
@@ -147,7 +148,7 @@ impl Apply {
                 error: self.sensors.now().acceleration[1].clone().err().unwrap_or_default(),
                 hardware: None,
             },
-            Means::Limit => Held::of(self.wish(name)),
+            Means::Limit | Means::Finish(_) | Means::Style(_) => Held::of(self.wish(name)),
             Means::KeyFrame | Means::ResetImage => Held::default(),
         }
     }
@@ -166,7 +167,11 @@ impl Apply {
             None if camera.knobs.is_none() => {
                 Held::missing("the camera is away, or has no controls")
             }
-            None => Held::missing("this camera has no such control"),
+            None => match name {
+                "mirror" => Held::of(camera.config.finish.mirror),
+                "flip" => Held::of(camera.config.finish.flip),
+                _ => Held::missing("this camera has no such control"),
+            },
         }
     }
 

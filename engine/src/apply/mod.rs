@@ -4,6 +4,7 @@
 //! a camera's thread, the RTSP server or a device of sysfs, and what these took is published and
 //! answered. A refused value leaves the old one in place.
 
+mod finish;
 mod image;
 mod keys;
 mod measure;
@@ -17,7 +18,7 @@ use crate::encode::EncodeError;
 use crate::hardware::{Lamp, Watch};
 use crate::rtsp::serve::View;
 use crate::switchboard::Switchboard;
-use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam::channel::{Receiver, Sender, TryRecvError};
 use image::MEANINGS;
 use keys::Means;
 use lensd_ffi::bell::Bell;
@@ -26,11 +27,12 @@ use lensd_ffi::region::Region;
 use lensd_ffi::settings::bank::{BankReader, BankWriter, Held};
 use lensd_ffi::settings::{Entry, Plane, entries, find};
 use lensd_ffi::state::CameraState;
-use lensd_ffi::time::Nanos;
+use lensd_ffi::time::{Nanos, now};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How long a camera's thread may take for a change; opening a camera anew is the longest.
@@ -82,7 +84,15 @@ impl Camera {
             inputs: Default::default(),
         }
     }
+
+    /// Whether it has the control of a key.
+    fn has(&self, key: &str) -> bool {
+        MEANINGS.iter().any(|m| m.key == key && m.find(&self.controls).is_some())
+    }
 }
+
+/// Index of a camera, what it was told, and where its answer comes.
+type Told = (usize, Change, Receiver<Result<(), EncodeError>>);
 
 /// What a change waits for.
 enum Progress {
@@ -90,9 +100,10 @@ enum Progress {
     /// Cameras were told.
     Told {
         entry: &'static Entry,
-        change: Change,
-        /// Index of the camera, and where its answer comes.
-        answers: Vec<(usize, Receiver<Result<(), EncodeError>>)>,
+        /// What is remembered as wanted if it is done.
+        value: Value,
+        /// Who has not answered yet.
+        answers: Vec<Told>,
         /// What the active camera said.
         verdict: Option<Result<(), String>>,
     },
@@ -124,6 +135,8 @@ pub struct Apply {
     devices: measure::DeviceWatch,
     /// Whether the head hangs upside down, as it was turned to last.
     upside_down: Option<bool>,
+    /// Where watermarks are.
+    uploads: PathBuf,
     requests: Vec<Request>,
 }
 
@@ -139,6 +152,7 @@ impl Apply {
         view: Arc<View>,
         rtsp: (RtspOptions, Arc<Bell>),
         hardware: HardwareConfig,
+        uploads: PathBuf,
     ) -> io::Result<Self> {
         let lamp = |path: &Option<std::path::PathBuf>, key| Lamp::new(path.clone(), key);
         Ok(Self {
@@ -159,6 +173,7 @@ impl Apply {
             sensors: Watch::start(hardware)?,
             devices: measure::DeviceWatch::default(),
             upside_down: None,
+            uploads,
             requests: Vec::new(),
         })
     }
@@ -183,7 +198,7 @@ impl Apply {
             }
         }
         if !changes.is_empty() {
-            self.meet_cameras();
+            self.meet_cameras(at);
             tracing::info!(settings = changes.len(), "settings of control are applied");
             self.begin(None, changes, at);
         }
@@ -221,7 +236,23 @@ impl Apply {
         };
         let result = match keys::means(entry.key.name) {
             Means::Main => self.select(&value),
+            Means::Image if let Some(set) = self.orientation(entry.key.name) => {
+                // Those that can, by their control; the others by the processor.
+                let _ = self.set_image(entry, &value);
+                let lacks = |c: &Camera| !c.has(entry.key.name);
+                return self.tell_finish(entry, &value, set, lacks);
+            }
             Means::Image => self.set_image(entry, &value),
+            Means::Style(set) => {
+                let style = |(index, camera): (usize, &Camera)| {
+                    let mut style = camera.config.style;
+                    set(&mut style, &value);
+                    (index, Change::Style(style))
+                };
+                let changes = self.cameras.iter().enumerate().map(style).collect();
+                return self.tell_each(entry, value, changes);
+            }
+            Means::Finish(set) => return self.tell_finish(entry, &value, set, |_| true),
             Means::Change(make) => return self.tell(entry, make(&value), None),
             Means::Quality => self.set_quality(&value),
             Means::Input(camera) => {
@@ -237,7 +268,7 @@ impl Apply {
             }
             Means::Light(lamp) => self.drive_light(entry, lamp, &value),
             Means::Disc => self.drive_disc(entry, &value),
-            Means::AutoRotate => self.follow_mounting(value == Value::Bool(true)),
+            Means::AutoRotate => self.follow_mounting(value == Value::Bool(true), now()),
             Means::Limit => Ok(()),
             Means::KeyFrame => self.ask_for_key(&value),
             Means::ResetImage => self.reset_image(&value),
@@ -394,7 +425,7 @@ impl Apply {
     }
 
     /// Turns the picture the right way up.
-    fn follow_mounting(&mut self, wanted: bool) -> Result<(), String> {
+    fn follow_mounting(&mut self, wanted: bool, at: Nanos) -> Result<(), String> {
         if !wanted {
             self.upside_down = None;
             return Ok(());
@@ -405,8 +436,15 @@ impl Apply {
         }
         for key in ["mirror", "flip"] {
             let entry = find(key).ok_or("there is no such key")?;
-            self.set_image(entry, &Value::Bool(upside_down))?;
-            self.desired.insert(entry.index, Value::Bool(upside_down));
+            let value = Value::Bool(upside_down);
+            let Some(set) = self.orientation(key) else {
+                self.set_image(entry, &value)?;
+                self.desired.insert(entry.index, value);
+                continue;
+            };
+            let progress = self.tell_finish(entry, &value, set, |c| !c.has(key));
+            let deadline = at.plus(PATIENCE);
+            self.requests.push(Request { id: None, progress: vec![progress], deadline });
         }
         self.upside_down = Some(upside_down);
         Ok(())
@@ -437,28 +475,23 @@ impl Apply {
 
     /// Tells the threads of all cameras, or of one.
     fn tell(&mut self, entry: &'static Entry, change: Change, only: Option<usize>) -> Progress {
-        let mut answers = Vec::new();
         let targets = match only {
             Some(camera) => camera..camera + 1,
             None => 0..self.cameras.len(),
         };
-        for index in targets {
-            let Some(camera) = self.cameras.get(index) else { continue };
-            let (reply, answer) = bounded(1);
-            if camera.orders.try_send(Order { change: change.clone(), reply }).is_ok() {
-                camera.bell.ring();
-                answers.push((index, answer));
-            }
-        }
-        if answers.is_empty() {
-            return self.done(entry, Err("there is no such camera, or it is busy".to_owned()));
-        }
-        Progress::Told { entry, change, answers, verdict: None }
+        let value = value_of(&change);
+        self.tell_each(entry, value, targets.map(|index| (index, change.clone())).collect())
+    }
+
+    /// How mirror or flip is done where the active camera cannot do it itself.
+    fn orientation(&self, key: &str) -> Option<finish::Set> {
+        let active = self.active().and_then(|i| self.cameras.get(i))?;
+        finish::orientation(key).filter(|_| !active.has(key))
     }
 
     /// Looks after what is waited for: answers that have become ready.
     pub fn look(&mut self, at: Nanos) -> Vec<(u64, Answer)> {
-        self.meet_cameras();
+        self.meet_cameras(at);
         self.finish(at)
     }
 
@@ -485,21 +518,21 @@ impl Apply {
     }
 
     fn go_on(&mut self, progress: &mut Progress, late: bool) {
-        let Progress::Told { entry, change, answers, verdict } = progress else { return };
+        let Progress::Told { entry, value, answers, verdict } = progress else { return };
         let active = self.active();
         let only = answers.len() == 1;
         let mut heard = Vec::new();
-        answers.retain(|(index, answer)| {
+        answers.retain(|(index, change, answer)| {
             let result = match answer.try_recv() {
                 Ok(result) => result.map_err(|e| e.0),
                 Err(TryRecvError::Empty) if !late => return true,
                 Err(TryRecvError::Empty) => Err("the camera did not answer in time".to_owned()),
                 Err(TryRecvError::Disconnected) => Err("the camera went away".to_owned()),
             };
-            heard.push((*index, result));
+            heard.push((*index, change.clone(), result));
             false
         });
-        for (index, result) in heard {
+        for (index, change, result) in heard {
             if result.is_ok() {
                 change.configure(&mut self.cameras[index].config);
             }
@@ -509,26 +542,13 @@ impl Apply {
         }
         if answers.is_empty() {
             let result = verdict.take().unwrap_or_else(|| Err("there is no camera".to_owned()));
-            let value = self.value_of(entry, change);
-            let entry = *entry;
+            let (entry, value) = (*entry, value.take());
             *progress = self.done(entry, result.map(|()| value));
         }
     }
 
-    /// A change as the value that is remembered as wanted.
-    fn value_of(&self, _entry: &Entry, change: &Change) -> Value {
-        match change {
-            Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
-            Change::Gop(secs) => (*secs).into(),
-            Change::CaptureSei(on) => (*on).into(),
-            Change::Size(size) => size.to_string().into(),
-            Change::Fps(fps) => fps.round().into(),
-            Change::Input(input) => (input + 1).into(),
-        }
-    }
-
     /// Cameras that were opened since: they get the wishes for their controls.
-    fn meet_cameras(&mut self) {
+    fn meet_cameras(&mut self, at: Nanos) {
         for index in 0..self.cameras.len() {
             let camera = &mut self.cameras[index];
             let opened = camera.handles.opened();
@@ -540,7 +560,8 @@ impl Apply {
             camera.controls = knobs.as_ref().map(|k| k.controls()).unwrap_or_default();
             camera.inputs = knobs.as_ref().map(|k| k.inputs()).unwrap_or_default();
             camera.knobs = knobs;
-            if camera.knobs.is_none() {
+            self.meet_finish(index, at);
+            if self.cameras[index].knobs.is_none() {
                 continue;
             }
             for meaning in MEANINGS {
@@ -551,5 +572,19 @@ impl Apply {
                 }
             }
         }
+    }
+}
+
+/// A change as the value that is remembered as wanted.
+fn value_of(change: &Change) -> Value {
+    match change {
+        Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
+        Change::Gop(secs) => (*secs).into(),
+        Change::CaptureSei(on) => (*on).into(),
+        Change::Size(size) => size.to_string().into(),
+        Change::Fps(fps) => fps.round().into(),
+        Change::Input(input) => (input + 1).into(),
+        // Only the key that asked for it knows.
+        Change::Finish(_) | Change::Style(_) => Value::Null,
     }
 }

@@ -6,7 +6,7 @@ use super::mjpeg::{Jpeg, MAX_JPEG, measure};
 use super::pattern::Pace;
 use super::pool::Pool;
 use super::spec::FileSpec;
-use crate::frame::{Frame, PixelFormat, Plane};
+use crate::frame::{Colour, Frame, PixelFormat, Plane};
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::Codec;
 use std::fs::File;
@@ -134,6 +134,7 @@ impl Source for MjpegFile {
                 height,
                 planes: [Plane::default(); 3],
                 used: length,
+                colour: Colour::JPEG,
                 memory,
                 capture: Stamp::default(),
                 number: 0,

@@ -10,7 +10,7 @@ use super::marks::{self, GRID_COLUMNS, GRID_ROWS, Marks, cell_side};
 use super::pool::Pool;
 use super::spec::{Pattern, TestSpec};
 use super::{Camera, CameraError, CameraInfo, Shot};
-use crate::frame::{Frame, PixelFormat, Plane, packed_planes};
+use crate::frame::{Colour, Frame, PixelFormat, Plane, packed_planes};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, UtcMap, now};
 use std::sync::Arc;
@@ -91,6 +91,7 @@ impl Camera for TestCamera {
             height: self.painter.spec.size.height,
             planes: self.painter.planes,
             used: self.painter.bytes,
+            colour: Colour::OURS,
             memory: buffer,
             capture: self.utc.stamp(capture),
             number,

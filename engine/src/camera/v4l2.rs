@@ -3,6 +3,7 @@
 
 pub mod choice;
 pub mod coded;
+pub mod colour;
 pub mod layout;
 
 pub use choice::Wanted;
@@ -10,7 +11,7 @@ pub use layout::Delivers;
 
 use crate::camera::knobs::{DeviceKnobs, Knobs};
 use crate::camera::{Camera, CameraError, CameraInfo, CodedUnit, Shot, devices};
-use crate::frame::{Frame, Memory, PixelFormat, Plane};
+use crate::frame::{Colour, Frame, Memory, PixelFormat, Plane};
 use crate::sys::v4l2::event::Event;
 use crate::sys::v4l2::format::{Format, PlaneFormat};
 use crate::sys::v4l2::queue::{CaptureQueue, Filled, Lease};
@@ -76,6 +77,7 @@ pub struct CameraV4l2 {
     format: Format,
     delivers: Delivers,
     planes: [Plane; 3],
+    colour: Colour,
     /// Bytes of a raw picture; 0 for coded ones.
     picture: usize,
     assembler: Option<Assembler>,
@@ -206,8 +208,13 @@ impl CameraV4l2 {
         if coded.is_none() && !frames.exported() {
             remarks.push("the driver does not export its buffers: pictures will be copied".into());
         }
+        let colour = match choice.delivers {
+            Delivers::Pixels(pixels) => colour::of_camera(format.colour, pixels),
+            Delivers::Coded(_) => Colour::default(),
+        };
         Ok(Self {
             queue: frames,
+            colour,
             info: CameraInfo {
                 name: cap.card.clone(),
                 format: choice.delivers.to_string(),
@@ -311,7 +318,7 @@ impl CameraV4l2 {
         for plane in planes.iter_mut().take(format.planes()) {
             plane.offset += filled.offset;
         }
-        let memory = Arc::new(lease);
+        let (memory, colour) = (Arc::new(lease), self.colour);
         let used = filled.used.min(length);
         let crc = None;
         Some(Shot::Frame(Frame {
@@ -320,6 +327,7 @@ impl CameraV4l2 {
             height,
             planes,
             used,
+            colour,
             memory,
             capture,
             number,

@@ -6,7 +6,7 @@ use super::pattern::Pace;
 use super::pool::Pool;
 use super::spec::FileSpec;
 use super::y4m::{Y4mHeader, parse_frame_line, parse_header};
-use crate::frame::{Frame, PixelFormat, packed_planes};
+use crate::frame::{Colour, Frame, PixelFormat, packed_planes};
 use lensd_ffi::time::{Nanos, Stamp};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -113,6 +113,7 @@ impl Y4mFile {
                 height,
                 planes,
                 used,
+                colour: Colour::default(),
                 memory,
                 capture: Stamp::default(),
                 number: 0,

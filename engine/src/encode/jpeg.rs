@@ -6,6 +6,7 @@ use crate::camera::CodedUnit;
 use crate::frame::{Frame, PixelFormat};
 use crate::picture::convert::{self, Converter};
 use crate::picture::{Picture, View, range};
+use crate::style::Style;
 use crate::sys::jpeg::{Compressor, Subsampling};
 use lensd_ffi::unit::{Codec, NalSpan};
 
@@ -48,29 +49,39 @@ impl Jpeg {
         Ok(())
     }
 
-    /// Encodes a picture that is I420 in limited range already, such as a decoded or scaled one.
-    /// `out` is replaced.
+    /// Encodes a picture that is I420 already, such as a decoded or scaled one. `out` is replaced.
     ///
     /// # Errors
     /// When TurboJPEG fails.
-    pub fn encode_view(&mut self, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub fn encode_view(
+        &mut self,
+        view: &View<'_>,
+        full_range: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let view = view.even();
+        if full_range {
+            return compress(&mut self.compressor, &view, self.quality, out);
+        }
         self.full.copy_from(&view);
         let [y, u, v] = self.full.planes_mut();
         range::expand_luma(y);
         range::expand_chroma(u);
         range::expand_chroma(v);
         self.copied += self.full.bytes().len() as u64;
-        compress(&mut self.compressor, &self.full, self.quality, out)
+        let view = self.full.view().ok_or_else(|| EncodeError("an empty picture".into()))?;
+        compress(&mut self.compressor, &view, self.quality, out)
     }
 
     fn encode_422(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         convert::split_422(frame, &mut self.planes).map_err(EncodeError)?;
         let [y, u, v] = &mut self.planes;
         self.copied += (y.len() + u.len() + v.len()) as u64;
-        range::expand_luma(y);
-        range::expand_chroma(u);
-        range::expand_chroma(v);
+        if !frame.colour.full_range {
+            range::expand_luma(y);
+            range::expand_chroma(u);
+            range::expand_chroma(v);
+        }
         let (width, half) = (frame.width, frame.width.div_ceil(2));
         let planes = [(&y[..], width), (&u[..], half), (&v[..], half)];
         let size = (width & !1, frame.height);
@@ -84,7 +95,9 @@ impl Jpeg {
         luma.clear();
         frame.rows(0).for_each(|row| luma.extend_from_slice(row));
         self.copied += luma.len() as u64;
-        range::expand_luma(luma);
+        if !frame.colour.full_range {
+            range::expand_luma(luma);
+        }
         let (planes, size) = ([(&luma[..], frame.width)], (frame.width, frame.height));
         self.compressor
             .compress_planes(&planes, size, Subsampling::Grey, self.quality, out)
@@ -104,11 +117,10 @@ impl Jpeg {
 
 fn compress(
     compressor: &mut Compressor,
-    picture: &Picture,
+    view: &View<'_>,
     quality: u8,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let view = picture.view().ok_or_else(|| EncodeError("an empty picture".into()))?;
     let (planes, strides) = (view.planes(), view.strides());
     let planes: [(&[u8], usize); 3] = std::array::from_fn(|i| (planes[i], strides[i]));
     compressor
@@ -142,12 +154,16 @@ impl Encoder for Jpeg {
                 bytes.clear();
                 bytes.extend_from_slice(jpeg);
             }
-            PixelFormat::I420 | PixelFormat::Nv12 | PixelFormat::Nv21 => {
+            PixelFormat::I420
+            | PixelFormat::Nv12
+            | PixelFormat::Nv21
+            | PixelFormat::GreyDeep(_)
+            | PixelFormat::Bayer(..) => {
                 let mut converter = std::mem::take(&mut self.converter);
                 let result = converter
                     .view(frame)
                     .map_err(EncodeError)
-                    .and_then(|view| self.encode_view(&view, bytes));
+                    .and_then(|view| self.encode_view(&view, frame.colour.full_range, bytes));
                 self.converter = converter;
                 result?;
             }
@@ -158,7 +174,14 @@ impl Encoder for Jpeg {
         out.nals.clear();
         out.nals.push(NalSpan { offset: 0, len });
         (out.width, out.height) = (frame.width, frame.height);
-        if matches!(frame.format, PixelFormat::I420 | PixelFormat::Nv12 | PixelFormat::Nv21) {
+        if matches!(
+            frame.format,
+            PixelFormat::I420
+                | PixelFormat::Nv12
+                | PixelFormat::Nv21
+                | PixelFormat::GreyDeep(_)
+                | PixelFormat::Bayer(..)
+        ) {
             (out.width, out.height) = (frame.width & !1, frame.height & !1);
         } else if matches!(frame.format, PixelFormat::Yuyv | PixelFormat::Uyvy) {
             out.width = frame.width & !1;
@@ -170,6 +193,14 @@ impl Encoder for Jpeg {
     /// JPEG has no bit rate: the quality stays.
     fn set_rate(&mut self, _rate: Rate) -> Result<(), EncodeError> {
         Ok(())
+    }
+
+    fn set_style(&mut self, _style: Style) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    fn takes(&self, _format: PixelFormat) -> bool {
+        true
     }
 
     fn name(&self) -> String {
@@ -184,7 +215,7 @@ impl Encoder for Jpeg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::packed_planes;
+    use crate::frame::{Colour, packed_planes};
     use crate::picture::decode::JpegDecoder;
     use lensd_ffi::time::Stamp;
     use std::sync::Arc;
@@ -198,6 +229,7 @@ mod tests {
             height,
             planes,
             used,
+            colour: Colour::default(),
             memory: Arc::new(bytes),
             capture: Stamp::default(),
             number: 3,
@@ -227,7 +259,13 @@ mod tests {
                 let view = decoder.decode(&unit.bytes).unwrap();
                 assert_eq!((view.width(), view.height()), (unit.width, unit.height), "{format}");
                 for (p, want) in colour.into_iter().enumerate() {
-                    let got = view.row(p, 0)[0];
+                    let mut got = [want];
+                    if p == 0 {
+                        range::expand_luma(&mut got)
+                    } else {
+                        range::expand_chroma(&mut got)
+                    }
+                    let (want, got) = (got[0], view.row(p, 0)[0]);
                     // I420 and NV12 colours of one value for all are outside of RGB: only near.
                     assert!(got.abs_diff(want) <= 3, "{format} {width}x{height} {p}: {got}");
                 }

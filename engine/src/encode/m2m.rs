@@ -5,10 +5,12 @@
 //! is copied, and counted.
 
 use crate::camera::v4l2::coded::Assembler;
+use crate::camera::v4l2::colour;
 use crate::camera::v4l2::layout::{self, Delivers};
 use crate::camera::{CodedUnit, devices};
 use crate::encode::{EncodeError, Encoder, Rate};
-use crate::frame::{Frame, PixelFormat, Plane};
+use crate::frame::{Colour, Frame, PixelFormat, Plane};
+use crate::style::{Profile, RateMode, Style};
 use crate::sys::v4l2::control::Raw;
 use crate::sys::v4l2::format::{Format, FourCc, Interval, PlaneFormat};
 use crate::sys::v4l2::queue::{CaptureQueue, Lease, OutputQueue};
@@ -28,6 +30,11 @@ const CODED_BUFFERS: u32 = 4;
 const RAW_BUFFERS: u32 = 2;
 /// Imports that the driver keeps: as many as a camera has buffers, and some.
 const IMPORTS: u32 = 8;
+use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE as H264_BASELINE;
+use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE as H264_CONSTRAINED;
+use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_HIGH as H264_HIGH;
+use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_MAIN as H264_MAIN;
+
 /// How long one picture may take.
 const PATIENCE: Nanos = Nanos::from_millis(1000);
 
@@ -76,6 +83,7 @@ pub struct M2m {
     capture: QueueType,
     takes: Vec<PixelFormat>,
     rate: Rate,
+    style: Style,
     running: Option<Running>,
     /// Whether the driver refused a DMA-buf: it is not asked again for pictures of that kind.
     import_refused: bool,
@@ -103,6 +111,7 @@ struct Shape {
     format: PixelFormat,
     width: usize,
     height: usize,
+    colour: Colour,
     /// Where the planes of pictures in DMA-bufs lie.
     shared: Option<[Plane; 3]>,
 }
@@ -110,7 +119,8 @@ struct Shape {
 impl Shape {
     fn of(frame: &Frame) -> Self {
         let shared = frame.memory.dmabuf().map(|_| frame.planes);
-        Self { format: frame.format, width: frame.width, height: frame.height, shared }
+        let Frame { format, width, height, colour, .. } = *frame;
+        Self { format, width, height, colour, shared }
     }
 }
 
@@ -135,6 +145,7 @@ impl M2m {
             capture,
             takes,
             rate,
+            style: Style::default(),
             running: None,
             import_refused: false,
             copied: 0,
@@ -277,7 +288,8 @@ impl M2m {
             height,
             field: b::v4l2_field_V4L2_FIELD_NONE,
             planes: vec![PlaneFormat { stride, size: 0 }],
-            ..Format::default()
+            // The driver writes it into the VUI.
+            colour: colour::to_driver(frame.colour),
         };
         let raw = self.device.s_fmt(self.output, &wanted).map_err(refused)?;
         let layout = layout::planes(frame.format, &raw).filter(|_| raw.fourcc == wanted.fourcc);
@@ -399,6 +411,58 @@ impl M2m {
             .is_ok_and(|value| self.device.s_ext_ctrl(id, Raw::Integer(value)).is_ok())
     }
 
+    /// The controls that say how bits are spent.
+    fn style_controls(&self) -> Vec<(u32, i64)> {
+        use b::v4l2_mpeg_video_bitrate_mode_V4L2_MPEG_VIDEO_BITRATE_MODE_CBR as CBR;
+        use b::v4l2_mpeg_video_bitrate_mode_V4L2_MPEG_VIDEO_BITRATE_MODE_VBR as VBR;
+        let Style { mode, qp_min, qp_max, .. } = self.style;
+        let mode = if mode == RateMode::Variable { VBR } else { CBR };
+        let mut out = vec![(b::V4L2_CID_MPEG_VIDEO_BITRATE_MODE, i64::from(mode))];
+        let (least, most) = match self.coding {
+            Coding::H264 => {
+                (b::V4L2_CID_MPEG_VIDEO_H264_MIN_QP, b::V4L2_CID_MPEG_VIDEO_H264_MAX_QP)
+            }
+            Coding::H265 => {
+                (b::V4L2_CID_MPEG_VIDEO_HEVC_MIN_QP, b::V4L2_CID_MPEG_VIDEO_HEVC_MAX_QP)
+            }
+            Coding::Fwht => return out,
+        };
+        let plain = Style::default();
+        // As the driver has them unless somebody asks for others.
+        if (qp_min, qp_max) != (plain.qp_min, plain.qp_max) {
+            out.extend([(least, qp_min.into()), (most, qp_max.into())]);
+        }
+        out
+    }
+
+    /// Changes how bits are spent, from the next picture on, which is a key frame.
+    ///
+    /// # Errors
+    /// What the driver has no control for; all is then as before.
+    pub fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
+        let before = std::mem::replace(&mut self.style, style);
+        if before == style {
+            return Ok(());
+        }
+        let mut wanted = self.style_controls();
+        if style.mode == before.mode {
+            wanted.retain(|(id, _)| *id != b::V4L2_CID_MPEG_VIDEO_BITRATE_MODE);
+        }
+        if style.profile != before.profile && style.profile != Profile::Auto {
+            wanted.push((b::V4L2_CID_MPEG_VIDEO_H264_PROFILE, 0));
+        }
+        if wanted.iter().any(|(id, _)| self.device.query_ext_ctrl(*id).is_none()) {
+            self.style = before;
+            return Err(EncodeError(format!(
+                "{} has no control for one of profile, rate mode and quantizers",
+                self.name()
+            )));
+        }
+        // Most of them are taken before the queues start only.
+        self.running = None;
+        Ok(())
+    }
+
     fn set_bitrate(&self, bitrate: u32) -> bool {
         self.set(b::V4L2_CID_MPEG_VIDEO_BITRATE, i64::from(bitrate))
     }
@@ -412,8 +476,9 @@ impl M2m {
     /// What drivers have of it, they take; each lacks something.
     fn set_controls(&self, width: u32, height: u32) {
         self.set(b::V4L2_CID_MPEG_VIDEO_FRAME_RC_ENABLE, 1);
-        let cbr = b::v4l2_mpeg_video_bitrate_mode_V4L2_MPEG_VIDEO_BITRATE_MODE_CBR;
-        self.set(b::V4L2_CID_MPEG_VIDEO_BITRATE_MODE, i64::from(cbr));
+        for (id, value) in self.style_controls() {
+            self.set(id, value);
+        }
         self.set_bitrate(self.rate.bitrate);
         self.set_period();
         self.set(b::V4L2_CID_MPEG_VIDEO_B_FRAMES, 0);
@@ -423,11 +488,14 @@ impl M2m {
             b::v4l2_mpeg_video_header_mode_V4L2_MPEG_VIDEO_HEADER_MODE_JOINED_WITH_1ST_FRAME;
         self.set(b::V4L2_CID_MPEG_VIDEO_HEADER_MODE, i64::from(joined));
         if self.coding == Coding::H264 {
-            use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_HIGH as HIGH;
-            use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_MAIN as MAIN;
-            if !self.set(b::V4L2_CID_MPEG_VIDEO_H264_PROFILE, i64::from(HIGH)) {
-                self.set(b::V4L2_CID_MPEG_VIDEO_H264_PROFILE, i64::from(MAIN));
-            }
+            let wanted = match self.style.profile {
+                Profile::Auto => &[H264_HIGH, H264_MAIN][..],
+                Profile::High => &[H264_HIGH],
+                Profile::Main => &[H264_MAIN],
+                Profile::Baseline => &[H264_CONSTRAINED, H264_BASELINE],
+            };
+            let _ =
+                wanted.iter().any(|p| self.set(b::V4L2_CID_MPEG_VIDEO_H264_PROFILE, (*p).into()));
             let level = h264_level(width, height, self.rate);
             self.set(b::V4L2_CID_MPEG_VIDEO_H264_LEVEL, i64::from(level));
         }
@@ -555,6 +623,14 @@ impl Encoder for EncoderM2m {
         self.m2m.set_rate(rate)
     }
 
+    fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
+        self.m2m.set_style(style)
+    }
+
+    fn takes(&self, format: PixelFormat) -> bool {
+        self.m2m.takes().contains(&format)
+    }
+
     fn name(&self) -> String {
         self.m2m.name()
     }
@@ -592,6 +668,7 @@ mod tests {
             height: 2,
             planes,
             used,
+            colour: Colour::default(),
             memory: Arc::new((1..=12).collect::<Vec<u8>>()),
             capture: Stamp::default(),
             number: 0,

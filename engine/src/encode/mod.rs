@@ -5,7 +5,8 @@ pub mod m2m;
 pub mod openh264;
 
 use crate::coded::CodedUnit;
-use crate::frame::Frame;
+use crate::frame::{Frame, PixelFormat};
+use crate::style::Style;
 use std::fmt;
 
 /// What a stream should look like.
@@ -52,6 +53,15 @@ pub trait Encoder: Send {
     /// # Errors
     /// The rate is then as before.
     fn set_rate(&mut self, rate: Rate) -> Result<(), EncodeError>;
+
+    /// Changes how bits are spent, with the next picture, which is a key frame.
+    ///
+    /// # Errors
+    /// What it cannot do; all is then as before.
+    fn set_style(&mut self, style: Style) -> Result<(), EncodeError>;
+
+    /// Whether it takes pictures of this layout as they are.
+    fn takes(&self, format: PixelFormat) -> bool;
 
     /// Its name in a pipeline's description, e.g. `openh264`, `v4l2 m2m h264 /dev/video11`.
     fn name(&self) -> String;

@@ -2,8 +2,9 @@
 
 use super::{EncodeError, Encoder, Rate};
 use crate::camera::CodedUnit;
-use crate::frame::Frame;
-use crate::picture::convert::Converter;
+use crate::frame::{Frame, PixelFormat};
+use crate::picture::View;
+use crate::style::{Profile, RateMode, Style};
 use crate::sys::openh264::{self as sys, Coded, Settings};
 use lensd_ffi::unit::{Codec, NalSpan};
 
@@ -12,6 +13,8 @@ pub use crate::sys::openh264::Slices;
 /// What does not change while an encoder lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
+    /// How bits are spent.
+    pub style: Style,
     /// How pictures are cut into slices.
     pub slices: Slices,
     /// Threads; more than one needs [`Slices::Count`].
@@ -24,7 +27,13 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { slices: Slices::One, threads: 1, skip: false, screen: false }
+        Self {
+            style: Style::default(),
+            slices: Slices::One,
+            threads: 1,
+            skip: false,
+            screen: false,
+        }
     }
 }
 
@@ -33,7 +42,6 @@ pub struct OpenH264 {
     rate: Rate,
     tuning: Tuning,
     encoder: Option<sys::Encoder>,
-    converter: Converter,
 }
 
 impl OpenH264 {
@@ -43,7 +51,7 @@ impl OpenH264 {
     /// When the rate is out of range.
     pub fn new(rate: Rate, tuning: Tuning) -> Result<Self, EncodeError> {
         check(rate)?;
-        Ok(Self { rate, tuning, encoder: None, converter: Converter::default() })
+        Ok(Self { rate, tuning, encoder: None })
     }
 }
 
@@ -64,15 +72,43 @@ impl Encoder for OpenH264 {
         key: bool,
         out: &mut CodedUnit,
     ) -> Result<bool, EncodeError> {
-        let Tuning { slices, threads, skip, screen } = self.tuning;
+        let Tuning { style, slices, threads, skip, screen } = self.tuning;
+        let (profile, variable) = (style.profile, style.mode == RateMode::Variable);
+        let profile = match profile {
+            Profile::Auto | Profile::Baseline => sys::Profile::Baseline,
+            Profile::Main => sys::Profile::Main,
+            Profile::High => sys::Profile::High,
+        };
+        let qp = (style.qp_min.min(style.qp_max), style.qp_max);
         let Rate { bitrate, fps, gop } = self.rate;
-        let view = self.converter.view(frame).map_err(EncodeError)?.even();
+        let refused = || EncodeError(format!("openh264 takes I420, not {frame:?} as it is"));
+        let view = View::of_frame(frame).ok_or_else(refused)?.even();
+        let crate::frame::Colour { primaries, transfer, matrix, full_range } = frame.colour;
+        let colour = ([primaries, transfer, matrix], full_range);
         let (width, height) = (view.width(), view.height());
         let encoder = match &mut self.encoder {
-            Some(e) if (e.settings().width, e.settings().height) == (width, height) => e,
+            Some(e)
+                if (e.settings().width, e.settings().height, e.settings().colour)
+                    == (width, height, colour) =>
+            {
+                e
+            }
             slot => {
-                let settings =
-                    Settings { width, height, bitrate, fps, gop, threads, slices, skip, screen };
+                let settings = Settings {
+                    width,
+                    height,
+                    bitrate,
+                    fps,
+                    gop,
+                    profile,
+                    variable,
+                    qp,
+                    colour,
+                    threads,
+                    slices,
+                    skip,
+                    screen,
+                };
                 slot.insert(sys::Encoder::new(settings).map_err(EncodeError)?)
             }
         };
@@ -105,12 +141,24 @@ impl Encoder for OpenH264 {
         Ok(())
     }
 
+    fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
+        if self.tuning.style != style {
+            self.tuning.style = style;
+            self.encoder = None;
+        }
+        Ok(())
+    }
+
+    fn takes(&self, format: PixelFormat) -> bool {
+        format == PixelFormat::I420
+    }
+
     fn name(&self) -> String {
         "openh264".into()
     }
 
     fn copied_pixel_bytes(&self) -> u64 {
-        self.converter.copied_pixel_bytes()
+        0
     }
 }
 
@@ -131,7 +179,7 @@ mod tests {
     use crate::camera::pattern;
     use crate::camera::spec::{Pattern, Size, TestSpec};
     use crate::camera::{Camera, Shot};
-    use crate::frame::{PixelFormat, packed_planes};
+    use crate::frame::{Colour, PixelFormat, packed_planes};
     use lensd_ffi::bell::Bell;
     use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
     use lensd_ffi::unit::split_annex_b;
@@ -205,12 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn other_layouts_and_odd_sizes_are_taken() {
+    fn odd_sizes_lose_a_row_and_other_layouts_are_refused() {
         let mut encoder = OpenH264::new(RATE, Tuning::default()).unwrap();
         let mut unit = CodedUnit::default();
-        let mut copied = 0;
-        for format in [PixelFormat::Nv12, PixelFormat::Yuyv, PixelFormat::Grey, PixelFormat::Bgr24]
-        {
+        for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv] {
             let (planes, used) = packed_planes(format, 321, 181);
             let frame = Frame {
                 format,
@@ -218,15 +264,60 @@ mod tests {
                 height: 181,
                 planes,
                 used,
+                colour: Colour::default(),
                 memory: Arc::new(vec![77; used]),
                 capture: Stamp::default(),
                 number: 9,
                 crc: None,
             };
-            assert!(encoder.encode(&frame, true, &mut unit).unwrap(), "{format}");
+            let taken = encoder.encode(&frame, true, &mut unit);
+            assert_eq!(taken.is_ok(), encoder.takes(format), "{format}");
             assert_eq!((unit.key, unit.width, unit.height, unit.number), (true, 320, 180, 9));
-            assert!(encoder.copied_pixel_bytes() > copied);
-            copied = encoder.copied_pixel_bytes();
+        }
+    }
+
+    #[test]
+    fn bits_are_spent_as_asked() {
+        let frames = frames(6, Pattern::Noise, 320, 180);
+        let mut encoder = OpenH264::new(RATE, Tuning::default()).unwrap();
+        let mut unit = CodedUnit::default();
+        let mut sizes = Vec::new();
+        let plain = Style::default();
+        for (style, profile) in [
+            (plain, 66),
+            (Style { profile: Profile::Main, ..plain }, 77),
+            (Style { profile: Profile::High, mode: RateMode::Variable, ..plain }, 100),
+            (Style { qp_min: 48, ..plain }, 66),
+            (Style { qp_max: 12, ..plain }, 66),
+        ] {
+            encoder.set_style(style).unwrap();
+            let mut size = 0;
+            for (n, frame) in frames.iter().enumerate() {
+                encoder.encode(frame, false, &mut unit).unwrap();
+                assert_eq!(unit.key, n == 0, "{style:?}");
+                if n == 0 {
+                    assert_eq!(unit.bytes[unit.nals[0].offset as usize + 1], profile, "{style:?}");
+                }
+                size += unit.bytes.len();
+            }
+            sizes.push(size);
+        }
+        assert!(sizes[3] < sizes[0] && sizes[0] < sizes[4], "{sizes:?}");
+    }
+
+    #[test]
+    fn what_samples_mean_is_in_the_parameter_set() {
+        let mut encoder = OpenH264::new(RATE, Tuning::default()).unwrap();
+        let mut unit = CodedUnit::default();
+        let mut frame = frames(1, Pattern::Still, 320, 180).remove(0);
+        let hd = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
+        for colour in [Colour::OURS, Colour::JPEG, hd] {
+            frame.colour = colour;
+            encoder.encode(&frame, false, &mut unit).unwrap();
+            assert!(unit.key, "another meaning needs another parameter set");
+            let at = unit.nals[0].offset as usize;
+            let nal = &unit.bytes[at..at + unit.nals[0].len as usize];
+            assert_eq!(crate::syntax::sps::parse_sps(nal).unwrap().colour, Some(colour));
         }
     }
 

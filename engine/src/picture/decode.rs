@@ -1,20 +1,22 @@
 //! Coded pictures to I420: JPEG from cameras, and H.264 that is passed through, for its stills
 //! and sub streams.
 
-use super::scale::{PlaneScaler, PlaneView};
-use super::{Picture, View, range};
+use super::scale::{Area, PlaneView, Scaler, halve_rows};
+use super::{Canvas, Picture, View};
 use crate::sys::jpeg::{Decompressor, Subsampling};
 use crate::sys::openh264::Decoder;
 use lensd_ffi::time::Nanos;
 
-/// Decodes JPEGs into a buffer of its own, whatever their chroma.
+/// Decodes JPEGs, whatever their chroma.
 #[derive(Default)]
 pub struct JpegDecoder {
     decompressor: Option<Decompressor>,
     picture: Picture,
-    /// Planes of a JPEG that is not 4:2:0, before their chroma is scaled.
-    planes: [Vec<u8>; 3],
-    scaler: PlaneScaler,
+    /// Luma of a JPEG whose blocks are wider than the picture, with that.
+    luma: Vec<u8>,
+    /// Chroma of a JPEG that is not 4:2:0, before it is scaled.
+    chroma: [Vec<u8>; 2],
+    scaler: Scaler,
     damaged: u64,
 }
 
@@ -25,61 +27,98 @@ impl std::fmt::Debug for JpegDecoder {
 }
 
 impl JpegDecoder {
-    /// Decodes one JPEG to I420 of limited range. Pictures without Huffman tables, as MJPEG
-    /// cameras send them, get the standard ones. A truncated picture is grey from some row on, and
-    /// counted.
+    /// As [`JpegDecoder::decode_to`], into a buffer of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn decode(&mut self, jpeg: &[u8]) -> Result<View<'_>, String> {
+        let mut picture = std::mem::take(&mut self.picture);
+        let decoded = self.decode_to(jpeg, |width, height, decode| {
+            picture.resize(width, height);
+            picture
+                .canvas()
+                .ok_or("a picture without a size")
+                .map_err(str::to_owned)
+                .and_then(decode)
+        });
+        self.picture = picture;
+        let (width, height) = decoded?;
+        let view = self.picture.view().ok_or("a decoded picture has a size")?;
+        View::new(width, height, view.planes(), view.strides())
+            .ok_or_else(|| "a decoded picture has planes".into())
+    }
+
+    /// Decodes one JPEG to I420 of full range, and gives its size. `place` is asked for a canvas,
+    /// whose sides are even (4:2:0 rounds luma up to whole chroma samples), and has it drawn on.
+    /// Pictures without Huffman tables, as MJPEG cameras send them, get the standard ones. A
+    /// truncated picture is grey from some row on, and counted.
+    ///
+    /// Luma is written once, where it is to be. So is chroma that is 4:2:0 in the JPEG; other
+    /// chroma is scaled on the way.
     ///
     /// # Errors
     /// When it is no JPEG or one that cameras do not make (CMYK, lossless, 12 bits).
-    pub fn decode(&mut self, jpeg: &[u8]) -> Result<View<'_>, String> {
+    pub fn decode_to(
+        &mut self,
+        jpeg: &[u8],
+        place: impl FnOnce(
+            usize,
+            usize,
+            &mut dyn FnMut(Canvas<'_>) -> Result<(), String>,
+        ) -> Result<(), String>,
+    ) -> Result<(usize, usize), String> {
         let decompressor = match &mut self.decompressor {
             Some(decompressor) => decompressor,
             slot => slot.insert(Decompressor::new()?),
         };
         let header = decompressor.header(jpeg)?;
         let (width, height) = (header.width, header.height);
-        // Even sides: 4:2:0 rounds luma up to whole chroma samples.
-        let (even_width, even_height) = (width.next_multiple_of(2), height.next_multiple_of(2));
-        self.picture.resize(even_width, even_height);
-        let [y, u, v] = self.picture.planes_mut();
-        let half = even_width / 2;
-        let whole = if header.subsampling == Subsampling::S420 {
-            let mut planes = [(&mut *y, even_width), (&mut *u, half), (&mut *v, half)];
-            decompressor.decompress(jpeg, &header, &mut planes)?
-        } else {
-            let count = header.subsampling.planes();
-            let mut strides = [0; 3];
-            for (i, plane) in self.planes.iter_mut().enumerate().take(count) {
-                let (columns, rows) = header.subsampling.plane_size(i, width, height);
-                strides[i] = columns;
-                plane.resize(columns * rows, 0);
-            }
-            let planes = self.planes.iter_mut().zip(strides).take(count);
-            let mut planes: Vec<(&mut [u8], usize)> =
-                planes.map(|(plane, stride)| (&mut plane[..], stride)).collect();
-            let whole = decompressor.decompress(jpeg, &header, &mut planes)?;
-            copy_padded(&self.planes[0], strides[0], (width, height), y, even_width);
-            if count == 1 {
-                u.fill(128);
-                v.fill(128);
+        let Self { luma, chroma, scaler, damaged, .. } = self;
+        let mut draw = |to: Canvas<'_>| {
+            let (half, half_rows) = to.plane_size(1);
+            let even = (to.width(), to.height());
+            let [y_stride, u_stride, v_stride] = to.strides();
+            let [y, u, v] = to.into_planes();
+            let whole = if header.subsampling == Subsampling::S420 {
+                let mut planes = [(&mut *y, y_stride), (&mut *u, u_stride), (&mut *v, v_stride)];
+                decompressor.decompress(jpeg, &header, &mut planes)?
             } else {
-                for (i, to) in [(1, &mut *u), (2, &mut *v)] {
-                    let bytes = &self.planes[i];
-                    let stride = strides[i];
-                    let from =
-                        PlaneView { bytes, stride, width: stride, height: bytes.len() / stride };
-                    self.scaler.scale(&from, to, half, even_height / 2);
+                let count = header.subsampling.planes();
+                let (columns, rows) =
+                    header.subsampling.plane_size(1.min(count - 1), width, height);
+                chroma.iter_mut().for_each(|plane| plane.resize(columns * rows, 0));
+                let [first, second] = &mut *chroma;
+                // 4:1:1 rounds up to four columns.
+                let (wide, high) = header.subsampling.plane_size(0, width, height);
+                let fits = wide <= y_stride && high <= even.1;
+                luma.resize(if fits { 0 } else { wide * high }, 0);
+                let own = if fits { (&mut *y, y_stride) } else { (&mut luma[..], wide) };
+                let mut planes = [own, (&mut first[..], columns), (&mut second[..], columns)];
+                let whole = decompressor.decompress(jpeg, &header, &mut planes[..count])?;
+                for (to, from) in y.chunks_mut(y_stride).zip(luma.chunks_exact(wide)).take(height) {
+                    to[..width].copy_from_slice(&from[..width]);
                 }
-            }
-            whole
+                pad(y, y_stride, (width, height), even);
+                for (from, to) in chroma.iter().zip([&mut *u, &mut *v]) {
+                    let to = &mut to[..half * half_rows];
+                    let from =
+                        PlaneView { bytes: from, stride: columns, width: columns, height: rows };
+                    if count == 1 {
+                        to.fill(128);
+                    } else if columns == half {
+                        halve_rows(&from, to, half);
+                    } else {
+                        let area = Area::whole(columns, rows);
+                        scaler.plane(&from, area, to, (half, half_rows))?;
+                    }
+                }
+                whole
+            };
+            *damaged += u64::from(!whole);
+            Ok(())
         };
-        self.damaged += u64::from(!whole);
-        range::limit_luma(y);
-        range::limit_chroma(u);
-        range::limit_chroma(v);
-        let view = self.picture.view().ok_or("a decoded picture has a size")?;
-        View::new(width, height, view.planes(), view.strides())
-            .ok_or_else(|| "a decoded picture has planes".into())
+        place(width.next_multiple_of(2), height.next_multiple_of(2), &mut draw)?;
+        Ok((width, height))
     }
 
     /// Damaged pictures so far.
@@ -88,18 +127,21 @@ impl JpegDecoder {
     }
 }
 
-/// Copies rows into a plane whose width and height may be one more; the last sample is repeated.
-fn copy_padded(
-    from: &[u8],
+/// Repeats the last column and the last row where a plane has one more than the picture.
+fn pad(
+    plane: &mut [u8],
     stride: usize,
     (width, height): (usize, usize),
-    to: &mut [u8],
-    to_width: usize,
+    (to_width, to_height): (usize, usize),
 ) {
-    for (y, to) in to.chunks_exact_mut(to_width).enumerate() {
-        let from = &from[y.min(height - 1) * stride..][..width];
-        to[..width].copy_from_slice(from);
-        to[width..].fill(from[width - 1]);
+    if to_width > width {
+        for row in plane.chunks_mut(stride).take(height) {
+            row[width] = row[width - 1];
+        }
+    }
+    if to_height > height {
+        let last = (height - 1) * stride;
+        plane.copy_within(last..last + to_width, last + stride);
     }
 }
 
@@ -237,7 +279,7 @@ mod tests {
                 let view = decoder.decode(&jpeg).unwrap();
                 assert_eq!((view.width(), view.height()), size);
                 let chroma = subsampling != Subsampling::Grey;
-                let want = if chroma { [188, 95, 156] } else { [188, 128, 128] };
+                let want = if chroma { [200, 90, 160] } else { [200, 128, 128] };
                 for (p, want) in want.into_iter().enumerate() {
                     let rows = size.1.div_ceil(if p == 0 { 1 } else { 2 });
                     for y in 0..rows {

@@ -1,7 +1,10 @@
 //! What the processor does to pixels: conversion, scaling. Each stage is named in the pipeline.
 
+pub(crate) mod bayer;
 pub mod convert;
 pub mod decode;
+pub mod finish;
+pub mod pool;
 pub mod range;
 pub mod scale;
 
@@ -46,6 +49,12 @@ impl<'a> View<'a> {
         Self::new(frame.width, frame.height, [plane(0)?, plane(1)?, plane(2)?], strides)
     }
 
+    /// What is on a canvas.
+    pub fn of_canvas(canvas: &'a Canvas<'_>) -> Option<Self> {
+        let [y, u, v] = &canvas.planes;
+        Self::new(canvas.width, canvas.height, [y, u, v], canvas.strides)
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width
@@ -75,6 +84,102 @@ impl<'a> View<'a> {
     pub fn row(&self, plane: usize, y: usize) -> &'a [u8] {
         let from = y * self.strides[plane];
         &self.planes[plane][from..from + PixelFormat::I420.row_bytes(plane, self.width)]
+    }
+}
+
+/// A borrowed I420 picture that is drawn on, whose planes are long enough for its size.
+#[derive(Debug)]
+pub struct Canvas<'a> {
+    width: usize,
+    height: usize,
+    planes: [&'a mut [u8]; 3],
+    strides: [usize; 3],
+}
+
+impl<'a> Canvas<'a> {
+    /// As [`View::new`].
+    pub fn new(
+        width: usize,
+        height: usize,
+        planes: [&'a mut [u8]; 3],
+        strides: [usize; 3],
+    ) -> Option<Self> {
+        let [y, u, v] = &planes;
+        View::new(width, height, [y, u, v], strides)?;
+        Some(Self { width, height, planes, strides })
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Bytes from one row to the next, of each plane.
+    pub fn strides(&self) -> [usize; 3] {
+        self.strides
+    }
+
+    /// Y, U and V, each from its first row on.
+    pub fn into_planes(self) -> [&'a mut [u8]; 3] {
+        self.planes
+    }
+
+    /// Width and height of a plane in samples.
+    pub fn plane_size(&self, plane: usize) -> (usize, usize) {
+        let format = PixelFormat::I420;
+        (format.row_bytes(plane, self.width), format.rows(plane, self.height))
+    }
+
+    /// A plane as a whole, if its rows have no padding.
+    pub fn packed_plane(&mut self, plane: usize) -> Option<&mut [u8]> {
+        let (width, height) = self.plane_size(plane);
+        (self.strides[plane] == width).then(|| &mut self.planes[plane][..width * height])
+    }
+
+    /// A plane with its padding.
+    pub fn plane_mut(&mut self, plane: usize) -> Option<&mut [u8]> {
+        self.planes.get_mut(plane).map(|plane| &mut plane[..])
+    }
+
+    /// The rows of a plane, without padding.
+    pub fn rows_mut(&mut self, plane: usize) -> impl Iterator<Item = &mut [u8]> {
+        let row = PixelFormat::I420.row_bytes(plane, self.width);
+        let rows = PixelFormat::I420.rows(plane, self.height);
+        // The last row may be without its padding.
+        self.planes[plane].chunks_mut(self.strides[plane]).take(rows).map(move |r| &mut r[..row])
+    }
+
+    /// Row `y` of both chroma planes.
+    pub fn chroma_row(&mut self, y: usize) -> (&mut [u8], &mut [u8]) {
+        let row = self.width.div_ceil(2);
+        let [_, u, v] = &mut self.planes;
+        let (at_u, at_v) = (y * self.strides[1], y * self.strides[2]);
+        (&mut u[at_u..at_u + row], &mut v[at_v..at_v + row])
+    }
+
+    /// Rows `first` (even) to `first + count` alone. `None` if it has none such.
+    pub fn band(&mut self, first: usize, count: usize) -> Option<Canvas<'_>> {
+        self.part(0, first, self.width, count)
+    }
+
+    /// The part at (`x`, `y`), both even, of this size. `None` if it is not within.
+    pub fn part(&mut self, x: usize, y: usize, width: usize, height: usize) -> Option<Canvas<'_>> {
+        let within = x.checked_add(width)? <= self.width && y.checked_add(height)? <= self.height;
+        if !within || x % 2 == 1 || y % 2 == 1 {
+            return None;
+        }
+        let strides = self.strides;
+        let mut shift = [0, 1, 1].into_iter().zip(strides);
+        let planes = self.planes.each_mut().map(|plane| {
+            let (shift, stride) = shift.next().unwrap_or_default();
+            &mut plane[(y >> shift) * stride + (x >> shift)..]
+        });
+        Canvas::new(width, height, planes, strides)
     }
 }
 
@@ -136,6 +241,13 @@ impl Picture {
         let half = chroma.len() / 2;
         let (u, v) = chroma.split_at_mut(half);
         [y, u, v]
+    }
+
+    /// Its pixels, to be drawn on. `None` while it has no size.
+    pub fn canvas(&mut self) -> Option<Canvas<'_>> {
+        let (width, height) = (self.width, self.height);
+        let strides = self.planes.map(|p| p.stride);
+        Canvas::new(width, height, self.planes_mut(), strides)
     }
 
     /// Its pixels. `None` while it has no size.

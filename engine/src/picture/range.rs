@@ -1,4 +1,4 @@
-//! Between the limited range of video (luma 16-235, chroma 16-240) and the full range of JPEG
+//! From the limited range of video (luma 16-235, chroma 16-240) to the full range of JPEG
 //! (0-255 each), in 16-bit arithmetic that LLVM vectorises; exact to one step.
 
 /// Video luma to JPEG luma.
@@ -18,27 +18,12 @@ pub fn expand_chroma(samples: &mut [u8]) {
     }
 }
 
-/// JPEG luma to video luma.
-pub fn limit_luma(samples: &mut [u8]) {
-    for sample in samples {
-        *sample = (((u16::from(*sample) * 220 + 128) >> 8) + 16) as u8;
-    }
-}
-
-/// JPEG chroma to video chroma.
-pub fn limit_chroma(samples: &mut [u8]) {
-    for sample in samples {
-        let centred = i16::from(*sample) - 128;
-        *sample = (((centred * 225 + 128) >> 8) + 128) as u8;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_are_right_to_one_step() {
+    fn it_is_right_to_one_step() {
         let near = |byte: u8, want: f64| (f64::from(byte) - want.clamp(0.0, 255.0)).abs() <= 1.0;
         for value in 0..=255u8 {
             let x = f64::from(value);
@@ -49,12 +34,8 @@ mod tests {
             };
             assert!(near(apply(expand_luma), (x - 16.0) * 255.0 / 219.0), "{value}");
             assert!(near(apply(expand_chroma), (x - 128.0) * 255.0 / 224.0 + 128.0), "{value}");
-            assert!(near(apply(limit_luma), x * 219.0 / 255.0 + 16.0), "{value}");
-            assert!(near(apply(limit_chroma), (x - 128.0) * 224.0 / 255.0 + 128.0), "{value}");
         }
-        let mut ends = [0, 255];
-        limit_luma(&mut ends);
-        assert_eq!(ends, [16, 235]);
+        let mut ends = [16, 235];
         expand_luma(&mut ends);
         assert_eq!(ends, [0, 255]);
     }

@@ -1,6 +1,8 @@
 //! Sequence parameter sets of H.264 (7.3.2.1.1, E.1.1): what SDP, file cameras and the splitter of
 //! access units need of them.
 
+use crate::frame::Colour;
+
 /// What a sequence parameter set says. Field names are those of H.264 7.4.2.1.1 where they have
 /// one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +21,8 @@ pub struct Sps {
     pub height: usize,
     /// Pictures per second from the VUI's timing, if it is there and sensible.
     pub fps: Option<f64>,
+    /// What samples mean, if the VUI says it.
+    pub colour: Option<Colour>,
     pub(crate) separate_colour_plane: bool,
     pub(crate) log2_max_frame_num: u32,
     pub(crate) frame_mbs_only: bool,
@@ -94,8 +98,9 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
         width = width.checked_sub((left + right) * unit_x).filter(|&w| w > 0)?;
         height = height.checked_sub((top + bottom) * unit_y).filter(|&h| h > 0)?;
     }
-    // A VUI that is cut short costs the frame rate, not the size.
-    let fps = if bits.flag().unwrap_or(false) { parse_vui_fps(&mut bits) } else { None };
+    // A VUI that is cut short costs what it says, not the size.
+    let mut colour = None;
+    let fps = bits.flag().unwrap_or(false).then(|| parse_vui(&mut bits, &mut colour)).flatten();
     Some(Sps {
         profile_idc,
         constraints,
@@ -104,6 +109,7 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
         width,
         height,
         fps,
+        colour,
         separate_colour_plane,
         log2_max_frame_num,
         frame_mbs_only,
@@ -126,8 +132,8 @@ fn skip_scaling_matrix(bits: &mut Bits<'_>, chroma_format_idc: u32) -> Option<()
     Some(())
 }
 
-/// The frame rate of a VUI (E.1.1): half of `time_scale / num_units_in_tick`, which count fields.
-fn parse_vui_fps(bits: &mut Bits<'_>) -> Option<f64> {
+/// Colours and frame rate of a VUI (E.1.1). The rate is half of `time_scale / num_units_in_tick`, which count fields.
+fn parse_vui(bits: &mut Bits<'_>, colour: &mut Option<Colour>) -> Option<f64> {
     if bits.flag()? && bits.u(8)? == 255 {
         bits.u(32)?; // sar_width, sar_height
     }
@@ -135,10 +141,14 @@ fn parse_vui_fps(bits: &mut Bits<'_>) -> Option<f64> {
         bits.flag()?; // overscan_appropriate_flag
     }
     if bits.flag()? {
-        bits.u(4)?; // video_format, video_full_range_flag
+        bits.u(3)?; // video_format
+        let mut said = Colour { full_range: bits.flag()?, ..Colour::default() };
         if bits.flag()? {
-            bits.u(24)?; // colour_primaries, transfer_characteristics, matrix_coefficients
+            said.primaries = bits.u(8)? as u8;
+            said.transfer = bits.u(8)? as u8;
+            said.matrix = bits.u(8)? as u8;
         }
+        *colour = Some(said);
     }
     if bits.flag()? {
         bits.ue()?; // chroma_sample_loc_type_top_field
@@ -244,6 +254,7 @@ mod tests {
                 height,
                 planes,
                 used,
+                colour: Colour::default(),
                 memory: Arc::new(vec![128; used]),
                 capture: lensd_ffi::time::Stamp::default(),
                 number: 0,

@@ -29,6 +29,15 @@ pub enum Slices {
     MaxBytes(u32),
 }
 
+/// `profile_idc`, as far as the library has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are their names")]
+pub enum Profile {
+    Baseline,
+    Main,
+    High,
+}
+
 /// What an encoder is made with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
@@ -42,6 +51,15 @@ pub struct Settings {
     pub fps: f64,
     /// Pictures from one IDR picture to the next.
     pub gop: u32,
+    /// Tools.
+    pub profile: Profile,
+    /// Whether the quality is kept rather than the bit rate.
+    pub variable: bool,
+    /// Least and largest quantizer, 0 to 51.
+    pub qp: (u8, u8),
+    /// `colour_primaries`, `transfer_characteristics`, `matrix_coefficients` (H.264 E.2.1), and
+    /// whether samples are of full range.
+    pub colour: ([u8; 3], bool),
     /// Threads; more than one needs [`Slices::Count`].
     pub threads: u16,
     /// Slices.
@@ -135,7 +153,8 @@ impl Encoder {
         p.iPicWidth = c_int::try_from(s.width).map_err(too_large)?;
         p.iPicHeight = c_int::try_from(s.height).map_err(too_large)?;
         p.iTargetBitrate = bitrate;
-        p.iRCMode = h264::RC_BITRATE_MODE;
+        p.iRCMode = if s.variable { h264::RC_QUALITY_MODE } else { h264::RC_BITRATE_MODE };
+        (p.iMinQp, p.iMaxQp) = (s.qp.0.min(51).into(), s.qp.1.min(51).into());
         p.fMaxFrameRate = fps;
         p.iTemporalLayerNum = 1;
         p.iSpatialLayerNum = 1;
@@ -143,7 +162,8 @@ impl Encoder {
         p.uiIntraPeriod = s.gop;
         // One number for all parameter sets, so that those in SDP and files stay right.
         p.eSpsPpsIdStrategy = h264::CONSTANT_ID;
-        p.iEntropyCodingModeFlag = 0;
+        // CABAC, which baseline lacks.
+        p.iEntropyCodingModeFlag = c_int::from(s.profile != Profile::Baseline);
         p.bEnableFrameSkip = s.skip;
         p.iMultipleThreadIdc = s.threads.max(1);
         p.bUseLoadBalancing = false;
@@ -154,7 +174,20 @@ impl Encoder {
         layer.iVideoHeight = p.iPicHeight;
         layer.fFrameRate = fps;
         layer.iSpatialBitrate = bitrate;
-        layer.uiProfileIdc = h264::PRO_BASELINE;
+        layer.uiProfileIdc = match s.profile {
+            Profile::Baseline => h264::PRO_BASELINE,
+            Profile::Main => h264::PRO_MAIN,
+            Profile::High => h264::PRO_HIGH,
+        };
+        layer.bVideoSignalTypePresent = true;
+        // "Unspecified video format": 0 to 4 are of analogue television.
+        layer.uiVideoFormat = 5;
+        let ([primaries, transfer, matrix], full_range) = s.colour;
+        layer.bFullRange = full_range;
+        layer.bColorDescriptionPresent = true;
+        layer.uiColorPrimaries = primaries;
+        layer.uiTransferCharacteristics = transfer;
+        layer.uiColorMatrix = matrix;
         match s.slices {
             Slices::One => layer.sSliceArgument.uiSliceMode = h264::SM_SINGLE_SLICE,
             Slices::Count(n) => {

@@ -261,8 +261,8 @@ mod tests {
         let refused = choose(&webcam(), &wanted).unwrap_err();
         assert_eq!(refused, "it has no format NV12; it offers YUYV, MJPG, H264");
         assert!(choose(&[], &wanted).is_err());
-        let bayer = choose(&[discrete(b"BA81", &[])], &Wanted::default()).unwrap_err();
-        assert_eq!(bayer, "it offers no format that lensd knows, only BA81");
+        let bayer = choose(&[discrete(b"pBAA", &[])], &Wanted::default()).unwrap_err();
+        assert_eq!(bayer, "it offers no format that lensd knows, only pBAA");
     }
 
     #[test]

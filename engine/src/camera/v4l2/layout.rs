@@ -1,6 +1,6 @@
 //! What a camera's format is to lensd, and where the planes of a contiguous picture lie.
 
-use crate::frame::{PixelFormat, Plane};
+use crate::frame::{Bayer, Depth, PixelFormat, Plane};
 use crate::sys::v4l2::format::{Format, FourCc};
 use lensd_ffi::unit::Codec;
 use std::fmt;
@@ -17,7 +17,7 @@ pub enum Delivers {
 
 /// V4L2's codes, best first where a camera offers several: planar 4:2:0 is what encoders take, then
 /// what is converted at least cost. `MJPG` and `JPEG` are both JPEG pictures in practice.
-const CODES: [(&[u8; 4], Delivers); 13] = [
+const CODES: [(&[u8; 4], Delivers); 37] = [
     (b"NV12", Delivers::Pixels(PixelFormat::Nv12)),
     (b"YU12", Delivers::Pixels(PixelFormat::I420)),
     (b"NV21", Delivers::Pixels(PixelFormat::Nv21)),
@@ -28,10 +28,42 @@ const CODES: [(&[u8; 4], Delivers); 13] = [
     (b"RGB3", Delivers::Pixels(PixelFormat::Rgb24)),
     (b"BGR3", Delivers::Pixels(PixelFormat::Bgr24)),
     (b"GREY", Delivers::Pixels(PixelFormat::Grey)),
+    (b"Y10 ", grey(Depth::Ten)),
+    (b"Y12 ", grey(Depth::Twelve)),
+    (b"Y14 ", grey(Depth::Fourteen)),
+    (b"Y16 ", grey(Depth::Sixteen)),
+    (b"BA81", bayer(Bayer::Bggr, Depth::Eight)),
+    (b"GBRG", bayer(Bayer::Gbrg, Depth::Eight)),
+    (b"GRBG", bayer(Bayer::Grbg, Depth::Eight)),
+    (b"RGGB", bayer(Bayer::Rggb, Depth::Eight)),
+    (b"BG10", bayer(Bayer::Bggr, Depth::Ten)),
+    (b"GB10", bayer(Bayer::Gbrg, Depth::Ten)),
+    (b"BA10", bayer(Bayer::Grbg, Depth::Ten)),
+    (b"RG10", bayer(Bayer::Rggb, Depth::Ten)),
+    (b"BG12", bayer(Bayer::Bggr, Depth::Twelve)),
+    (b"GB12", bayer(Bayer::Gbrg, Depth::Twelve)),
+    (b"BA12", bayer(Bayer::Grbg, Depth::Twelve)),
+    (b"RG12", bayer(Bayer::Rggb, Depth::Twelve)),
+    (b"BG14", bayer(Bayer::Bggr, Depth::Fourteen)),
+    (b"GB14", bayer(Bayer::Gbrg, Depth::Fourteen)),
+    (b"GR14", bayer(Bayer::Grbg, Depth::Fourteen)),
+    (b"RG14", bayer(Bayer::Rggb, Depth::Fourteen)),
+    (b"BYR2", bayer(Bayer::Bggr, Depth::Sixteen)),
+    (b"GB16", bayer(Bayer::Gbrg, Depth::Sixteen)),
+    (b"GR16", bayer(Bayer::Grbg, Depth::Sixteen)),
+    (b"RG16", bayer(Bayer::Rggb, Depth::Sixteen)),
     (b"H264", Delivers::Coded(Codec::H264)),
     (b"HEVC", Delivers::Coded(Codec::H265)),
     (b"H265", Delivers::Coded(Codec::H265)),
 ];
+
+const fn grey(depth: Depth) -> Delivers {
+    Delivers::Pixels(PixelFormat::GreyDeep(depth))
+}
+
+const fn bayer(order: Bayer, depth: Depth) -> Delivers {
+    Delivers::Pixels(PixelFormat::Bayer(order, depth))
+}
 
 impl Delivers {
     /// What a V4L2 code is, if lensd can use it.

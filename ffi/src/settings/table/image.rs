@@ -30,8 +30,26 @@ pub(super) const IMAGE: Module = module(
         percent("red-gain", "Gain of red (V4L2_CID_RED_BALANCE)").alias(&["redGain"]),
         percent("blue-gain", "Gain of blue (V4L2_CID_BLUE_BALANCE)").alias(&["blueGain"]),
         percent("backlight", "Compensation of back light (V4L2_CID_BACKLIGHT_COMPENSATION)"),
-        Key::set("mirror", Kind::Flag, D::Null, "Left and right swapped (V4L2_CID_HFLIP)"),
-        Key::set("flip", Kind::Flag, D::Null, "Top and bottom swapped (V4L2_CID_VFLIP)"),
+        Key::set(
+            "mirror",
+            Kind::Flag,
+            D::Null,
+            "Left and right swapped (V4L2_CID_HFLIP; by the processor where the camera has no such \
+             control)",
+        ),
+        Key::set(
+            "flip",
+            Kind::Flag,
+            D::Null,
+            "Top and bottom swapped (V4L2_CID_VFLIP; by the processor where the camera has no such \
+             control)",
+        ),
+        Key::set(
+            "rotate",
+            Kind::Choice(&["0", "90", "180", "270"]),
+            D::Text("0"),
+            "Degrees by which pictures are turned clockwise, by the processor",
+        ),
         Key::set(
             "power-line",
             Kind::Choice(&["off", "50hz", "60hz", "auto"]),
@@ -115,5 +133,94 @@ pub(super) const ZOOM: Module = module(
         ),
         percent("pan", "Direction, left to right (V4L2_CID_PAN_ABSOLUTE)"),
         percent("tilt", "Direction, down to up (V4L2_CID_TILT_ABSOLUTE)"),
+        Key::set(
+            "digital-zoom",
+            Kind::Number(1.0, 16.0),
+            D::Number(1.0),
+            "How many times as large a part of the picture is shown, by the processor",
+        ),
+        Key::set(
+            "digital-pan",
+            Kind::Whole(-100, 100),
+            D::Whole(0),
+            "Where that part is: -100 at the left, 100 at the right",
+        )
+        .unit("%"),
+        Key::set(
+            "digital-tilt",
+            Kind::Whole(-100, 100),
+            D::Whole(0),
+            "Where that part is: -100 at the bottom, 100 at the top",
+        )
+        .unit("%"),
+    ],
+);
+
+const CORNERS: &[&str] = &["top-left", "top-right", "bottom-left", "bottom-right"];
+
+pub(super) const PIP: Module = module(
+    "pip",
+    "The other camera's picture within each camera's own",
+    &[Key::set(
+        "pip-mode",
+        Kind::Choice(&[
+            "off",
+            "top-left",
+            "top-right",
+            "bottom-left",
+            "bottom-right",
+            "side-by-side",
+        ]),
+        D::Text("off"),
+        "Where it is shown: a quarter as wide in a corner, or both half as wide",
+    )
+    .alias(&["pip"])],
+);
+
+const fn offset(name: &'static str, doc: &'static str) -> Key {
+    Key::set(name, Kind::Whole(-1024, 1024), D::Whole(0), doc).unit("px")
+}
+
+pub(super) const ALIGNMENT: Module = module(
+    "alignment",
+    "Where the pictures of two cameras lie, so that both show the same place; even numbers",
+    &[
+        offset("cam1-offset-x", "By how much camera 1's picture is moved to the right"),
+        offset("cam1-offset-y", "By how much camera 1's picture is moved downwards"),
+        offset("cam2-offset-x", "By how much camera 2's picture is moved to the right"),
+        offset("cam2-offset-y", "By how much camera 2's picture is moved downwards"),
+    ],
+);
+
+pub(super) const OVERLAY: Module = module(
+    "overlay",
+    "What is written on pictures",
+    &[
+        Key::set(
+            "overlay-time",
+            Kind::Choice(&["off", "utc", "local"]),
+            D::Text("off"),
+            "The time of capture, with thousandths of a second",
+        ),
+        Key::set("overlay-text", Kind::Text(80), D::Text(""), "A line of text"),
+        Key::set("overlay-position", Kind::Choice(CORNERS), D::Text("top-left"), "Where both are"),
+        Key::set(
+            "overlay-size",
+            Kind::Choice(&["small", "medium", "large"]),
+            D::Text("medium"),
+            "Height of a line: a 36th, a 24th or a 16th of the picture's",
+        ),
+        Key::set(
+            "overlay-watermark",
+            Kind::Text(120),
+            D::Text(""),
+            "Name of a PNG file in DATA/media/uploads that is laid over pictures",
+        ),
+        Key::set(
+            "overlay-watermark-position",
+            Kind::Choice(CORNERS),
+            D::Text("bottom-right"),
+            "Where it is",
+        ),
     ],
 );

@@ -22,6 +22,30 @@ pub(super) const STREAM_MAIN: Module = Module {
             .unit("bit/s"),
         Key::set("gop", Kind::Number(0.1, 60.0), D::Null, "Time between key frames").unit("s"),
         Key::set(
+            "encoder-profile",
+            Kind::Choice(&["auto", "baseline", "main", "high"]),
+            D::Text("auto"),
+            "Tools of H.264: more of them need fewer bits and more time",
+        ),
+        Key::set(
+            "rate-mode",
+            Kind::Choice(&["constant", "variable"]),
+            D::Text("constant"),
+            "Whether the bit rate is kept, or the quality as far as that allows",
+        ),
+        Key::set(
+            "qp-min",
+            Kind::Whole(0, 51),
+            D::Whole(0),
+            "Least quantizer: pictures are not made better than this",
+        ),
+        Key::set(
+            "qp-max",
+            Kind::Whole(0, 51),
+            D::Whole(51),
+            "Largest quantizer: pictures are not made worse than this, whatever the bit rate",
+        ),
+        Key::set(
             "capture-sei",
             Kind::Flag,
             D::Null,

@@ -1,0 +1,249 @@
+//! Keys of what is done to pictures before they are encoded.
+
+use super::keys::{Means, means};
+use super::{Apply, PATIENCE, Progress, Request};
+use crate::capture::Order;
+use crate::change::Change;
+use crate::finish::{Clock, Corner, Finish, Inset, Turn};
+use crossbeam::channel::bounded;
+use lensd_ffi::settings::{Entry, Plane, entries};
+use lensd_ffi::time::Nanos;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// What a key's value means for the pictures of the camera with this index.
+pub(super) type Set = fn(&mut Finish, &Value, usize);
+
+fn pixels(value: &Value) -> i32 {
+    value.as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or_default()
+}
+
+/// -100 to 100 as -1 to 1.
+fn share(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default() / 100.0
+}
+
+fn corner(value: &Value) -> Corner {
+    match value.as_str().unwrap_or_default() {
+        "top-right" => Corner::TopRight,
+        "bottom-left" => Corner::BottomLeft,
+        "bottom-right" => Corner::BottomRight,
+        _ => Corner::TopLeft,
+    }
+}
+
+/// What a key of this name sets.
+pub(super) fn set_of(key: &str) -> Option<Set> {
+    Some(match key {
+        "rotate" => |finish, value, _| {
+            finish.turn = match value.as_str().unwrap_or_default() {
+                "90" => Turn::Quarter,
+                "180" => Turn::Half,
+                "270" => Turn::ThreeQuarters,
+                _ => Turn::None,
+            };
+        },
+        "digital-zoom" => |finish, value, _| finish.zoom = value.as_f64().unwrap_or(1.0),
+        "digital-pan" => |finish, value, _| finish.pan = share(value),
+        "digital-tilt" => |finish, value, _| finish.tilt = share(value),
+        "cam1-offset-x" => |finish, value, camera| {
+            if camera == 0 {
+                finish.offset.0 = pixels(value);
+            }
+        },
+        "cam1-offset-y" => |finish, value, camera| {
+            if camera == 0 {
+                finish.offset.1 = pixels(value);
+            }
+        },
+        "cam2-offset-x" => |finish, value, camera| {
+            if camera == 1 {
+                finish.offset.0 = pixels(value);
+            }
+        },
+        "cam2-offset-y" => |finish, value, camera| {
+            if camera == 1 {
+                finish.offset.1 = pixels(value);
+            }
+        },
+        "pip-mode" => |finish, value, _| {
+            finish.inset = match value.as_str().unwrap_or_default() {
+                "off" => Inset::Off,
+                "side-by-side" => Inset::Beside,
+                _ => Inset::Corner(corner(value)),
+            };
+        },
+        "overlay-time" => |finish, value, _| {
+            finish.overlay.clock = match value.as_str().unwrap_or_default() {
+                "utc" => Clock::Utc,
+                "local" => Clock::Local,
+                _ => Clock::Off,
+            };
+        },
+        "overlay-text" => |finish, value, _| {
+            finish.overlay.text = value.as_str().unwrap_or_default().to_owned();
+        },
+        "overlay-position" => |finish, value, _| finish.overlay.corner = corner(value),
+        "overlay-size" => |finish, value, _| {
+            finish.overlay.size = match value.as_str().unwrap_or_default() {
+                "small" => 1,
+                "large" => 3,
+                _ => 2,
+            };
+        },
+        "overlay-watermark" => |finish, value, _| {
+            // The folder is put before it where it is known.
+            let name = value.as_str().filter(|name| !name.is_empty());
+            finish.overlay.watermark = name.map(PathBuf::from);
+        },
+        "overlay-watermark-position" => {
+            |finish, value, _| finish.overlay.watermark_corner = corner(value)
+        }
+        _ => return None,
+    })
+}
+
+/// Where the orientation is set by the processor, for cameras that cannot.
+pub(super) fn orientation(key: &str) -> Option<Set> {
+    match key {
+        "mirror" => Some(|finish, value, _| finish.mirror = value == true),
+        "flip" => Some(|finish, value, _| finish.flip = value == true),
+        _ => None,
+    }
+}
+
+/// The file that a name stands for.
+fn within(uploads: &Path, name: &Path) -> Result<PathBuf, String> {
+    let plain = name.file_name().filter(|file| Path::new(file) == name);
+    plain.map(|file| uploads.join(file)).ok_or_else(|| {
+        format!("Value must be the name of a PNG file in {}, without a folder", uploads.display())
+    })
+}
+
+impl Apply {
+    /// Tells the cameras that `wanted` chooses what is done to their pictures now.
+    pub(super) fn tell_finish(
+        &mut self,
+        entry: &'static Entry,
+        value: &Value,
+        set: Set,
+        wanted: impl Fn(&super::Camera) -> bool,
+    ) -> Progress {
+        let mut changes = Vec::new();
+        for (index, camera) in self.cameras.iter().enumerate().filter(|(_, c)| wanted(c)) {
+            let mut finish = camera.config.finish.clone();
+            set(&mut finish, value, index);
+            if entry.key.name == "overlay-watermark"
+                && let Some(name) = &finish.overlay.watermark
+            {
+                match within(&self.uploads, name) {
+                    Ok(path) => finish.overlay.watermark = Some(path),
+                    Err(why) => return self.done(entry, Err(why)),
+                }
+            }
+            changes.push((index, Change::Finish(Box::new(finish))));
+        }
+        self.tell_each(entry, value.clone(), changes)
+    }
+
+    /// Tells cameras, each its own change.
+    pub(super) fn tell_each(
+        &mut self,
+        entry: &'static Entry,
+        value: Value,
+        changes: Vec<(usize, Change)>,
+    ) -> Progress {
+        let mut answers = Vec::new();
+        for (index, change) in changes {
+            let Some(camera) = self.cameras.get(index) else { continue };
+            let (reply, answer) = bounded(1);
+            if camera.orders.try_send(Order { change: change.clone(), reply }).is_ok() {
+                camera.bell.ring();
+                answers.push((index, change, answer));
+            }
+        }
+        if answers.is_empty() {
+            return self.done(entry, Err("there is no such camera, or it is busy".to_owned()));
+        }
+        Progress::Told { entry, value, answers, verdict: None }
+    }
+
+    /// Gives a camera that was opened what is wished of pictures, if it does not do it already:
+    /// one that was plugged in later.
+    pub(super) fn meet_finish(&mut self, index: usize, at: Nanos) {
+        for entry in entries().iter().filter(|e| e.plane() == Plane::Engine) {
+            let meaning = means(entry.key.name);
+            if !matches!(meaning, Means::Finish(_) | Means::Style(_)) {
+                continue;
+            }
+            let Some(wish) = self.desired.get(&entry.index).cloned() else { continue };
+            let Some(camera) = self.cameras.get(index) else { return };
+            let mut config = camera.config.clone();
+            let change = match meaning {
+                Means::Finish(set) => {
+                    set(&mut config.finish, &wish, index);
+                    if entry.key.name == "overlay-watermark" {
+                        let name = config.finish.overlay.watermark.take();
+                        let path = name.and_then(|name| within(&self.uploads, &name).ok());
+                        config.finish.overlay.watermark = path;
+                    }
+                    Change::Finish(Box::new(config.finish.clone()))
+                }
+                Means::Style(set) => {
+                    set(&mut config.style, &wish);
+                    Change::Style(config.style)
+                }
+                _ => continue,
+            };
+            if config == camera.config {
+                continue;
+            }
+            let progress = self.tell_each(entry, wish, vec![(index, change)]);
+            if let Some(camera) = self.cameras.get_mut(index) {
+                // The next key builds on it.
+                camera.config = config;
+            }
+            self.requests.push(Request {
+                id: None,
+                progress: vec![progress],
+                deadline: at.plus(PATIENCE),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_become_what_is_done() {
+        let mut finish = Finish::default();
+        for (key, value) in [
+            ("rotate", json!("90")),
+            ("digital-zoom", json!(2.5)),
+            ("digital-pan", json!(-50)),
+            ("cam1-offset-x", json!(12)),
+            ("cam2-offset-y", json!(99)),
+            ("pip-mode", json!("bottom-left")),
+            ("overlay-time", json!("local")),
+            ("overlay-size", json!("large")),
+        ] {
+            set_of(key).unwrap()(&mut finish, &value, 0);
+        }
+        assert_eq!((finish.turn, finish.pan, finish.offset), (Turn::Quarter, -0.5, (12, 0)));
+        assert_eq!(finish.inset, Inset::Corner(Corner::BottomLeft));
+        assert_eq!((finish.overlay.clock, finish.overlay.size), (Clock::Local, 3));
+        assert!(set_of("brightness").is_none());
+    }
+
+    #[test]
+    fn a_watermark_is_a_file_of_the_uploads() {
+        let uploads = Path::new("/data/uploads");
+        assert_eq!(within(uploads, Path::new("a.png")).unwrap(), uploads.join("a.png"));
+        for bad in ["../a.png", "/etc/passwd", "x/y.png", ".."] {
+            assert!(within(uploads, Path::new(bad)).is_err(), "{bad}");
+        }
+    }
+}
