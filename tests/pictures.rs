@@ -24,13 +24,14 @@ def put(refused=False, **keys):
         if refused: return answer.json()["message"]
         assert answer.json()["data"]["value"] == value, answer.text
 def shot(camera=1, colour=0):
+    time.sleep(0.15)  # ten a second are allowed
     answer = session.get(base + f"api/snapshot?camera={camera}&quality=95", timeout=60)
     assert answer.status_code == 200, answer.text
     return cv2.imdecode(numpy.frombuffer(answer.content, "u1"), colour)
 def differs(a, b, mask):
     return numpy.abs(a.astype(int) - b)[mask].mean() if a.shape == b.shape else 1e9
 def check(what, want, mask, most=3):
-    end = time.monotonic() + 200
+    end = time.monotonic() + 100
     while True:
         got = differs(shot(), want, mask)
         if got < most: return
@@ -38,7 +39,7 @@ def check(what, want, mask, most=3):
 # The marks, with what JPEG smears around them.
 plain = shot()
 mask = numpy.full(plain.shape, True)
-mask[:100, :300] = False
+mask[:160, :300] = False
 "#;
 
 fn python(server: &Server, script: &str) {
@@ -58,7 +59,7 @@ fn probe(server: &Server, path: &str) -> Value {
 fn server(cameras: &[&str]) -> Server {
     let server = cameras.iter().fold(Play::new().users(), |play, spec| play.camera(spec)).start();
     until("the cameras", || {
-        let all = server.state()["cameras"].as_array().cloned().unwrap_or_default();
+        let all = server.state()["engine"]["cameras"].as_array().cloned().unwrap_or_default();
         (all.len() == cameras.len() && all.iter().all(|c| c["connected"] == true)).then_some(())
     });
     server
@@ -85,13 +86,16 @@ put(flip=False, digital_zoom=2.0, digital_pan=100, digital_tilt=-100)
 check("zoom", cv2.resize(plain[180:, 320:], (640, 360), interpolation=cv2.INTER_LINEAR), numpy.full(plain.shape, True), 4)
 put(digital_zoom=1.0, cam1_offset_x=40, cam1_offset_y=-20)
 moved = numpy.full(plain.shape, 0); moved[:-20, 40:] = plain[20:, :-40]
-seen = numpy.full(plain.shape, True); seen[:100, :360] = False
+seen = numpy.full(plain.shape, True); seen[:160, :360] = False
 check("moved", moved, seen, 4)
 put(cam1_offset_x=0, cam1_offset_y=0)
 check("plain again", plain, mask)
 "#,
     );
-    assert_eq!(server.state()["streams"][0]["pipeline"], "test camera I420 -> openh264 -> ring");
+    until("a pipeline without a stage", || {
+        let words = &server.state()["engine"]["streams"][0]["pipeline"];
+        (words == "test camera I420 -> openh264 -> ring").then_some(())
+    });
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn streams_say_what_their_pictures_are() {
     let stream = probe(&server, "stream1");
     assert_eq!((&stream["width"], &stream["height"]), (&360.into(), &640.into()), "{stream}");
     assert_eq!(stream["profile"], "High", "{stream}");
-    let words = server.state()["streams"][0]["pipeline"].as_str().unwrap().to_owned();
+    let words = server.state()["engine"]["streams"][0]["pipeline"].as_str().unwrap().to_owned();
     assert!(words.contains("turn by 90 (CPU: the settings ask for it)"), "{words}");
     let small = probe(&server, "stream2");
     assert_eq!((&small["width"], &small["height"]), (&360.into(), &640.into()), "{small}");
@@ -124,7 +128,7 @@ fn what_is_written_on_pictures_is_seen() {
         r#"
 put(overlay_time="utc", overlay_text="Gate 7", overlay_position="bottom-left", overlay_size="large")
 def white(picture): return (picture[280:, :420] > 225).sum() - (plain[280:, :420] > 225).sum()
-end = time.monotonic() + 200
+end = time.monotonic() + 60
 while white(shot()) < 300: assert time.monotonic() < end, white(shot())
 seen = mask.copy(); seen[250:] = False
 check("the rest of it", plain, seen)
@@ -133,7 +137,7 @@ check("plain again", plain, mask)
 mark = numpy.zeros((40, 60, 4), "u1"); mark[:] = (0, 0, 255, 255); mark[:, :20, 3] = 0
 cv2.imwrite(data + "/media/uploads/mark.png", mark)
 put(overlay_watermark="mark.png")
-end = time.monotonic() + 200
+end = time.monotonic() + 60
 while True:
     blue, green, red = shot(colour=1)[320, 620].astype(int)
     if red > 200 and blue < 60 and green < 60: break
@@ -153,7 +157,7 @@ assert answer == "mark.png", answer
 fn another_camera_is_shown_within_the_picture() {
     let server = server(&[
         "test:?size=640x360&fps=30&pattern=still",
-        "test:?size=320x180&fps=15&pattern=still&seed=5",
+        "test:?size=640x360&fps=15&pattern=still&seed=5",
     ]);
     python(
         &server,
@@ -161,13 +165,13 @@ fn another_camera_is_shown_within_the_picture() {
 other = shot(2)
 put(pip_mode="bottom-right")
 want = plain.copy(); want[260:350, 470:630] = cv2.resize(other, (160, 90), interpolation=cv2.INTER_AREA)
-seen = mask.copy(); seen[255:320, 460:560] = False; seen[255:262] = False; seen[345:352] = False; seen[:, 465:475] = False; seen[:, 625:635] = False
+seen = mask.copy(); seen[255:310, 460:560] = False; seen[255:262] = False; seen[345:352] = False; seen[:, 465:475] = False; seen[:, 625:635] = False
 check("corner", want, seen, 6)
 put(pip_mode="side-by-side")
 want = numpy.zeros(plain.shape, int)
 want[90:270, :320] = cv2.resize(plain, (320, 180), interpolation=cv2.INTER_AREA)
-want[90:270, 320:] = other
-seen = numpy.full(plain.shape, True); seen[85:145, :160] = False; seen[85:190, 320:640] = False
+want[90:270, 320:] = cv2.resize(other, (320, 180), interpolation=cv2.INTER_AREA)
+seen = numpy.full(plain.shape, True); seen[80:180, :160] = False; seen[80:180, 320:480] = False
 check("both", want, seen, 6)
 put(pip_mode="off")
 check("plain again", plain, mask)

@@ -102,7 +102,11 @@ impl Default for Finish {
             flip: false,
             turn: Turn::None,
             inset: Inset::Off,
-            overlay: Overlay { size: 2, ..Overlay::default() },
+            overlay: Overlay {
+                size: 2,
+                watermark_corner: Corner::BottomRight,
+                ..Overlay::default()
+            },
         }
     }
 }
