@@ -5,6 +5,7 @@ use crate::apply::{self, Apply};
 use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
 use crate::capture;
+use crate::clock;
 use crate::config::{CameraConfig, Config};
 use crate::ingest::Desk;
 use crate::ops;
@@ -313,6 +314,7 @@ impl Engine {
                 self.view.clients.lock().iter().filter(|c| c.state != "paused").count(),
             )
             .unwrap_or(u32::MAX),
+            clock: clock::state(),
         };
         if !self.state.set(&state) {
             tracing::warn!("the engine's state is too long for its cell");

@@ -7,11 +7,11 @@ use super::session::{Described, House, Start, Uses};
 use super::transport::{Chosen, Lower, Offer};
 use super::udp::{self, Pair};
 use super::wire::Status;
-use crate::config::{Join, RtspOptions};
+use crate::config::{Extensions, Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
 use crate::publish::{Stream, Subscription};
 use crate::rtp::outlet::{Outlet, refusal};
-use crate::rtp::packet::{Extension, Shape};
+use crate::rtp::packet::Shape;
 use crate::rtp::rtcp;
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
@@ -30,8 +30,8 @@ const REPORT_EVERY: Nanos = Nanos::from_secs(5);
 /// Packets that are sent at once while pacing.
 const PACED_BURST: usize = 8;
 
-/// Names an outlet: the path, since `/stream1` and `/cam1/main` may part ways, and the extension.
-pub type OutletKey = (String, Extension);
+/// Names an outlet: the path, since `/stream1` and `/cam1/main` may part ways, and the extensions.
+pub type OutletKey = (String, Extensions);
 
 /// An outlet, who receives it, and the group that receives it for many.
 pub struct Post {
@@ -163,8 +163,14 @@ impl World {
         }
     }
 
+    /// The extensions that a client gets at a path.
+    fn extensions(&self, path: &Path) -> Extensions {
+        path.extensions.unwrap_or(self.options.extensions)
+    }
+
     fn post(&mut self, path: &Path) -> Result<&mut Post, Status> {
-        let key = (path.name.clone(), path.extension);
+        let extensions = self.extensions(path);
+        let key = (path.name.clone(), extensions);
         if !self.posts.contains_key(&key) {
             let stream = self.switchboard.resolve(&path.name).ok_or(Status::NOT_FOUND)?;
             let bell = self.ringer().ok_or(Status::UNAVAILABLE)?;
@@ -176,7 +182,7 @@ impl World {
                 packet_size: self.options.packet_size,
                 ssrc: word(0),
                 time_offset: word(4),
-                extension: path.extension,
+                extensions,
                 burst: if self.options.pacing_ms > 0 { PACED_BURST } else { MAX_SEGMENTS },
             };
             let first_seq = u16::from_be_bytes([random[1], random[6]]);
@@ -272,7 +278,7 @@ impl Call<'_> {
             return Err(Status::NOT_FOUND);
         }
         self.admit()?;
-        let key = (path.name.clone(), path.extension);
+        let key = (path.name.clone(), self.world.extensions(path));
         let token = self.token;
         let post = self.world.post(path)?;
         post.members.push(token);
@@ -403,7 +409,7 @@ impl House for Call<'_> {
             return Described::Sdp(sdp::describe(
                 &path.name,
                 &parameters,
-                path.extension,
+                self.world.extensions(path),
                 origin,
                 state.fps,
             ));
@@ -440,7 +446,9 @@ impl House for Call<'_> {
                 receiver.playing = true;
                 receiver.since_ms = self.now.utc.millis();
                 if group.receiver.playing {
-                    // The others play on; a key frame lets the new one in.
+                    // The others play on; a key frame lets the new one in, and a report before it
+                    // tells the time to who has heard none.
+                    group.receiver.report_at_once();
                     post.outlet.stream().want_key();
                     None
                 } else {

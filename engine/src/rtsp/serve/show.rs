@@ -1,7 +1,7 @@
 //! What others see of the clients.
 
 use super::{Client, Role};
-use crate::rtsp::client::Delivery;
+use crate::rtsp::client::{Delivery, Receiver};
 use crate::rtsp::session::State;
 use crate::rtsp::world::Call;
 use lensd_ffi::state::ClientState;
@@ -44,5 +44,6 @@ pub(super) fn describe(client: &Client, id: &str) -> ClientState {
         reported_lost: counts.reported_lost,
         jitter_us: counts.jitter_us,
         round_trip_us: counts.round_trip_us,
+        send: client.holding.receiver.as_ref().and_then(Receiver::sent),
     }
 }
