@@ -36,7 +36,7 @@ pub(crate) fn opening() -> Arc<Vec<u8>> {
 #[derive(Debug)]
 pub(crate) enum Viewer {
     /// Watches pictures.
-    Pictures(Pictures),
+    Pictures(Box<Pictures>),
     /// Is told of events.
     Events(Listener),
 }

@@ -25,6 +25,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
             value["id"] = json!(stream.name.replace('/', "-"));
             value["error"] = json!(redact(&stream.error));
             value["pipeline"] = json!(redact(&stream.pipeline));
+            let camera = state.cameras.iter().find(|c| c.id == stream.camera);
+            value["stamped_at"] = json!(camera.map(|c| &c.stamped_at));
             value["active"] = json!(stream.camera == state.main_camera);
             value["rtsp"] = json!(rtsp.as_ref().map(|base| format!("{base}{}", stream.name)));
             if stream.codec == Codec::Jpeg {
@@ -126,5 +128,5 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
         ],
         ..Response::empty(200)
     };
-    Ok(Reply::Live(response, Box::new(Viewer::Pictures(viewer))))
+    Ok(Reply::Live(response, Box::new(Viewer::Pictures(Box::new(viewer)))))
 }
