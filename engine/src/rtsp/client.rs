@@ -94,6 +94,8 @@ pub struct Receiver {
     /// [`Outlet::lost`] when it was last looked at.
     seen_lost: u64,
     next_report: Nanos,
+    /// It has had no unit since it began.
+    fresh: bool,
     /// When it began to play. Units from before that show how far back it began, and nothing else.
     began: Nanos,
     /// When the unit came into the ring of which the kernel has not taken all yet.
@@ -132,6 +134,7 @@ impl Receiver {
             reported: false,
             seen_lost: 0,
             next_report: Nanos(0),
+            fresh: true,
             began: Nanos(0),
             unwritten: None,
             recent: Recent::default(),
@@ -142,7 +145,7 @@ impl Receiver {
     pub fn begin(&mut self, outlet: &Outlet, join: Join, now: Stamp) -> Option<u64> {
         self.playing = true;
         self.since_ms = now.utc.millis();
-        self.report_at_once();
+        self.greet();
         self.partly = 0;
         self.began = now.mono;
         self.seen_lost = outlet.lost();
@@ -270,6 +273,11 @@ impl Receiver {
             match sent {
                 Some(unit) => {
                     self.count(&unit);
+                    // A second report goes with the second unit: GStreamer's jitter buffer forgets
+                    // the one that came before its first packet.
+                    if std::mem::take(&mut self.fresh) {
+                        self.report_at_once();
+                    }
                     self.unwritten = Some(unit.published());
                     if conn.as_deref().is_none_or(Conn::is_clear) {
                         self.written(outlet, clock_now());
@@ -294,8 +302,13 @@ impl Receiver {
         self.recent.spread()
     }
 
-    /// Lets a sender report go before whatever is sent next: to one who has none yet, and when UTC
-    /// was set.
+    /// Lets reports go to one who has had none: before the next unit and before the one behind it.
+    pub const fn greet(&mut self) {
+        self.fresh = true;
+        self.report_at_once();
+    }
+
+    /// Lets a sender report go before whatever is sent next.
     pub const fn report_at_once(&mut self) {
         self.next_report = Nanos(0);
     }

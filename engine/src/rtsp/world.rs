@@ -448,7 +448,7 @@ impl House for Call<'_> {
                 if group.receiver.playing {
                     // The others play on; a key frame lets the new one in, and a report before it
                     // tells the time to who has heard none.
-                    group.receiver.report_at_once();
+                    group.receiver.greet();
                     post.outlet.stream().want_key();
                     None
                 } else {
