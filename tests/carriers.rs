@@ -305,6 +305,7 @@ fn clock_and_stages_are_shown() {
         assert!(text.contains(want), "{want} in {text}");
     }
     assert_eq!(get("/api/cameras")["cameras"][0]["stamped_at"], "made");
+    let clock = get("/api/latency")["clock"].clone();
     // The kernel's own word, as another program reads it.
     let ask = "import ctypes, struct; b = ctypes.create_string_buffer(256); \
                assert ctypes.CDLL(None).adjtimex(b) >= 0; print(struct.unpack_from('i', b, 40)[0])";
@@ -312,7 +313,6 @@ fn clock_and_stages_are_shown() {
     let status: i32 = String::from_utf8_lossy(&done.out).trim().parse().unwrap();
     // STA_UNSYNC of adjtimex(2).
     assert_eq!(clock["error_ns"].is_null(), status & 0x40 != 0, "{clock}, status {status:#x}");
-    let clock = get("/api/latency")["clock"].clone();
     let settings = get("/api/settings");
     let of = |key: &str| settings[key].clone();
     assert_eq!(of("clock-synchronized"), clock["error_ns"].is_u64(), "{settings}");
