@@ -318,3 +318,47 @@ fn clock_and_stages_are_shown() {
     assert_eq!(of("clock-synchronized"), clock["error_ns"].is_u64(), "{settings}");
     assert_eq!(of("clock-source"), clock["source"]);
 }
+
+#[test]
+fn the_table_of_latencies_has_every_stage() {
+    let server = Play::open().start();
+    // A machine that is busy loses datagrams, which is no fault of the table: its exit code is.
+    let done = Running::start(
+        Command::new(play::LENSD)
+            .args([
+                "bench",
+                "latency",
+                "--json",
+                "--rounds",
+                "1",
+                "--seconds",
+                "1",
+                "--clients",
+                "2",
+            ])
+            .args([
+                "--url",
+                &server.rtsp("stream1"),
+                "--http",
+                server.http("").trim_end_matches('/'),
+            ]),
+    )
+    .finish();
+    let table: Value = serde_json::from_slice(&done.out).unwrap();
+    let rows = table["rows"].as_array().unwrap();
+    let names: Vec<_> = rows.iter().map(|r| (&r["transport"], &r["name"])).collect();
+    let want = serde_json::json!(["tcp", "udp"]);
+    let all: Vec<_> = (0..2).flat_map(|i| [(&want[i], "bare"), (&want[i], "lensd")]).collect();
+    assert!(names.iter().zip(&all).all(|(a, b)| a.0 == b.0 && a.1 == b.1), "{names:?}");
+    for row in rows {
+        let stages = row["stages"].as_array().unwrap();
+        let names: Vec<&str> = stages.iter().map(|s| s["stage"].as_str().unwrap()).collect();
+        let own = ["capture", "convert", "encode", "ring", "total", "send"];
+        let own = if row["name"] == "lensd" { &own[..] } else { &[] };
+        assert_eq!(names, [own, &["first", "glass"]].concat());
+        for stage in stages {
+            let of = |name: &str| stage[name].as_f64().unwrap();
+            assert!(of("p50_us") <= of("p99_us") && of("p99_us") <= of("max_us"), "{stage}");
+        }
+    }
+}
