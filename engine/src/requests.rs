@@ -151,10 +151,26 @@ impl Requests {
         None
     }
 
+    /// Tells who has logged in; what the link does not take now waits.
+    fn tell_logins(&self, link: &Link) -> bool {
+        let mut waiting = self.view.logins.lock();
+        if waiting.is_empty() {
+            return true;
+        }
+        let answer = Answer::Logins { logins: waiting.clone() };
+        match link.send(&Answered { id: Answered::UNASKED, answer }, &[]) {
+            Ok(()) => {
+                waiting.clear();
+                true
+            }
+            Err(e) => e.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Looks after what is waited for.
     fn look(&mut self, link: &Link) -> bool {
         let at = now();
-        let mut open = true;
+        let mut open = self.tell_logins(link);
         self.lingering.retain(|(_, until)| *until > at);
         for (id, answer) in self.apply.look(at) {
             open &= reply(link, id, answer, &[]);

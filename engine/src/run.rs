@@ -175,6 +175,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         ingest: Arc::clone(&desk),
         groups: HashMap::new(),
         unfit: HashMap::new(),
+        logins: Vec::new(),
         random: random_word,
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))

@@ -119,7 +119,8 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
         since_ms: call.at.utc.millis(),
         ..ClientState::default()
     };
-    let viewer = Pictures { stream: stream.name, follows, opened: false, seen: None, client };
+    let who = call.who.clone();
+    let viewer = Pictures { who, stream: stream.name, follows, opened: false, seen: None, client };
     let response = Response {
         status: 200,
         headers: vec![

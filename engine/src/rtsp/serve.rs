@@ -12,6 +12,7 @@ use crate::clock;
 use crate::config::RtspOptions;
 use crate::rtp::outlet::Outlet;
 use lensd_ffi::bell::Bell;
+use lensd_ffi::link::LoginNews;
 use lensd_ffi::state::ClientState;
 use lensd_ffi::time::{Nanos, Stamp, now};
 use mio::net::TcpListener;
@@ -59,6 +60,8 @@ pub struct View {
     pub clients: Mutex<Vec<ClientState>>,
     /// Set to end it.
     pub stop: AtomicBool,
+    /// Who has logged in or failed to, for control's audit log.
+    pub logins: Mutex<Vec<LoginNews>>,
     /// Put here, other options are taken over at the next ring.
     pub options: Mutex<Option<RtspOptions>>,
 }
@@ -566,13 +569,19 @@ impl Server {
         self.close(token);
     }
 
-    fn publish_view(&self) {
+    fn publish_view(&mut self) {
         let clients = self
             .clients
             .iter()
             .filter_map(|(_, c)| c.session.id().map(|id| describe(c, id)))
             .collect();
         *self.view.clients.lock() = clients;
+        if !self.world.logins.is_empty() {
+            let mut told = self.view.logins.lock();
+            // While control is away, what happened first is kept.
+            let room = LoginNews::MOST.saturating_sub(told.len());
+            told.extend(self.world.logins.drain(..).take(room));
+        }
     }
 
     fn close(&mut self, token: usize) {

@@ -19,6 +19,7 @@ use crate::sys::socket::{Address, MAX_SEGMENTS};
 use crate::users::UserTable;
 use lensd_ffi::auth::{Guard, Verdict};
 use lensd_ffi::bell::Bell;
+use lensd_ffi::link::LoginNews;
 use lensd_ffi::time::{Nanos, Stamp};
 use mio::net::UdpSocket;
 use std::collections::HashMap;
@@ -83,6 +84,8 @@ pub struct World {
     pub groups: HashMap<OutletKey, u32>,
     /// Streams whose pictures RTP cannot carry, and why: what the log has said already.
     pub unfit: HashMap<String, &'static str>,
+    /// Who has logged in or failed to, until the view is told.
+    pub logins: Vec<LoginNews>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
 }
@@ -344,6 +347,14 @@ impl Call<'_> {
         Err(Status::UNSUPPORTED_TRANSPORT)
     }
 
+    fn note_login(&mut self, success: bool, name: &str) {
+        if self.world.logins.len() < LoginNews::MOST {
+            let user = name.chars().take(LoginNews::MAX_NAME).collect();
+            let (from, time) = (self.peer.ip(), self.now.utc.millis());
+            self.world.logins.push(LoginNews { success, user, from, time });
+        }
+    }
+
     /// Gives back what a SETUP got.
     fn release(&mut self) {
         if std::mem::take(&mut self.holding.counted) {
@@ -379,7 +390,24 @@ impl Call<'_> {
 impl House for Call<'_> {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
         self.world.users.refresh(&mut self.world.guard);
-        self.world.guard.verdict(request, self.peer.ip(), self.now.utc.millis())
+        let (from, time) = (self.peer.ip(), self.now.utc.millis());
+        let verdict = self.world.guard.verdict(request, from, time);
+        match &verdict {
+            Verdict::Login { failed: true, .. } => {
+                tracing::warn!(%from, "login failed");
+                self.note_login(false, request.credentials.name());
+            }
+            // Each request is a log-in of its own; that of a user from another place is news.
+            Verdict::Allow(login) | Verdict::Forbid(login)
+                if !login.user.is_empty()
+                    && login.token.is_none()
+                    && self.world.guard.lockout().succeeded(&login.user, from, time) =>
+            {
+                self.note_login(true, &login.user);
+            }
+            _ => {}
+        }
+        verdict
     }
 
     fn challenges(&mut self, stale: bool) -> Vec<String> {
