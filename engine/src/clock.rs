@@ -31,8 +31,13 @@ impl Clock {
         at.since(self.looked).0 >= EVERY.0 || self.map.is_doubtful(at, utc)
     }
 
-    /// Takes a measurement. Returns by how much UTC was set, in nanoseconds, if it was.
+    /// Takes a measurement that was begun at `at`. Returns by how much UTC was set, in nanoseconds,
+    /// if it was.
     fn renew(&mut self, at: Nanos, measured: UtcMap, state: ClockState) -> Option<i64> {
+        // Another thread may have measured later, and come first.
+        if at < self.looked {
+            return None;
+        }
         self.looked = at;
         let step = self.map.renew(measured.with_error(state.error_ns));
         self.state = ClockState { steps: self.state.steps + u64::from(step.is_some()), ..state };
@@ -44,10 +49,14 @@ impl Clock {
 fn with<T>(ask: impl FnOnce(&Clock, Nanos) -> T) -> T {
     let at = now();
     let utc = utc_now();
+    if let Some(clock) = CLOCK.lock().as_ref().filter(|clock| !clock.is_due(at, utc)) {
+        return ask(clock, at);
+    }
+    // Not under the lock: a camera's thread must never wait for a system call of another.
+    let (measured, state) = (UtcMap::measure(), adjtimex());
     let mut held = CLOCK.lock();
-    let clock = held.get_or_insert_with(|| Clock::new(at, UtcMap::measure(), adjtimex()));
-    let step =
-        if clock.is_due(at, utc) { clock.renew(at, UtcMap::measure(), adjtimex()) } else { None };
+    let clock = held.get_or_insert_with(|| Clock::new(at, measured, state));
+    let step = clock.renew(at, measured, state);
     let answer = ask(clock, at);
     drop(held);
     if let Some(ns) = step {
@@ -106,6 +115,9 @@ mod tests {
         assert_eq!((before.mono, after.error()), (after.mono, None));
         assert_eq!(clock.state.steps, 1);
         assert!(!clock.is_due(at(11), read(at(11), -3600).0));
+        // A thread that measured before and comes late changes nothing.
+        assert_eq!(clock.renew(at(10), read(at(10), 0).1, known), None);
+        assert_eq!((clock.state.steps, clock.map.stamp(at(11))), (1, after));
     }
 
     #[test]

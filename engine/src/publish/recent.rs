@@ -68,8 +68,9 @@ impl Recent {
         self.longest = [0, if spans == 1 { self.longest[0] } else { 0 }];
     }
 
-    /// What was counted lately; none if nothing was.
-    pub fn spread(&self) -> Option<Spread> {
+    /// What was counted lately, as of `now`; none if nothing was.
+    pub fn spread(&mut self, now: Nanos) -> Option<Spread> {
+        self.age(now);
         let all: u64 = self.counts.iter().copied().map(u64::from).sum();
         if all == 0 {
             return None;
@@ -110,11 +111,11 @@ mod tests {
     #[test]
     fn quantiles_of_a_hundred_times() {
         let mut recent = Recent::default();
-        assert_eq!(recent.spread(), None);
+        assert_eq!(recent.spread(START), None);
         for us in 1..=100u64 {
             recent.note(Nanos(us * 100_000), START);
         }
-        let spread = recent.spread().unwrap();
+        let spread = recent.spread(START).unwrap();
         assert!((5_000..=5_625).contains(&spread.p50_us), "{spread:?}");
         assert!((9_900..=10_000).contains(&spread.p99_us), "{spread:?}");
         assert_eq!(spread.max_us, 10_000);
@@ -127,13 +128,15 @@ mod tests {
             recent.note(Nanos::from_millis(900), START);
         }
         let mut note = |secs| {
-            recent.note(Nanos::from_millis(1), START.plus(Nanos::from_secs(secs)));
-            recent.spread().unwrap()
+            let now = START.plus(Nanos::from_secs(secs));
+            recent.note(Nanos::from_millis(1), now);
+            recent.spread(now).unwrap()
         };
         // The longest of the span before still shows, and most times were that long.
         assert_eq!((note(10).max_us, note(11).max_us), (900_000, 900_000));
         // A span later it is gone; and after minutes all that was.
         assert_eq!(note(21).max_us, 1_000);
         assert_eq!(note(600), Spread { p50_us: 1_000, p99_us: 1_000, max_us: 1_000 });
+        assert_eq!(recent.spread(START.plus(Nanos::from_secs(900))), None);
     }
 }

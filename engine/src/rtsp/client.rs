@@ -272,6 +272,8 @@ impl Receiver {
             };
             match sent {
                 Some(unit) => {
+                    // An answer to a request may have taken the rest of the one before along.
+                    self.written(outlet, now.mono);
                     self.count(&unit);
                     // A second report goes with the second unit: GStreamer's jitter buffer forgets
                     // the one that came before its first packet.
@@ -297,9 +299,9 @@ impl Receiver {
         }
     }
 
-    /// How long units took from the ring until the kernel had them.
-    pub fn sent(&self) -> Option<Spread> {
-        self.recent.spread()
+    /// How long units took from the ring until the kernel had them, as of `now`.
+    pub fn sent(&mut self, now: Nanos) -> Option<Spread> {
+        self.recent.spread(now)
     }
 
     /// Lets reports go to one who has had none: before the next unit and before the one behind it.

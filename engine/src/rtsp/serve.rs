@@ -570,10 +570,14 @@ impl Server {
     }
 
     fn publish_view(&mut self) {
+        let at = now();
         let clients = self
             .clients
-            .iter()
-            .filter_map(|(_, c)| c.session.id().map(|id| describe(c, id)))
+            .iter_mut()
+            .filter_map(|(_, c)| {
+                let id = c.session.id()?.to_owned();
+                Some(describe(c, &id, at))
+            })
             .collect();
         *self.view.clients.lock() = clients;
         if !self.world.logins.is_empty() {
