@@ -1,11 +1,11 @@
+#!/usr/bin/python3
 """gst-rtsp-server as a peer of `bench latency`: it serves an H.264 file as lensd does `file:…?stamp=1`.
 
     gst.py FILE.h264 [PORT]       rtsp://127.0.0.1:PORT/stream   (8654)
 
 Each access unit gets the capture message (benches/README.md) with the moment at which it is given to
 GStreamer, which is `appsrc ! h264parse ! rtph264pay`, shared by all clients. Units are split at
-their first slice or parameter set; the file's frames must be one slice each, 30 of them a second,
-as `bench` and tests/setup.sh's FFmpeg make them:
+their slices; the file's frames must be one slice each, 30 of them a second, as this makes them:
 
     ffmpeg -f lavfi -i testsrc2=size=1280x720:rate=30 -t 10 -c:v libx264 -preset veryfast -bf 0 \\
         -g 30 -x264-params slices=1 -b:v 4M -bsf:v h264_metadata=aud=remove FILE.h264
