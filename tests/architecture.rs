@@ -19,7 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const ENGINE: &[&[&str]] = &[
     &["sys", "frame", "coded", "finish", "style", "thread", "users"],
     &["config", "glimpse"],
-    &["syntax", "picture", "hardware"],
+    &["clock", "syntax", "picture", "hardware"],
     &["camera"],
     &["encode"],
     &["change", "publish"],

@@ -21,7 +21,8 @@ test=(
   # players and the pictures they make
   ffmpeg vlc-bin vlc-plugin-base
   gstreamer1.0-tools gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav gstreamer1.0-nice
-  python3 python3-opencv python3-numpy python3-requests python3-venv
+  python3 python3-opencv python3-numpy python3-requests python3-venv python3-gi
+  gir1.2-gst-plugins-base-1.0
   # small tools
   fonts-dejavu-core curl openssl jq iproute2 sqlite3 strace v4l-utils util-linux
   # what tests/rig is built with

@@ -435,3 +435,78 @@ fn lensd_user_with_and_without_a_server() {
     let mode = fs::metadata(data.join("run/control.sock")).unwrap().mode() & 0o777;
     assert_eq!(mode, 0o600);
 }
+
+/// Says who he is over a WebSocket, and what he is told then, until he is told that it is over.
+const SOCKET: &str = r#"
+import asyncio, json, sys
+from websockets.asyncio.client import connect
+
+async def main():
+    async with connect(sys.argv[1]) as ws:
+        await ws.send(json.dumps({"token": sys.argv[2]}))
+        while True:
+            said = json.loads(await ws.recv())
+            print(json.dumps(said), flush=True)
+            if said.get("authenticated") is False:
+                break
+        # A guest now, as whoever comes without a token.
+        await ws.send(json.dumps({"brightness": 60}))
+        while "error" not in said or "authenticated" in said:
+            said = json.loads(await ws.recv())
+        print(json.dumps(said), flush=True)
+
+asyncio.run(main())
+"#;
+
+#[test]
+fn what_a_token_has_opened_ends_with_its_time() {
+    let server = Play::new().users().start();
+    let wish = json!({"name": "short", "expires_in": 15});
+    let token = ask(&server, "POST", "api/token", &wish).body["token"].as_str().unwrap().to_owned();
+    let bearer = format!("Authorization: Bearer {token}");
+    let curl = |path: &str| {
+        let args = ["-sSN", "-H", &bearer, "-H", "Accept: text/event-stream, */*"];
+        Running::start(Command::new("curl").args(args).arg(server.http(path)))
+    };
+    let (events, pictures) = (curl("api/events"), curl("mjpeg/stream1"));
+    let url = server.http("api/v1").replace("http:", "ws:");
+    let socket = Running::start(
+        Command::new(linked_tool("venv/bin/python")).args(["-c", SOCKET, &url, &token]),
+    );
+    // Each of them ends by itself.
+    let told = String::from_utf8(events.succeed().out).unwrap();
+    assert!(told.starts_with("retry: ") && told.ends_with("event: over\ndata: {}\n\n"), "{told}");
+    let got = pictures.succeed().out;
+    assert!(got.starts_with(b"--") && got.ends_with(b"\r\n"), "{} bytes", got.len());
+    let said = String::from_utf8(socket.succeed().out).unwrap();
+    let said: Vec<Value> = said.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(said[0]["authenticated"], true, "{said:?}");
+    assert!(said.iter().any(|s| s["error"] == "Session ended"), "{said:?}");
+    assert_eq!(said[said.len() - 1]["error"], "Permission denied", "{said:?}");
+}
+
+#[test]
+fn the_audit_log_knows_who_came_to_the_streams() {
+    use base64::Engine as _;
+    let server = Play::new().users().start();
+    let describe = |login: &str| {
+        let coded = base64::engine::general_purpose::STANDARD.encode(login);
+        let header = format!("Authorization: Basic {coded}\r\n");
+        server.connect().ask("DESCRIBE", "stream1", &header).status
+    };
+    assert_eq!(describe("bob:wrong"), 401);
+    until("a picture", || (describe("bob:secret456") == 200).then_some(()));
+    let by_rtsp = || -> Vec<Value> {
+        let log = fs::read_to_string(server.folder.file("data/logs/audit.log")).unwrap_or_default();
+        let lines = log.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        lines.filter(|l| l["details"]["by"] == "rtsp").collect()
+    };
+    let lines = until("both lines", || Some(by_rtsp()).filter(|lines| lines.len() >= 2));
+    let short = |l: &Value| (l["event"].clone(), l["user"].clone(), l["from"].clone());
+    let line = |event: &str| (json!(event), json!("bob"), json!("127.0.0.1"));
+    // Once from an address, however many requests he makes.
+    let all: Vec<_> = lines.iter().map(short).collect();
+    assert_eq!(all, [line("login failed"), line("login")]);
+    let told = ask(&server, "GET", "api/events", &Value::Null).body["data"]["events"].to_string();
+    assert!(told.contains(r#""by":"rtsp""#), "{told}");
+}

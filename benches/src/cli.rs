@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use lensd_ffi::time::Nanos;
 
 use crate::compare::{self, Contestant};
+use crate::latency;
 use crate::load::{self, Stop};
 use crate::rtsp::auth::Login;
 use crate::rtsp::url::RtspUrl;
@@ -22,6 +23,7 @@ pub fn command() -> Command {
         .subcommand(rtsp())
         .subcommand(sender_command())
         .subcommand(compare_command())
+        .subcommand(latency_command())
         .subcommand(ws_command())
 }
 
@@ -110,6 +112,44 @@ fn compare_command() -> Command {
         .arg(json())
 }
 
+fn latency_command() -> Command {
+    Command::new("latency")
+        .about("Every stage from capture to client, of lensd, the bare sender and peers")
+        .arg(option("url", "URL", "lensd's stream, of frames that carry their stamps"))
+        .arg(
+            option("http", "URL", "http://HOST:PORT of lensd, for the stages of the server")
+                .requires("url"),
+        )
+        .arg(
+            option("stream", "NAME", "The stream's name in /api/latency")
+                .default_value("cam1/main"),
+        )
+        .arg(
+            option("peer", "NAME=URL@PID", "Another server; URL may hold %t for tcp or udp")
+                .action(ArgAction::Append)
+                .value_parser(Contestant::parse),
+        )
+        .arg(
+            number("clients", "N[,N]", "How many clients play, case by case")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .default_value("1"),
+        )
+        .arg(number("rounds", "R", "Rounds; the servers take turns").default_value("3"))
+        .arg(
+            seconds("seconds", "Of each measurement; stages are of a server's last 10 to 20 s")
+                .default_value("20"),
+        )
+        .arg(
+            number("bitrate", "BITS", "Of the bare sender; the stream's own")
+                .default_value("4000000"),
+        )
+        .arg(number("fps", "FPS", "Of the bare sender").default_value("30"))
+        .arg(option("user", "USER", "User for all servers"))
+        .arg(option("password", "PASSWORD", "Password for all servers"))
+        .arg(json())
+}
+
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).help(help)
 }
@@ -156,6 +196,7 @@ pub fn run(matches: &ArgMatches, again: &[&str]) -> Result<bool, String> {
         Some(("rtsp", m)) => run_rtsp(m),
         Some(("sender", m)) => run_sender(m),
         Some(("compare", m)) => run_compare(m, again),
+        Some(("latency", m)) => run_latency(m, again),
         Some(("ws", m)) => run_ws(m),
         _ => Err("no such bench".to_owned()),
     }
@@ -254,8 +295,7 @@ fn run_compare(m: &ArgMatches, again: &[&str]) -> Result<bool, String> {
         length: get(m, "seconds").unwrap_or_default(),
         bitrate: get_number(m, "bitrate"),
         fps: get_number(m, "fps"),
-        login: get::<String>(m, "user")
-            .map(|user| Login { user, password: get(m, "password").unwrap_or_default() }),
+        login: login(m),
         again: again.iter().map(|&a| a.to_owned()).collect(),
     })?;
     let text = if m.get_flag("json") {
@@ -265,6 +305,39 @@ fn run_compare(m: &ArgMatches, again: &[&str]) -> Result<bool, String> {
     };
     print(&text)?;
     Ok(comparison.rows.iter().all(|row| row.clean_runs == row.runs))
+}
+
+fn run_latency(m: &ArgMatches, again: &[&str]) -> Result<bool, String> {
+    let own = get::<String>(m, "url");
+    let own = own.map(|url| Contestant { name: "lensd".to_owned(), url, pids: Vec::new() });
+    let table = latency::run(&latency::Config {
+        runs: compare::Config {
+            contestants: own.into_iter().chain(get_all::<Contestant>(m, "peer")).collect(),
+            cpu_clients: 0,
+            latency_clients: 0,
+            rounds: get_number(m, "rounds"),
+            length: get(m, "seconds").unwrap_or_default(),
+            bitrate: get_number(m, "bitrate"),
+            fps: get_number(m, "fps"),
+            login: login(m),
+            again: again.iter().map(|&a| a.to_owned()).collect(),
+        },
+        clients: get_all(m, "clients"),
+        http: get(m, "http"),
+        stream: get(m, "stream").unwrap_or_default(),
+    })?;
+    let text = if m.get_flag("json") {
+        serde_json::to_string_pretty(&table).map_err(|e| e.to_string())? + "\n"
+    } else {
+        table.to_string()
+    };
+    print(&text)?;
+    Ok(table.rows.iter().all(|row| row.clean_runs == table.rounds && row.is_measured()))
+}
+
+fn login(m: &ArgMatches) -> Option<Login> {
+    let password = || get(m, "password").unwrap_or_default();
+    get::<String>(m, "user").map(|user| Login { user, password: password() })
 }
 
 /// Prints; a closed stdout is an error and no panic.

@@ -14,7 +14,7 @@ use crate::load::report::Report;
 use crate::rtsp::auth::Login;
 
 /// The name of the bare sender's rows.
-const BARE: &str = "bare";
+pub(crate) const BARE: &str = "bare";
 /// A stream whose rate is farther from the bare sender's than this is not comparable.
 const RATE_TOLERANCE: f64 = 0.15;
 
@@ -186,7 +186,11 @@ fn this_program(config: &Config) -> Result<Command, String> {
 }
 
 /// The bare sender lives for one run only: idle it would still own memory and a wake-up.
-fn measure_bare(config: &Config, transport: &str, clients: u32) -> Result<Report, String> {
+pub(crate) fn measure_bare(
+    config: &Config,
+    transport: &str,
+    clients: u32,
+) -> Result<Report, String> {
     let mut command = this_program(config)?;
     command.args(["sender", "--transport", transport]);
     command.args(["--bitrate", &config.bitrate.to_string(), "--fps", &config.fps.to_string()]);
@@ -202,7 +206,8 @@ fn measure_bare(config: &Config, transport: &str, clients: u32) -> Result<Report
     measure(config, &bare, transport, clients)
 }
 
-fn measure(
+/// One run against a server.
+pub(crate) fn measure(
     config: &Config,
     contestant: &Contestant,
     transport: &str,
@@ -226,7 +231,7 @@ fn measure(
 }
 
 impl Median {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
         let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 pub mod cli;
 pub mod compare;
+pub mod latency;
 pub mod load;
 pub mod media;
 pub mod process;

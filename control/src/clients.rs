@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) who: Who,
+    /// When the token that it came with ends, in UTC milliseconds; none: it has none, or that lasts.
+    pub(crate) until_ms: Option<i64>,
     /// What it may do, in words: clients of the same words get the same bytes.
     pub(crate) class: Arc<str>,
     /// Whether it is told of fluctuating values.

@@ -19,6 +19,7 @@ use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
 use lensd_ffi::time::Nanos;
 use parking_lot::Mutex;
+use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
@@ -152,6 +153,14 @@ impl Desk {
             let what = if news.success { "login" } else { "login failed" };
             let event = Event { what, user: &news.user, from: &from, ..Event::default() };
             self.audit.note(&event, now_ms);
+        }
+        for news in self.engine.take_logins() {
+            let from = news.from.to_string();
+            let what = if news.success { "login" } else { "login failed" };
+            let details = Some(json!({ "by": "rtsp" }));
+            let user = &news.user;
+            self.audit
+                .note(&Event { what, user, from: &from, details, ..Event::default() }, news.time);
         }
         let touched = self.door.take_touched();
         if touched.is_empty() {
@@ -348,10 +357,12 @@ impl Desk {
         self.viewers.keys().copied().collect()
     }
 
-    /// Takes up what happened; whether somebody is to be told, of that or that nothing happened.
+    /// Takes up what happened; whether viewers are to be looked at: somebody is to be told of that
+    /// or that nothing happened, or it is time to see whether their logins still hold.
     pub(crate) fn look_at_events(&mut self, is_time: bool) -> bool {
         let news = self.events.look(&self.audit, &self.board.notices);
-        (news || is_time) && self.viewers.values().any(|v| matches!(v, Viewer::Events(_)))
+        is_time && !self.viewers.is_empty()
+            || news && self.viewers.values().any(|v| matches!(v, Viewer::Events(_)))
     }
 
     /// Those who watch a stream, as clients of it.
@@ -363,15 +374,29 @@ impl Desk {
         self.viewers.values().filter_map(client).collect()
     }
 
+    /// Whether the login that somebody watches with stands no more.
+    pub(crate) fn is_viewer_over(&self, key: ConnKey, at: At) -> bool {
+        let who = match self.viewers.get(&key) {
+            Some(Viewer::Pictures(viewer)) => &viewer.who,
+            Some(Viewer::Events(listener)) => &listener.who,
+            None => return false,
+        };
+        !self.door.users().holds(who, at.utc.millis())
+    }
+
+    /// What such a viewer is told at the end.
+    pub(crate) fn last_part(&self, key: ConnKey) -> Option<Arc<Vec<u8>>> {
+        match self.viewers.get(&key)? {
+            Viewer::Events(_) => Some(Arc::new(b"event: over\ndata: {}\n\n".to_vec())),
+            Viewer::Pictures(_) => None,
+        }
+    }
+
     /// What a viewer who has taken everything gets next.
     pub(crate) fn next_part(&mut self, key: ConnKey, now: Nanos) -> Option<Arc<Vec<u8>>> {
         let viewer = match self.viewers.get_mut(&key)? {
             Viewer::Pictures(viewer) => viewer,
-            Viewer::Events(listener) => {
-                let users = self.door.users();
-                listener.over |= !users.holds(&listener.who, lensd_ffi::time::utc_now().millis());
-                return tell(listener, &self.events, now);
-            }
+            Viewer::Events(listener) => return tell(listener, &self.events, now),
         };
         if !viewer.opened {
             viewer.opened = true;
@@ -414,8 +439,7 @@ fn tell(listener: &mut Listener, events: &Events, now: Nanos) -> Option<Arc<Vec<
     if listener.told.is_none() {
         out.push_str("retry: 2000\n\n");
     }
-    let news = if listener.over { None } else { Some(events.since(listener.seen)) };
-    for event in news.into_iter().flatten().take(MOST_TOLD) {
+    for event in events.since(listener.seen).take(MOST_TOLD) {
         listener.seen = event.id;
         if listener.who.allows(event.access()) {
             let (id, kind) = (event.id, event.kind);
@@ -424,7 +448,7 @@ fn tell(listener: &mut Listener, events: &Events, now: Nanos) -> Option<Arc<Vec<
         }
     }
     if out.is_empty() && listener.told.is_some_and(|told| now.since(told) >= HEARTBEAT) {
-        out.push_str(if listener.over { "event: over\ndata: {}\n\n" } else { ":\n\n" });
+        out.push_str(":\n\n");
     }
     if out.is_empty() {
         return None;

@@ -6,7 +6,7 @@
 
 use crate::http::respond::Fault;
 use lensd_ffi::bell::Bell;
-use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Received};
+use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, LoginNews, Received};
 use lensd_ffi::region::Region;
 use lensd_ffi::ring::{Missed, RingReader};
 use lensd_ffi::state::{CameraState, EngineState, StateReader, StreamState};
@@ -106,6 +106,7 @@ pub(crate) struct Engine {
     published: bool,
     bell: Bell,
     next_id: u64,
+    logins: Vec<LoginNews>,
     pending: BTreeMap<u64, Pending>,
     feeds: BTreeMap<String, Feed>,
     finished: Vec<Finished>,
@@ -119,6 +120,7 @@ impl Engine {
             published: false,
             bell: Bell::new()?,
             next_id: 1,
+            logins: Vec::new(),
             pending: BTreeMap::new(),
             feeds: BTreeMap::new(),
             finished: Vec::new(),
@@ -361,6 +363,13 @@ impl Engine {
 
     fn handle_answer(&mut self, answered: Answered, fds: Vec<OwnedFd>, now: Nanos) {
         let id = answered.id;
+        if id == Answered::UNASKED {
+            if let Answer::Logins { logins } = answered.answer {
+                self.logins.extend(logins.into_iter().take(LoginNews::MOST));
+                self.logins.truncate(LoginNews::MOST);
+            }
+            return;
+        }
         let Some(pending) = self.pending.get_mut(&id) else { return };
         match (&pending.ask, answered.answer) {
             (Ask::Subscribe { stream }, answer) => {
@@ -452,6 +461,11 @@ impl Engine {
             let ask = Ask::Unsubscribe { stream: stream.to_owned() };
             let _ = self.start(ask, Vec::new(), RING_TIME, now);
         }
+    }
+
+    /// Who has logged in at the engine, or failed to, since the last call.
+    pub(crate) fn take_logins(&mut self) -> Vec<LoginNews> {
+        std::mem::take(&mut self.logins)
     }
 
     /// Questions that have ended since the last call.

@@ -36,7 +36,7 @@ pub(crate) fn opening() -> Arc<Vec<u8>> {
 #[derive(Debug)]
 pub(crate) enum Viewer {
     /// Watches pictures.
-    Pictures(Pictures),
+    Pictures(Box<Pictures>),
     /// Is told of events.
     Events(Listener),
 }
@@ -50,13 +50,13 @@ pub(crate) struct Listener {
     pub(crate) seen: u64,
     /// When he was told something last; none: not even that it begins.
     pub(crate) told: Option<Nanos>,
-    /// Whether his login is over.
-    pub(crate) over: bool,
 }
 
 /// Who watches pictures.
 #[derive(Debug)]
 pub(crate) struct Pictures {
+    /// Who he is, as long as that login holds.
+    pub(crate) who: Login,
     /// The stream at present.
     pub(crate) stream: String,
     /// Whether it goes over to another camera when the active one changes.
@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn skipped_pictures_are_counted_within_a_ring() {
         let mut viewer = Pictures {
+            who: Login::default(),
             stream: String::new(),
             follows: false,
             opened: true,

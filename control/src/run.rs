@@ -280,6 +280,7 @@ impl House {
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
             settings::tick(&mut self.desk, at);
+            v1::check_ends(&mut self.desk, at);
             // After it, which reads the ports: who asks next gets them as they are then.
             self.desk.look_around();
         }

@@ -14,7 +14,7 @@ use crate::http::respond::Fault;
 use crate::login::{Attempt, log_in};
 use crate::settings;
 use crate::ws::frame_text;
-use lensd_ffi::auth::{Access, Permission};
+use lensd_ffi::auth::{Access, Permission, Users};
 use lensd_ffi::settings::{Entry, entries, resolve};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -32,8 +32,16 @@ pub(crate) static FACE: Face = Face {
 
 fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
     let (who, class) = (who.clone(), class_of(who));
-    let client = Client { peer, who, class, measured: false, pictures: None };
+    let until_ms = end_of(desk.door.users(), &who);
+    let client = Client { peer, who, until_ms, class, measured: false, pictures: None };
     desk.clients.map.insert(key, client);
+}
+
+/// When a login's token ends, if it does.
+fn end_of(users: &Users, who: &Who) -> Option<i64> {
+    let hash = who.token.as_deref()?;
+    // A token that is over already was one that ended.
+    users.tokens.iter().find(|t| t.sha256 == hash).map(|t| t.expires_ms).filter(|at| *at > 0)
 }
 
 fn class_of(who: &Who) -> Arc<str> {
@@ -120,10 +128,12 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
 
 /// Says how a login went. The connection may have gone while the password was checked.
 fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
+    let until_ms = outcome.as_ref().ok().and_then(|(who, _)| end_of(desk.door.users(), who));
     let Some(client) = desk.clients.map.get_mut(&key) else { return };
     let answer = match outcome {
         Ok((who, token)) => {
             client.class = class_of(&who);
+            client.until_ms = until_ms;
             client.who = who;
             desk.outbox.trust(key);
             json!({
@@ -150,6 +160,14 @@ fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault
     say(desk, key, &answer);
 }
 
+/// Looks at logins whose tokens have come to their end meanwhile.
+pub(crate) fn check_ends(desk: &mut Desk, at: At) {
+    let over = |c: &Client| c.until_ms.is_some_and(|until| until <= at.utc.millis());
+    if desk.clients.map.values().any(over) {
+        check_logins(desk, at);
+    }
+}
+
 /// Makes guests of those whose login stands no more: the user was changed, the session has ended.
 pub(crate) fn check_logins(desk: &mut Desk, at: At) {
     let users = desk.door.users();
@@ -157,9 +175,14 @@ pub(crate) fn check_logins(desk: &mut Desk, at: At) {
     let void = |(_, c): &(&ConnKey, &Client)| !users.holds(&c.who, now_ms);
     let over: Vec<ConnKey> = desk.clients.map.iter().filter(void).map(|(key, _)| *key).collect();
     let guest = users.guest();
+    // A session that is used lasts longer.
+    for client in desk.clients.map.values_mut().filter(|c| c.until_ms.is_some()) {
+        client.until_ms = end_of(users, &client.who);
+    }
     for key in over {
         let Some(client) = desk.clients.map.get_mut(&key) else { continue };
         client.who = guest.clone();
+        client.until_ms = None;
         client.class = class_of(&guest);
         let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
         if let Some(stream) = pictures {

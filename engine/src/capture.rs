@@ -376,11 +376,11 @@ impl Delivery<'_> {
             match camera.next(self.bell)? {
                 Shot::Frame(frame) => {
                     self.pipeline.frame(&frame);
-                    count(self.state, camera.lost());
+                    count(self.state, camera);
                 }
                 Shot::Unit(unit) => {
                     self.pipeline.unit(&unit);
-                    count(self.state, camera.lost());
+                    count(self.state, camera);
                     note_size(self.state, unit.width, unit.height);
                 }
                 Shot::Woken => {
@@ -423,10 +423,14 @@ impl Delivery<'_> {
     }
 }
 
-fn count(state: &Mutex<CameraState>, lost: u64) {
+fn count(state: &Mutex<CameraState>, camera: &dyn Camera) {
+    let stamped_at = camera.stamped_at().name();
     let mut state = state.lock();
     state.frames += 1;
-    state.lost = lost;
+    state.lost = camera.lost();
+    if state.stamped_at != stamped_at {
+        stamped_at.clone_into(&mut state.stamped_at);
+    }
 }
 
 fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {

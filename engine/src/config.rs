@@ -128,12 +128,46 @@ pub enum Join {
     Gop,
 }
 
+/// Header extensions with the capture time that RTP packets carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Extensions {
+    /// `ntp-64` (RFC 6051 section 3.3).
+    pub ntp64: bool,
+    /// `abs-capture-time`, as WebRTC has it.
+    pub abs_capture_time: bool,
+}
+
+impl Extensions {
+    /// Reads `none`, or names with commas between; names that are not known count nothing, for
+    /// players put into URLs what they like.
+    pub fn parse(text: &str) -> Self {
+        let has = |names: [&str; 2]| text.split(',').any(|name| names.contains(&name));
+        Self {
+            ntp64: has(["ntp-64", "ntp64"]),
+            abs_capture_time: has(["abs-capture-time", "abs_capture_time"]),
+        }
+    }
+
+    /// As [`Extensions::parse`] reads it.
+    pub const fn name(self) -> &'static str {
+        match (self.ntp64, self.abs_capture_time) {
+            (false, false) => "none",
+            (true, false) => "ntp-64",
+            (false, true) => "abs-capture-time",
+            (true, true) => "ntp-64,abs-capture-time",
+        }
+    }
+}
+
 /// How the RTSP server behaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RtspOptions {
     /// Where a client begins unless it says `?join=`.
     pub join: Join,
+    /// What streams carry unless a client says `?ext=`.
+    pub extensions: Extensions,
     /// Most sessions; 0: no limit.
     pub max_sessions: u32,
     /// Seconds after which a silent client is let go.
@@ -157,6 +191,7 @@ impl Default for RtspOptions {
     fn default() -> Self {
         Self {
             join: Join::Key,
+            extensions: Extensions::default(),
             max_sessions: 10,
             timeout_secs: 60,
             // With UDP and IPv6 headers 1488 bytes, which every Ethernet carries.

@@ -1,5 +1,6 @@
 //! Streams that a publisher sends to us (ANNOUNCE and RECORD): RTP in, units out to a camera.
 
+use crate::clock;
 use crate::coded::CodedUnit;
 use crate::publish::is_parameter_set;
 use crate::rtp::h264::Depacketizer;
@@ -9,7 +10,7 @@ use crate::sdp::Announced;
 use crate::syntax::sps::parse_sps;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use lensd_ffi::bell::Bell;
-use lensd_ffi::time::{Nanos, UtcMap};
+use lensd_ffi::time::Nanos;
 use lensd_ffi::unit::{Codec, split_annex_b};
 use parking_lot::Mutex;
 use rtp_rs::RtpReader;
@@ -210,7 +211,7 @@ impl Ingest {
             return self.lose();
         }
         (unit.width, unit.height) = self.size;
-        unit.capture = UtcMap::measure().stamp(capture);
+        unit.capture = clock::stamp(capture);
         unit.number = self.number;
         self.number += 1;
         match self.place.sender.try_send(unit) {

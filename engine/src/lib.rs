@@ -8,6 +8,7 @@ pub mod apply;
 pub mod camera;
 pub mod capture;
 pub mod change;
+pub mod clock;
 pub mod coded;
 pub mod config;
 pub mod encode;

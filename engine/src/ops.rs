@@ -2,7 +2,7 @@
 //! while the control plane is down. For the owner of the data folder only.
 
 use crate::rtsp::serve::View;
-use lensd_ffi::state::EngineState;
+use lensd_ffi::state::{EngineState, StageState, StreamState};
 use parking_lot::Mutex;
 use std::fmt::Write as _;
 use std::fs;
@@ -125,7 +125,19 @@ fn metrics(shown: &Shown) -> String {
             "counter",
             &mut streams().map(|(l, s)| (l, s.copied_pixel_bytes as f64)),
         );
+        let stage = |stream: &str, g: &StageState| {
+            [("0.5", g.p50_us), ("0.99", g.p99_us), ("1", g.max_us)].map(|(q, us)| {
+                let labels = format!("stream=\"{stream}\",stage=\"{}\"", g.stage);
+                (format!("{{{labels},quantile=\"{q}\"}}"), us as f64 / 1e6)
+            })
+        };
+        let of = |s: &StreamState| -> Vec<_> {
+            s.stages.iter().flat_map(|g| stage(&s.name, g)).collect()
+        };
+        gauge("stage_seconds", "gauge", &mut state.streams.iter().flat_map(of));
     }
+    let kept = f64::from(state.clock.is_synchronized());
+    gauge("clock_synchronized", "gauge", &mut std::iter::once((String::new(), kept)));
     out
 }
 
@@ -144,6 +156,12 @@ mod tests {
             connected: true,
             ..Default::default()
         });
+        let send = StageState { stage: "send".to_owned(), p99_us: 2500, ..Default::default() };
+        shown.engine.streams.push(StreamState {
+            name: "cam1/main".to_owned(),
+            stages: vec![send],
+            ..Default::default()
+        });
         let ops = Ops::start(&folder, Arc::new(Mutex::new(shown)), Arc::default()).unwrap();
         let path = folder.join("run/engine-ops.sock");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -151,6 +169,10 @@ mod tests {
             ("/health", "\"ok\""),
             ("/metrics", "lensd_sessions 0"),
             ("/metrics", "lensd_camera_panics_total{camera=\"1\"} 3"),
+            (
+                "/metrics",
+                "lensd_stage_seconds{stream=\"cam1/main\",stage=\"send\",quantile=\"0.99\"} 0.0025",
+            ),
             ("/debug/pipeline", "\"camera_panics\":[3]"),
             ("/x", "404"),
         ] {

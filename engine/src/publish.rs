@@ -5,6 +5,10 @@
 //! bell. The writer never waits for any of them.
 
 mod latency;
+mod recent;
+
+pub use latency::Stage;
+pub use recent::Recent;
 
 use crate::coded::CodedUnit;
 use crate::syntax::sei::{self, SeiNal};
@@ -75,6 +79,8 @@ pub struct Stream {
     quality: AtomicU32,
     parameters: Mutex<Option<Arc<Parameters>>>,
     figures: Mutex<Figures>,
+    /// When the newest units came into the ring, by their numbers.
+    published: Mutex<VecDeque<(u64, Nanos)>>,
 }
 
 impl std::fmt::Debug for Stream {
@@ -103,6 +109,9 @@ struct Figures {
 const WINDOW: Nanos = Nanos::from_secs(2);
 /// Most units in that window that are remembered.
 const MAX_RECENT: usize = 512;
+/// Units of which it is remembered when they came into the ring. A reader that is farther behind
+/// measures nothing but itself.
+const MAX_PUBLISHED: usize = 64;
 
 /// The size of a ring for a stream of this rate: eight seconds of it, within bounds, so that a
 /// group of pictures fits well into the half that may be lent to the kernel.
@@ -140,6 +149,7 @@ impl Stream {
             quality: AtomicU32::new(0),
             parameters: Mutex::default(),
             figures: Mutex::new(Figures { codec, ..Figures::default() }),
+            published: Mutex::default(),
         });
         let publisher =
             Publisher { stream: Arc::clone(&stream), writer, refused: 0, spans: Vec::new() };
@@ -233,6 +243,24 @@ impl Stream {
         self.figures.lock().latency.ready(at);
     }
 
+    /// What a stage took each of some readers, until `at`.
+    pub fn note_spans(&self, stage: Stage, spans: &[Nanos], at: Nanos) {
+        self.figures.lock().latency.note_spans(stage, spans, at);
+    }
+
+    /// When the unit of this number came into the ring; none of one that is long ago.
+    pub fn published_at(&self, seq: u64) -> Option<Nanos> {
+        self.published.lock().iter().rev().find(|(s, _)| *s == seq).map(|(_, at)| *at)
+    }
+
+    fn note_published(&self, seq: u64, at: Nanos) {
+        let mut published = self.published.lock();
+        if published.len() >= MAX_PUBLISHED {
+            published.pop_front();
+        }
+        published.push_back((seq, at));
+    }
+
     /// Rings all bells, e.g. when something else than a new unit happened.
     pub fn ring_bells(&self) {
         for (_, bell) in self.bells.lock().iter() {
@@ -253,7 +281,8 @@ impl Stream {
             }
             _ => 0.0,
         };
-        StreamState {
+        let latency = figures.latency.figures();
+        let mut state = StreamState {
             name: self.name.clone(),
             camera: self.camera,
             codec: figures.codec,
@@ -269,8 +298,11 @@ impl Stream {
             copied_pixel_bytes: figures.copied_pixel_bytes,
             pipeline: figures.pipeline.clone(),
             error: figures.error.clone(),
-            stages: figures.latency.state(),
-        }
+            stages: Vec::new(),
+        };
+        drop(figures);
+        state.stages = latency.sum_up();
+        state
     }
 }
 
@@ -364,12 +396,13 @@ impl Publisher {
                 return Err(refused);
             }
         };
+        let published = now();
+        self.stream.note_published(seq, published);
         // Before the bells: whoever waits to describe the stream is woken by them.
         if meta.key {
             self.note_parameters(unit);
         }
         self.stream.ring_bells();
-        let published = now();
         let extra = sei.map_or(0, |s| s.bytes().len());
         let mut figures = self.stream.figures.lock();
         figures.latency.note(unit.number, meta.capture.mono, meta.encoded, published);
@@ -445,8 +478,11 @@ mod tests {
         let bell = Bell::new().unwrap();
         let subscription = Subscription::new(&stream, bell.try_clone().unwrap());
         assert!(stream.is_wanted());
-        publisher.publish(&unit(&[&[0x67, 1], &[0x68, 2], &[0x65, 3]]), None).unwrap();
+        let seq = publisher.publish(&unit(&[&[0x67, 1], &[0x68, 2], &[0x65, 3]]), None).unwrap();
         assert!(bell.take());
+        let encoded = stream.ring().view(seq).unwrap().meta.encoded;
+        assert!(stream.published_at(seq).is_some_and(|at| at >= encoded && at <= now()));
+        assert_eq!(stream.published_at(seq + 1), None);
         drop(subscription);
         assert!(!stream.is_wanted());
         publisher.publish(&unit(&[&[0x65, 3]]), None).unwrap();

@@ -1,7 +1,7 @@
 //! A camera that is another program: it publishes by ANNOUNCE and RECORD, and its units are passed
 //! through.
 
-use crate::camera::{Camera, CameraError, CameraInfo, Shot};
+use crate::camera::{Camera, CameraError, CameraInfo, Shot, StampedAt};
 use crate::ingest::Place;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::unit::Codec;
@@ -38,6 +38,10 @@ impl Camera for PublishedCamera {
         let second = Timespec { tv_sec: 1, tv_nsec: 0 };
         let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&second));
         Ok(self.place.take().map_or(Shot::Woken, Shot::Unit))
+    }
+
+    fn stamped_at(&self) -> StampedAt {
+        StampedAt::Arrived
     }
 
     fn lost(&self) -> u64 {

@@ -5,8 +5,9 @@ use crate::publish::{Kind, Subscription};
 use crate::rtsp::serve::View;
 use crate::switchboard::Switchboard;
 use lensd_ffi::bell::Bell;
-use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Received};
+use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, MAX_PACKET, Received};
 use lensd_ffi::ring::{Cursor, Next};
+use lensd_ffi::state::ClientState;
 use lensd_ffi::time::{Nanos, now};
 use std::collections::HashMap;
 use std::io;
@@ -124,13 +125,8 @@ impl Requests {
             },
             Ask::Clients { stream } => {
                 let all = self.view.clients.lock();
-                let clients = all
-                    .iter()
-                    .filter(|c| stream.is_empty() || c.path == stream)
-                    .take(300)
-                    .cloned()
-                    .collect();
-                Answer::Clients { clients }
+                let asked = all.iter().filter(|c| stream.is_empty() || c.path == stream);
+                Answer::Clients { clients: fitting(asked) }
             }
         };
         reply(link, id, answer, &[])
@@ -155,10 +151,26 @@ impl Requests {
         None
     }
 
+    /// Tells who has logged in; what the link does not take now waits.
+    fn tell_logins(&self, link: &Link) -> bool {
+        let mut waiting = self.view.logins.lock();
+        if waiting.is_empty() {
+            return true;
+        }
+        let answer = Answer::Logins { logins: waiting.clone() };
+        match link.send(&Answered { id: Answered::UNASKED, answer }, &[]) {
+            Ok(()) => {
+                waiting.clear();
+                true
+            }
+            Err(e) => e.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Looks after what is waited for.
     fn look(&mut self, link: &Link) -> bool {
         let at = now();
-        let mut open = true;
+        let mut open = self.tell_logins(link);
         self.lingering.retain(|(_, until)| *until > at);
         for (id, answer) in self.apply.look(at) {
             open &= reply(link, id, answer, &[]);
@@ -186,6 +198,18 @@ impl Requests {
     }
 }
 
+/// As many clients as an answer has room for.
+fn fitting<'a>(clients: impl Iterator<Item = &'a ClientState>) -> Vec<ClientState> {
+    /// What is around the list.
+    const FRAME: usize = 256;
+    let mut room = MAX_PACKET - FRAME;
+    let fits = |client: &&ClientState| {
+        let len = serde_json::to_vec(client).map_or(usize::MAX, |text| text.len() + 1);
+        room.checked_sub(len).inspect(|left| room = *left).is_some()
+    };
+    clients.take_while(fits).cloned().collect()
+}
+
 fn reply(link: &Link, id: u64, answer: Answer, fds: &[BorrowedFd<'_>]) -> bool {
     match link.send(&Answered { id, answer }, fds) {
         Ok(()) => true,
@@ -195,5 +219,23 @@ fn reply(link: &Link, id: u64, answer: Answer, fds: &[BorrowedFd<'_>]) -> bool {
         }
         // Control does not read: it will be restarted, or asks again.
         Err(e) => e.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_of_clients_is_as_long_as_a_packet_takes() {
+        let client = ClientState { agent: "\u{1}".repeat(64), ..ClientState::default() };
+        let all = vec![client; 1000];
+        let clients = fitting(all.iter());
+        assert!((100..1000).contains(&clients.len()), "{}", clients.len());
+        let (a, b) = Link::pair().unwrap();
+        assert!(reply(&a, u64::MAX, Answer::Clients { clients: clients.clone() }, &[]));
+        let Received::Message(Answered { answer, .. }, _) = b.receive().unwrap() else { panic!() };
+        assert_eq!(answer, Answer::Clients { clients });
+        assert_eq!(fitting(all[..3].iter()).len(), 3);
     }
 }

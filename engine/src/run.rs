@@ -5,6 +5,7 @@ use crate::apply::{self, Apply};
 use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
 use crate::capture;
+use crate::clock;
 use crate::config::{CameraConfig, Config};
 use crate::glimpse::Glimpses;
 use crate::ingest::Desk;
@@ -177,6 +178,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         ingest: Arc::clone(&desk),
         groups: HashMap::new(),
         unfit: HashMap::new(),
+        logins: Vec::new(),
         random: random_word,
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
@@ -317,6 +319,7 @@ impl Engine {
                 self.view.clients.lock().iter().filter(|c| c.state != "paused").count(),
             )
             .unwrap_or(u32::MAX),
+            clock: clock::state(),
         };
         if !self.state.set(&state) {
             tracing::warn!("the engine's state is too long for its cell");

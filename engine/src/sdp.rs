@@ -1,7 +1,9 @@
 //! SDP (RFC 8866) of our streams, and what a publisher's SDP says.
 
+use crate::config::Extensions;
 use crate::publish::Parameters;
-use crate::rtp::packet::{CLOCK_RATE, Extension, payload_type};
+use crate::rtp::extension;
+use crate::rtp::packet::{CLOCK_RATE, payload_type};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lensd_ffi::unit::Codec;
@@ -14,7 +16,7 @@ pub const TRACK: &str = "trackID=0";
 pub fn describe(
     name: &str,
     parameters: &Parameters,
-    extension: Extension,
+    extensions: Extensions,
     origin: u64,
     fps: f64,
 ) -> String {
@@ -44,8 +46,8 @@ pub fn describe(
     if fps > 0.0 {
         let _ = write!(out, "a=framerate:{fps:.2}\r\n");
     }
-    if let Some(uri) = extension.uri() {
-        let _ = write!(out, "a=extmap:{} {uri}\r\n", Extension::ID);
+    for (id, uri) in extension::maps(extensions) {
+        let _ = write!(out, "a=extmap:{id} {uri}\r\n");
     }
     let _ = write!(out, "a=recvonly\r\na=control:{TRACK}\r\n");
     out
@@ -151,9 +153,12 @@ mod tests {
     fn our_own_description_is_read_back() {
         let sets = vec![vec![0x67, 0x42, 0xc0, 0x1f, 1], vec![0x68, 2]];
         let parameters = Parameters { codec: Codec::H264, width: 640, height: 360, sets };
-        let text = describe("stream1", &parameters, Extension::Ntp64, 7, 30.0);
+        let both = Extensions { ntp64: true, abs_capture_time: true };
+        let text = describe("stream1", &parameters, both, 7, 30.0);
         assert!(text.contains("profile-level-id=42C01F"));
-        assert!(text.contains("a=extmap:1 urn:ietf:params:rtp-hdrext:ntp-64"));
+        assert!(
+            text.contains("a=extmap:1 urn:ietf:params:rtp-hdrext:ntp-64\r\na=extmap:2 http://")
+        );
         assert!(text.lines().all(|l| l.as_bytes()[1] == b'='));
         let read = parse_announce(text.as_bytes()).unwrap();
         assert_eq!(read.sets, parameters.sets);

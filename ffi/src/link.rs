@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Longest packet in bytes.
@@ -262,6 +263,12 @@ pub enum Answer {
         /// One for each change.
         outcomes: Vec<Outcome>,
     },
+    /// Who has logged in at the engine, or failed to: nobody asked, so it comes as
+    /// [`Answered::UNASKED`].
+    Logins {
+        /// Oldest first.
+        logins: Vec<LoginNews>,
+    },
     /// Clients.
     Clients {
         /// All of them.
@@ -288,6 +295,26 @@ pub struct Outcome {
     pub refused: Option<String>,
 }
 
+/// Something that the audit log should know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginNews {
+    /// Whether it was a log-in, or a failed one.
+    pub success: bool,
+    /// The name that was given, shortened; empty with a token.
+    pub user: String,
+    /// From where.
+    pub from: IpAddr,
+    /// UTC milliseconds since 1970.
+    pub time: i64,
+}
+
+impl LoginNews {
+    /// Most characters of a name that is told: names come from whoever tries to log in.
+    pub const MAX_NAME: usize = 64;
+    /// Most of them that wait to be told; more are an attack that is known by then.
+    pub const MOST: usize = 256;
+}
+
 /// An [`Answer`] with the number of its [`Ask`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Answered {
@@ -295,6 +322,11 @@ pub struct Answered {
     pub id: u64,
     /// The answer.
     pub answer: Answer,
+}
+
+impl Answered {
+    /// The number of what nobody has asked for.
+    pub const UNASKED: u64 = u64::MAX;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use crate::auth::Users;
 use crate::cell::{CellPlace, CellReader, CellWriter};
 use crate::ring::Words;
+use crate::time::ClockState;
 use crate::unit::Codec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -37,6 +38,9 @@ pub struct EngineState {
     pub streams: Vec<StreamState>,
     /// RTSP sessions that play or record now.
     pub sessions: u32,
+    /// How good the clock is that capture times are told by.
+    #[serde(default)]
+    pub clock: ClockState,
 }
 
 /// A camera.
@@ -64,6 +68,10 @@ pub struct CameraState {
     pub frames: u64,
     /// Frames that the driver says it lost.
     pub lost: u64,
+    /// What the capture time of its pictures says: `start-of-exposure`, `end-of-frame`, `dequeued`,
+    /// `made` or `arrived`; empty before the first picture.
+    #[serde(default)]
+    pub stamped_at: String,
 }
 
 /// A stream: one ring.
@@ -107,9 +115,9 @@ pub struct StreamState {
 /// How long a stage of a frame's way takes.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageState {
-    /// `capture`, `convert`, `encode`, `ring`, and `total` for all of them.
+    /// `capture`, `convert`, `encode`, `ring`, `total` for all of these, then `send` and `tap`.
     pub stage: String,
-    /// Units that were measured.
+    /// Units that were measured; of `send` and `tap` each reader's count for themselves.
     pub units: u64,
     /// Half of them took no longer, in microseconds.
     pub p50_us: u64,
@@ -154,6 +162,21 @@ pub struct ClientState {
     pub jitter_us: u64,
     /// Round trip time in microseconds by RTCP; 0 if unknown.
     pub round_trip_us: u64,
+    /// How long units took from the ring until the kernel had all of them for this client; none
+    /// before the first one, and for who does not receive by RTSP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<Spread>,
+}
+
+/// How long something took in the last seconds.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Half of the times were no longer, in microseconds.
+    pub p50_us: u64,
+    /// 99 of a hundred were no longer.
+    pub p99_us: u64,
+    /// None was longer.
+    pub max_us: u64,
 }
 
 /// What control wants of the engine.

@@ -1,7 +1,8 @@
 //! Instants of the two clocks that lensd uses, as types, and the only calls that read them.
 //!
 //! `CLOCK_MONOTONIC` orders everything; UTC is for people and for other machines. The kernel's
-//! V4L2 time stamps are monotonic, so a capture time becomes UTC by [`UtcMap`] alone.
+//! V4L2 time stamps are monotonic, so a capture time becomes UTC by [`UtcMap`] alone, and whoever
+//! stamps anything in a process uses the same one (the engine's `clock`).
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -74,42 +75,130 @@ pub struct Stamp {
     pub mono: Nanos,
     /// The same instant in UTC.
     pub utc: UtcNanos,
-    /// Bound of the mapping's error, in nanoseconds.
+    /// How far `utc` may be from true UTC, in nanoseconds; [`Stamp::NO_BOUND`] if nobody knows.
     pub error_ns: u32,
 }
 
+impl Stamp {
+    /// The error of a clock that nothing synchronizes, and any of 4.3 seconds and more.
+    pub const NO_BOUND: u32 = u32::MAX;
+
+    /// The bound of the error, if there is one.
+    pub const fn error(self) -> Option<Nanos> {
+        if self.error_ns == Self::NO_BOUND { None } else { Some(Nanos(self.error_ns as u64)) }
+    }
+}
+
+/// Who keeps the clock of UTC right.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockSource {
+    /// Nobody (`STA_UNSYNC`).
+    #[default]
+    None,
+    /// A program that steers the clock itself: chrony, linuxptp.
+    Service,
+    /// The kernel's phase-locked loop, fed by a program: ntpd, systemd-timesyncd (`STA_PLL`).
+    Pll,
+    /// A pulse per second (`STA_PPSTIME`).
+    Pps,
+}
+
+impl ClockSource {
+    /// All of them by name.
+    pub const NAMES: &'static [&'static str] = &["none", "service", "pll", "pps"];
+
+    /// Its name, as in JSON.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// What the kernel knows of its clock of UTC (`adjtimex(2)`).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClockState {
+    /// Who keeps it right.
+    pub source: ClockSource,
+    /// Bound of its error (`maxerror`), in nanoseconds; none: it is not synchronized.
+    pub error_ns: Option<u64>,
+    /// The error that is to be expected (`esterror`), in nanoseconds; none likewise.
+    pub expected_ns: Option<u64>,
+    /// How often it was set, instead of steered, since the engine began. A leap second counts.
+    pub steps: u64,
+}
+
+impl ClockState {
+    /// Whether somebody keeps it right.
+    pub const fn is_synchronized(&self) -> bool {
+        self.error_ns.is_some()
+    }
+}
+
 /// The mapping from `CLOCK_MONOTONIC` to UTC as measured at one moment.
-#[derive(Debug, Default, Clone, Copy)]
+///
+/// Both clocks are steered alike (`clock_gettime(2)`), so they only part ways when UTC is set: as
+/// long as nobody does that, one mapping holds for ever, and [`UtcMap::renew`] keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UtcMap {
     offset_ns: i64,
-    error_ns: u32,
+    /// Half of the time that reading both clocks took.
+    bracket_ns: u64,
+    /// The bound of UTC's own error.
+    clock_ns: Option<u64>,
 }
 
 impl UtcMap {
     /// Measures the mapping: `CLOCK_REALTIME` read between two reads of `CLOCK_MONOTONIC`, the
-    /// tightest of four. The error bound is half of that bracket.
+    /// tightest of four. How good UTC itself is remains to be said, see [`UtcMap::with_error`].
     pub fn measure() -> Self {
-        let mut best = Self { offset_ns: 0, error_ns: u32::MAX };
-        for _ in 0..4 {
-            let before = now();
-            let utc = utc_now();
-            let after = now();
-            let half = after.since(before).0 / 2;
-            let error_ns = u32::try_from(half).unwrap_or(u32::MAX - 1);
-            if error_ns < best.error_ns {
-                best = Self { offset_ns: utc.0 - (before.0 + half).cast_signed(), error_ns };
-            }
+        let read = || (now(), utc_now(), now());
+        let all = [read(), read(), read(), read()].map(|(a, utc, b)| Self::of(a, utc, b));
+        all.into_iter().min_by_key(|map| map.bracket_ns).unwrap_or(all[0])
+    }
+
+    /// The mapping that follows of `utc` read between `before` and `after`.
+    pub const fn of(before: Nanos, utc: UtcNanos, after: Nanos) -> Self {
+        let half = after.since(before).0 / 2;
+        let offset_ns = utc.0 - (before.0 + half).cast_signed();
+        Self { offset_ns, bracket_ns: half, clock_ns: None }
+    }
+
+    /// The same with the bound of UTC's own error, in nanoseconds; none: nobody knows.
+    #[must_use]
+    pub const fn with_error(self, clock_ns: Option<u64>) -> Self {
+        Self { clock_ns, ..self }
+    }
+
+    /// Takes another measurement. As long as both may be of the same clocks the mapping stays, so
+    /// that the time from one picture to the next is the same in both clocks to the nanosecond.
+    /// Else UTC was set meanwhile: the new mapping holds from now on, and the answer is by how much
+    /// it is ahead of the old one, in nanoseconds.
+    pub fn renew(&mut self, newer: Self) -> Option<i64> {
+        let step = newer.offset_ns - self.offset_ns;
+        if step.unsigned_abs() <= self.bracket_ns + newer.bracket_ns {
+            self.clock_ns = newer.clock_ns;
+            return None;
         }
-        best
+        *self = newer;
+        Some(step)
+    }
+
+    /// Whether `utc`, read just after `mono`, is so far from the mapping that it must be measured
+    /// again: by a tenth of a millisecond. A smaller step shows at the next regular measurement.
+    pub const fn is_doubtful(&self, mono: Nanos, utc: UtcNanos) -> bool {
+        (utc.0 - self.utc(mono).0).unsigned_abs() > 100_000
+    }
+
+    const fn utc(&self, mono: Nanos) -> UtcNanos {
+        UtcNanos(mono.0.cast_signed() + self.offset_ns)
     }
 
     /// The stamp of a monotonic instant.
-    pub const fn stamp(&self, mono: Nanos) -> Stamp {
-        Stamp {
-            mono,
-            utc: UtcNanos(mono.0.cast_signed() + self.offset_ns),
-            error_ns: self.error_ns,
-        }
+    pub fn stamp(&self, mono: Nanos) -> Stamp {
+        let error = self.clock_ns.map(|ns| ns.saturating_add(self.bracket_ns));
+        let error_ns = error.and_then(|ns| u32::try_from(ns).ok()).unwrap_or(Stamp::NO_BOUND);
+        Stamp { mono, utc: self.utc(mono), error_ns }
     }
 }
 
@@ -142,5 +231,57 @@ mod tests {
         let stamp = map.stamp(now());
         let apart = (utc_now().0 - stamp.utc.0).abs();
         assert!(apart < 1_000_000_000, "{apart} ns apart");
+        assert_eq!(stamp.error(), None, "of a clock that nobody was asked of");
+    }
+
+    const START: Nanos = Nanos::from_secs(100);
+    const UTC: i64 = 1_700_000_000_000_000_000;
+
+    /// UTC read within `bracket` around `mono`, ahead of what the first one says by `ahead`.
+    fn read(mono: Nanos, bracket: u64, ahead: i64) -> UtcMap {
+        let utc = UTC + mono.since(START).0.cast_signed() + ahead;
+        UtcMap::of(Nanos(mono.0 - bracket), UtcNanos(utc), Nanos(mono.0 + bracket))
+    }
+
+    #[test]
+    fn a_mapping_stays_until_the_clock_is_set() {
+        let mut map = read(START, 50, 0).with_error(Some(1_000));
+        let first = map.stamp(START);
+        assert_eq!((first.utc, first.error()), (UtcNanos(UTC), Some(Nanos(1_050))));
+        let later = START.plus(Nanos::from_secs(3600));
+        // Read within 400 ns, so 300 more mean nothing.
+        assert_eq!(map.renew(read(later, 400, 300).with_error(Some(2_000))), None);
+        let stamp = map.stamp(later);
+        assert_eq!(stamp.utc.0 - first.utc.0, 3_600_000_000_000);
+        assert_eq!(stamp.error(), Some(Nanos(2_050)));
+        // A second back: the old mapping is not right any more.
+        assert_eq!(map.renew(read(later, 50, -1_000_000_000)), Some(-1_000_000_000));
+        assert_eq!(map.stamp(later).utc.0, UTC + 3_599_000_000_000);
+        assert_eq!(map.stamp(later).error(), None);
+    }
+
+    #[test]
+    fn a_step_is_seen_at_a_glance() {
+        let map = read(START, 50, 0);
+        for (ahead, doubtful) in [(0, false), (90_000, false), (-200_000, true), (1 << 40, true)] {
+            assert_eq!(map.is_doubtful(START, UtcNanos(UTC + ahead)), doubtful, "{ahead}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_too_large_is_none() {
+        let map = read(START, 50, 0);
+        assert_eq!(map.with_error(Some(16_000_000_000)).stamp(START).error(), None);
+        assert_eq!(map.with_error(Some(u64::MAX)).stamp(START).error(), None);
+        let largest = u64::from(Stamp::NO_BOUND) - 51;
+        assert_eq!(map.with_error(Some(largest)).stamp(START).error(), Some(Nanos(largest + 50)));
+    }
+
+    #[test]
+    fn sources_have_the_names_that_json_gives_them() {
+        use ClockSource::{None, Pll, Pps, Service};
+        for source in [None, Service, Pll, Pps] {
+            assert_eq!(serde_json::json!(source), source.name());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The table itself: every key with what it takes and where its value goes.
 
 use super::{CameraSetting, Kind, Setting, Value};
-use lensd_engine::config::Join;
+use lensd_engine::config::{Extensions, Join};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -85,6 +85,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         apply: |s, v| {
             s.engine.rtsp_options.join = if v.text() == "gop" { Join::Gop } else { Join::Key };
         },
+    },
+    Setting {
+        key: "rtsp.extensions",
+        option: None,
+        kind: Kind::Choice(&["none", "ntp-64", "abs-capture-time", "ntp-64,abs-capture-time"]),
+        help: "Header extensions with the capture time, for clients whose URL has no ?ext=",
+        apply: |s, v| s.engine.rtsp_options.extensions = Extensions::parse(&v.text()),
     },
     Setting {
         key: "rtsp.max-sessions",

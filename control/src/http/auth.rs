@@ -284,7 +284,7 @@ impl Door {
             Ok(login) => login,
             Err(verdict) => {
                 if matches!(verdict, Verdict::Login { failed: true, .. }) {
-                    let user = name_of(credentials).to_owned();
+                    let user = credentials.name().to_owned();
                     tracing::warn!(%from, target = path_only(&request.target), "login failed");
                     self.tell(News { success: false, user, from });
                 }
@@ -343,14 +343,6 @@ pub fn forbidden(access: Access) -> Fault {
 pub fn wrong() -> Fault {
     let message = "the user name, password or token is wrong";
     Fault::new(401, "INVALID_CREDENTIALS", "Authentication failed", message)
-}
-
-fn name_of(credentials: &Credentials) -> &str {
-    match credentials {
-        Credentials::Basic { name, .. } => name,
-        Credentials::Digest(response) => &response.username,
-        _ => "",
-    }
 }
 
 /// What proves that a request comes from a page of ours: made of the session's token, which no

@@ -314,6 +314,16 @@ impl Session {
         ready
     }
 
+    /// Ends an endless answer with a last piece: only if all before it is sent.
+    pub fn end_live(&mut self, part: Option<Arc<Vec<u8>>>) {
+        if self.wants_live() {
+            if let Some(part) = part {
+                self.push(Payload::Shared(part));
+            }
+            self.state = State::Closing;
+        }
+    }
+
     /// Whether [`Session::push_live`] takes something now.
     pub fn wants_live(&self) -> bool {
         matches!(self.state, State::Live) && self.output.is_empty()

@@ -194,7 +194,10 @@ impl Serve {
             }
             match &mut conn.machine {
                 Machine::Http(session) if session.wants_live() => {
-                    if let Some(part) = desk.next_part(conn.key, at.mono) {
+                    if desk.is_viewer_over(conn.key, at) {
+                        asked = true;
+                        session.end_live(desk.last_part(conn.key));
+                    } else if let Some(part) = desk.next_part(conn.key, at.mono) {
                         asked = true;
                         turns = turns.saturating_sub(1);
                         session.push_live(part);

@@ -21,6 +21,7 @@ fn describe(camera: &CameraState, active: u32) -> Value {
         "fps": camera.fps,
         "frames": camera.frames,
         "lost": camera.lost,
+        "stamped_at": camera.stamped_at,
     })
 }
 

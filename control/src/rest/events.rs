@@ -40,7 +40,7 @@ fn listen(call: &Call<'_>, since: Option<usize>) -> Reply {
     let heard = call.request.header("last-event-id").and_then(|id| id.parse().ok());
     let last = call.desk.events.last();
     let seen = heard.or_else(|| u64::try_from(since?).ok()).unwrap_or(last).min(last);
-    let listener = Listener { who: call.who.clone(), seen, told: None, over: false };
+    let listener = Listener { who: call.who.clone(), seen, told: None };
     let response = Response {
         headers: vec![
             ("Content-Type", "text/event-stream".to_owned()),

@@ -6,11 +6,11 @@ use crate::http::auth::forbidden;
 use crate::http::respond::{Fault, Payload, Response};
 use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::settings::{Entry, find};
-use lensd_ffi::state::EngineState;
+use lensd_ffi::state::{EngineState, StageState};
 use serde_json::{Value, json};
 use std::fmt::{Display, Write as _};
 
-/// How long the stages of a frame's way take, by streams.
+/// How long the stages of a frame's way take, by streams, and how good the clock is.
 pub(super) fn latency(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let engine = super::system::engine_word(call);
     let state = call.desk.engine.state();
@@ -19,7 +19,8 @@ pub(super) fn latency(call: &mut Call<'_>) -> Result<Reply, Fault> {
         .iter()
         .map(|s| json!({ "stream": s.name, "running": s.running, "stages": s.stages }))
         .collect();
-    Ok(Reply::Now(Response::success(json!({ "engine": engine, "streams": streams }), call.at)))
+    let data = json!({ "engine": engine, "clock": state.clock, "streams": streams });
+    Ok(Reply::Now(Response::success(data, call.at)))
 }
 
 /// For who may read the system's state, and for the addresses that `metrics-allow` names.
@@ -41,6 +42,7 @@ pub(super) fn metrics(call: &mut Call<'_>) -> Result<Reply, Fault> {
     out.one("websocket_clients", "gauge", "Clients of /api/v1", call.desk.clients.map.len());
     out.one("events_total", "counter", "Events in the log so far", call.desk.events.last());
     out.one("rtsp_sessions", "gauge", "Who plays or publishes", state.sessions);
+    clock(&state, &mut out);
     cameras(&state, &mut out);
     streams(&state, &mut out);
     settings(call, &mut out);
@@ -78,6 +80,17 @@ impl Text {
     }
 }
 
+fn clock(state: &EngineState, out: &mut Text) {
+    let clock = state.clock;
+    let kept = u8::from(clock.is_synchronized());
+    out.one("clock_synchronized", "gauge", "Whether UTC is kept right", kept);
+    out.one("clock_steps_total", "counter", "How often UTC was set", clock.steps);
+    if let Some(ns) = clock.error_ns {
+        let doc = "How far capture times may be from UTC";
+        out.one("clock_error_seconds", "gauge", doc, seconds(ns.div_ceil(1000)));
+    }
+}
+
 fn cameras(state: &EngineState, out: &mut Text) {
     let all = || state.cameras.iter().map(|c| (format!("camera=\"{}\"", c.id), c));
     let connected = all().map(|(l, c)| (l, u8::from(c.connected)));
@@ -105,6 +118,11 @@ fn streams(state: &EngineState, out: &mut Text) {
     });
     let doc = "How long the stages of a frame's way took in the last seconds";
     out.many("stage_seconds", "gauge", doc, stages);
+    let counts = all().flat_map(|(labels, s)| {
+        let of = move |g: &StageState| (format!("{labels},stage=\"{}\"", g.stage), g.units);
+        s.stages.iter().map(of)
+    });
+    out.many("stage_units", "gauge", "How many units these figures are of", counts);
 }
 
 fn seconds(us: u64) -> String {

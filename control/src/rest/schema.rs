@@ -4,6 +4,7 @@
 use crate::board;
 use lensd_ffi::auth::Permission;
 use lensd_ffi::settings::{Entry, entries, render};
+use lensd_ffi::time::ClockSource;
 use serde_json::{Map, Value, json};
 
 fn text() -> Value {
@@ -132,6 +133,11 @@ fn engine() -> Value {
     word(&["running", "starting"])
 }
 
+/// Which moment of a picture's life its capture time is; empty before the first one.
+fn stamped_at() -> Value {
+    word(&["", "start-of-exposure", "end-of-frame", "dequeued", "made", "arrived"])
+}
+
 fn cameras() -> Named {
     let brief = object(&[
         ("id", whole()),
@@ -157,6 +163,7 @@ fn cameras() -> Named {
                 ("fps", number()),
                 ("frames", whole()),
                 ("lost", whole()),
+                ("stamped_at", stamped_at()),
                 ("engine?", engine()),
             ]),
         ),
@@ -214,6 +221,7 @@ fn cameras() -> Named {
                 ("pipeline", text()),
                 ("error", text()),
                 ("stages", list(to("Stage"))),
+                ("stamped_at", or_null(stamped_at())),
                 ("rtsp", or_null(text())),
                 ("mjpeg?", text()),
                 ("http_clients?", whole()),
@@ -246,12 +254,13 @@ fn cameras() -> Named {
                 ("reported_lost", whole()),
                 ("jitter_us", whole()),
                 ("round_trip_us", whole()),
+                ("send?", object(&[("p50_us", whole()), ("p99_us", whole()), ("max_us", whole())])),
             ]),
         ),
         (
             "Stage",
             object(&[
-                ("stage", text()),
+                ("stage", word(&["capture", "convert", "encode", "ring", "total", "send", "tap"])),
                 ("units", whole()),
                 ("p50_us", whole()),
                 ("p99_us", whole()),
@@ -448,6 +457,15 @@ fn system() -> Named {
             "Latency",
             object(&[
                 ("engine", engine()),
+                (
+                    "clock",
+                    object(&[
+                        ("source", word(ClockSource::NAMES)),
+                        ("error_ns", or_null(whole())),
+                        ("expected_ns", or_null(whole())),
+                        ("steps", whole()),
+                    ]),
+                ),
                 (
                     "streams",
                     list(object(&[

@@ -25,6 +25,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
             value["id"] = json!(stream.name.replace('/', "-"));
             value["error"] = json!(redact(&stream.error));
             value["pipeline"] = json!(redact(&stream.pipeline));
+            let camera = state.cameras.iter().find(|c| c.id == stream.camera);
+            value["stamped_at"] = json!(camera.map(|c| &c.stamped_at));
             value["active"] = json!(stream.camera == state.main_camera);
             value["rtsp"] = json!(rtsp.as_ref().map(|base| format!("{base}{}", stream.name)));
             if stream.codec == Codec::Jpeg {
@@ -117,7 +119,8 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
         since_ms: call.at.utc.millis(),
         ..ClientState::default()
     };
-    let viewer = Pictures { stream: stream.name, follows, opened: false, seen: None, client };
+    let who = call.who.clone();
+    let viewer = Pictures { who, stream: stream.name, follows, opened: false, seen: None, client };
     let response = Response {
         status: 200,
         headers: vec![
@@ -126,5 +129,5 @@ pub(super) fn mjpeg(call: &mut Call<'_>) -> Result<Reply, Fault> {
         ],
         ..Response::empty(200)
     };
-    Ok(Reply::Live(response, Box::new(Viewer::Pictures(viewer))))
+    Ok(Reply::Live(response, Box::new(Viewer::Pictures(Box::new(viewer)))))
 }

@@ -279,12 +279,34 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
     let fault = faults.into_iter().next();
     desk.board.own("system-info-error", error(fault), None);
     disk(&mut desk.board, &desk.config.data);
+    clock(desk);
     people(desk);
     permitted(desk);
     licence(desk, at);
     update(desk);
     certificate(desk, at);
     ask_ntp(desk, at);
+}
+
+/// What the kernel says of the clock, as the engine found it that stamps pictures by it.
+fn clock(desk: &mut Desk) {
+    let running = desk.engine.is_running();
+    let clock = desk.engine.state().clock;
+    let micros = |ns: u64| json!(ns.div_ceil(1000));
+    let values = [
+        ("clock-synchronized", json!(clock.is_synchronized())),
+        ("clock-source", json!(clock.source)),
+        ("clock-error-bound", clock.error_ns.map_or(Value::Null, micros)),
+        ("clock-steps", json!(clock.steps)),
+    ];
+    for (name, value) in values {
+        let held = if running {
+            Held::of(value)
+        } else {
+            Held::missing("the engine is starting, and it is the one that looks at the clock")
+        };
+        desk.board.own(name, held, None);
+    }
 }
 
 /// Sessions and roles, unless a worker is changing them just now.

@@ -4,7 +4,7 @@ use super::finish::{self, Set};
 use super::image::MEANINGS;
 use crate::camera::spec::Size;
 use crate::change::Change;
-use crate::config::{Join, RtspOptions};
+use crate::config::{Extensions, Join, RtspOptions};
 use crate::style::{Profile, RateMode, Style};
 use lensd_ffi::settings::Kind;
 use serde_json::Value;
@@ -84,6 +84,9 @@ pub(super) fn means(key: &str) -> Means {
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
         "rtsp-join" => Means::Rtsp(|options, v| {
             options.join = if v == "gop" { Join::Gop } else { Join::Key };
+        }),
+        "rtsp-extensions" => Means::Rtsp(|options, v| {
+            options.extensions = Extensions::parse(v.as_str().unwrap_or_default());
         }),
         "rtsp-max-sessions" => Means::Rtsp(|options, v| options.max_sessions = whole(v)),
         "rtsp-pacing" => Means::Rtsp(|options, v| options.pacing_ms = whole(v).into()),

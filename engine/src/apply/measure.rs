@@ -6,7 +6,7 @@ use super::keys::{Means, means};
 use crate::camera::devices;
 use crate::config::Join;
 use crate::hardware::Lamp;
-use crate::publish::Kind;
+use crate::publish::{Kind, Stage};
 use crossbeam::channel::Receiver;
 use lensd_ffi::settings::bank::Held;
 use lensd_ffi::settings::{Entry, Plane, entries, find};
@@ -138,6 +138,7 @@ impl Apply {
                     Join::Gop => json!("gop"),
                     Join::Key => json!("key"),
                 },
+                "rtsp-extensions" => json!(self.rtsp.extensions.name()),
                 "rtsp-max-sessions" => json!(self.rtsp.max_sessions),
                 _ => json!(self.rtsp.pacing_ms),
             }),
@@ -244,7 +245,8 @@ impl Apply {
                 });
             }
             "latency-p50" | "latency-p99" | "latency-max" => {
-                let total = stream(Kind::Main).and_then(|s| s.stages.last());
+                let stages = stream(Kind::Main).map(|s| s.stages.as_slice()).unwrap_or_default();
+                let total = stages.iter().find(|s| s.stage == Stage::Total.name());
                 return total.map_or_else(Held::default, |total| {
                     Held::of(whole(match name {
                         "latency-p50" => total.p50_us,

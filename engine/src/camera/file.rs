@@ -9,12 +9,13 @@
 
 use super::pattern::wait_until;
 use super::spec::FileSpec;
-use super::{Camera, CameraError, CameraInfo, CodedUnit, Shot};
+use super::{Camera, CameraError, CameraInfo, CodedUnit, Shot, StampedAt};
 use super::{annexb_file, mjpeg_file, mp4_file, y4m_file};
+use crate::clock;
 use crate::frame::Frame;
 use crate::syntax::sei::{Capture, stamp_unit};
 use lensd_ffi::bell::Bell;
-use lensd_ffi::time::{Nanos, UtcMap, now};
+use lensd_ffi::time::{Nanos, now};
 use std::fs::File;
 use std::path::Path;
 
@@ -61,8 +62,6 @@ pub struct FileCamera {
     alive: bool,
     number: u64,
     lost: u64,
-    utc: UtcMap,
-    utc_measured: Nanos,
 }
 
 /// A delay from which on the file's time is moved instead of catching up.
@@ -105,8 +104,6 @@ pub fn open(spec: &FileSpec) -> Result<FileCamera, CameraError> {
         alive: false,
         number: 0,
         lost: 0,
-        utc: UtcMap::measure(),
-        utc_measured: at,
     })
 }
 
@@ -156,11 +153,7 @@ impl Camera for FileCamera {
             self.base = self.base.plus(late);
         }
         let due = self.base.plus(timed.at);
-        if due.since(self.utc_measured) >= Nanos::from_secs(1) {
-            self.utc = UtcMap::measure();
-            self.utc_measured = due;
-        }
-        let capture = self.utc.stamp(Nanos(due.0.saturating_sub(timed.back.0)));
+        let capture = clock::stamp(Nanos(due.0.saturating_sub(timed.back.0)));
         let number = self.number;
         self.number += 1;
         Ok(match timed.item {
@@ -173,11 +166,15 @@ impl Camera for FileCamera {
                 (unit.capture, unit.number) = (capture, number);
                 if self.stamp {
                     // The moment it enters, whatever its place in the presentation.
-                    stamp_unit(&mut unit, &Capture::of(self.utc.stamp(now()), number, None));
+                    stamp_unit(&mut unit, &Capture::of(clock::stamp_now(), number, None));
                 }
                 Shot::Unit(unit)
             }
         })
+    }
+
+    fn stamped_at(&self) -> StampedAt {
+        StampedAt::Made
     }
 
     fn lost(&self) -> u64 {

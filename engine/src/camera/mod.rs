@@ -47,6 +47,36 @@ pub struct CameraInfo {
     pub remarks: Vec<String>,
 }
 
+/// What a capture time says: which moment of a picture's life it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StampedAt {
+    /// When the exposure began (`V4L2_BUF_FLAG_TSTAMP_SRC_SOE`).
+    StartOfExposure,
+    /// When the last of the picture had arrived (`V4L2_BUF_FLAG_TSTAMP_SRC_EOF`). How long before
+    /// that it was exposed and read out, the driver does not say.
+    EndOfFrame,
+    /// When the buffer was dequeued: the driver gives no time of `CLOCK_MONOTONIC`.
+    Dequeued,
+    /// When it came into being: it never saw a sensor, or that was long ago (a file).
+    Made,
+    /// When its first packets arrived, carried on by the sender's clock: what lies before that, the
+    /// sender alone knows.
+    Arrived,
+}
+
+impl StampedAt {
+    /// Its name for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StartOfExposure => "start-of-exposure",
+            Self::EndOfFrame => "end-of-frame",
+            Self::Dequeued => "dequeued",
+            Self::Made => "made",
+            Self::Arrived => "arrived",
+        }
+    }
+}
+
 /// What [`Camera::next`] returns with.
 #[derive(Debug)]
 pub enum Shot {
@@ -99,6 +129,12 @@ pub trait Camera: Send {
     /// # Errors
     /// The camera is then to be dropped, and opened again if the error says so.
     fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError>;
+
+    /// What the capture time of the newest picture says; unless a source knows better, that it was
+    /// taken when it came.
+    fn stamped_at(&self) -> StampedAt {
+        StampedAt::Dequeued
+    }
 
     /// Its controls, if it has any.
     fn knobs(&self) -> Option<Arc<dyn Knobs>> {

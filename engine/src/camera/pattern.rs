@@ -9,10 +9,11 @@ use super::look::{Filter, Look};
 use super::marks::{self, GRID_COLUMNS, GRID_ROWS, Marks, cell_side};
 use super::pool::Pool;
 use super::spec::{Pattern, TestSpec};
-use super::{Camera, CameraError, CameraInfo, Shot};
+use super::{Camera, CameraError, CameraInfo, Shot, StampedAt};
+use crate::clock;
 use crate::frame::{Colour, Frame, PixelFormat, Plane, packed_planes};
 use lensd_ffi::bell::Bell;
-use lensd_ffi::time::{Nanos, UtcMap, now};
+use lensd_ffi::time::{Nanos, now};
 use std::sync::Arc;
 
 pub use super::marks::read_marks;
@@ -25,8 +26,6 @@ pub struct TestCamera {
     painter: Painter,
     pool: Pool,
     clock: Pace,
-    utc: UtcMap,
-    utc_measured: Nanos,
     lost: u64,
     look: Arc<Look>,
 }
@@ -43,15 +42,7 @@ pub fn open(spec: &TestSpec) -> Result<TestCamera, CameraError> {
     // Painted once: that takes longer than all else before the first picture.
     let pool = Pool::new(std::iter::repeat_n(painter.background(), BUFFERS));
     let at = now();
-    Ok(TestCamera {
-        painter,
-        pool,
-        clock: Pace::new(spec.fps, at),
-        utc: UtcMap::measure(),
-        utc_measured: at,
-        lost: 0,
-        look: Arc::default(),
-    })
+    Ok(TestCamera { painter, pool, clock: Pace::new(spec.fps, at), lost: 0, look: Arc::default() })
 }
 
 impl Camera for TestCamera {
@@ -81,10 +72,6 @@ impl Camera for TestCamera {
             self.lost += 1;
             return Ok(Shot::Woken);
         };
-        if capture.since(self.utc_measured) >= Nanos::from_secs(1) {
-            self.utc = UtcMap::measure();
-            self.utc_measured = capture;
-        }
         Ok(Shot::Frame(Frame {
             format: PixelFormat::I420,
             width: self.painter.spec.size.width,
@@ -93,10 +80,14 @@ impl Camera for TestCamera {
             used: self.painter.bytes,
             colour: Colour::OURS,
             memory: buffer,
-            capture: self.utc.stamp(capture),
+            capture: clock::stamp(capture),
             number,
             crc: Some(crc),
         }))
+    }
+
+    fn stamped_at(&self) -> StampedAt {
+        StampedAt::Made
     }
 
     fn lost(&self) -> u64 {

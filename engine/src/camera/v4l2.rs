@@ -9,8 +9,10 @@ pub mod layout;
 pub use choice::Wanted;
 pub use layout::Delivers;
 
+pub use crate::camera::StampedAt;
 use crate::camera::knobs::{DeviceKnobs, Knobs};
 use crate::camera::{Camera, CameraError, CameraInfo, CodedUnit, Shot, devices};
+use crate::clock;
 use crate::frame::{Colour, Frame, Memory, PixelFormat, Plane};
 use crate::sys::v4l2::event::Event;
 use crate::sys::v4l2::format::{Format, PlaneFormat};
@@ -18,7 +20,7 @@ use crate::sys::v4l2::queue::{CaptureQueue, Filled, Lease};
 use crate::sys::v4l2::{Device, QueueType, Refusal, bindings};
 use coded::Assembler;
 use lensd_ffi::bell::Bell;
-use lensd_ffi::time::{Nanos, Stamp, UtcMap, now};
+use lensd_ffi::time::{Nanos, Stamp, now};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,8 +29,6 @@ use std::sync::Arc;
 
 /// Buffers to ask for: one that is filled, one that waits, and four for encoders and readers.
 const BUFFERS: u32 = 6;
-/// How often the mapping to UTC is measured.
-const UTC_EVERY: Nanos = Nanos::from_secs(5);
 /// How long [`Camera::next`] waits at most.
 const LONGEST_WAIT: Nanos = Nanos::from_secs(1);
 /// What a camera may take from streaming on to its first frame: USB cameras adjust their exposure.
@@ -43,17 +43,6 @@ impl Memory for Lease {
     fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
         Lease::dmabuf(self)
     }
-}
-
-/// What a capture time says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StampedAt {
-    /// When the exposure began (`V4L2_BUF_FLAG_TSTAMP_SRC_SOE`).
-    StartOfExposure,
-    /// When the last of the picture had arrived (`V4L2_BUF_FLAG_TSTAMP_SRC_EOF`).
-    EndOfFrame,
-    /// When the buffer was dequeued: the driver gives no time of `CLOCK_MONOTONIC`.
-    Dequeued,
 }
 
 /// What went wrong so far without ending the stream.
@@ -87,8 +76,6 @@ pub struct CameraV4l2 {
     /// Whether the driver's events are waited for.
     events: bool,
     stamped_at: StampedAt,
-    utc: UtcMap,
-    utc_measured: Nanos,
     stall: Stall,
 }
 
@@ -234,8 +221,6 @@ impl CameraV4l2 {
             starving: false,
             events,
             stamped_at: StampedAt::EndOfFrame,
-            utc: UtcMap::measure(),
-            utc_measured: now(),
             stall: Stall::new(now(), fps),
             device: node,
         })
@@ -249,11 +234,6 @@ impl CameraV4l2 {
     /// The driver's format, with colours and padding.
     pub fn format(&self) -> &Format {
         &self.format
-    }
-
-    /// What the newest capture time says.
-    pub fn stamped_at(&self) -> StampedAt {
-        self.stamped_at
     }
 
     /// What went wrong so far.
@@ -341,22 +321,19 @@ impl CameraV4l2 {
     }
 
     fn stamp(&mut self, filled: &Filled, dequeued: Nanos) -> Stamp {
-        if dequeued.since(self.utc_measured) >= UTC_EVERY {
-            (self.utc, self.utc_measured) = (UtcMap::measure(), dequeued);
-        }
         // A time of the future (vivid's ends of frames) or of long ago is not a capture time,
         // whatever the flag says.
         let recent = filled.time <= dequeued && dequeued.since(filled.time) < Nanos::from_secs(10);
         if !filled.monotonic() || !recent {
             self.stamped_at = StampedAt::Dequeued;
-            return self.utc.stamp(dequeued);
+            return clock::stamp(dequeued);
         }
         self.stamped_at = if filled.start_of_exposure() {
             StampedAt::StartOfExposure
         } else {
             StampedAt::EndOfFrame
         };
-        self.utc.stamp(filled.time)
+        clock::stamp(filled.time)
     }
 
     /// Looks at events; one that ends the stream is an error.
@@ -415,6 +392,10 @@ impl Camera for CameraV4l2 {
 
     fn info(&self) -> CameraInfo {
         self.info.clone()
+    }
+
+    fn stamped_at(&self) -> StampedAt {
+        self.stamped_at
     }
 
     fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError> {

@@ -2,7 +2,7 @@
 
 pub mod session;
 
-use crate::camera::{Camera, CameraError, CameraInfo, Shot};
+use crate::camera::{Camera, CameraError, CameraInfo, Shot, StampedAt};
 use crate::ingest::{Ingest, Place};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, now};
@@ -117,6 +117,10 @@ impl Camera for PulledCamera {
             self.turn(now())?;
         }
         Ok(self.place.take().map_or(Shot::Woken, Shot::Unit))
+    }
+
+    fn stamped_at(&self) -> StampedAt {
+        StampedAt::Arrived
     }
 
     fn lost(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! Packets are made once per unit and shared by all clients of a stream: a packet is a header in a
 //! small buffer and a piece of the unit that stays where it is, in the ring.
 
+pub mod extension;
 pub mod h264;
 pub mod h265;
 mod huffman;

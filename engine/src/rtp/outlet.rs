@@ -7,7 +7,7 @@
 use super::jpeg;
 use super::packet::{PREFIX, Packets, Piece, Shape, Source, rtp_time};
 use super::rtcp::SenderReport;
-use crate::publish::{Stream, Subscription};
+use crate::publish::{Stage, Stream, Subscription};
 use crate::sys::socket::{Body, Gather, Part};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
@@ -23,6 +23,8 @@ const MAX_ENTRIES: usize = 1024;
 /// that image: the kernel takes one long piece in less time than many short ones. Measured here,
 /// the copy (1 us) is made up for by the third client.
 const CROWD: usize = 3;
+/// Most times that wait to be told; more are as many clients twice.
+const MAX_SENT: usize = 16_384;
 /// Most packed units that are kept; late joiners walk through the same few.
 const MAX_PACKED: usize = 8;
 
@@ -32,6 +34,8 @@ struct Entry {
     stream: Arc<Stream>,
     view: UnitView,
     first_seq: u16,
+    /// When it came into the ring.
+    published: Nanos,
 }
 
 /// How a unit's packets are framed.
@@ -70,6 +74,11 @@ impl Packed {
     /// When the unit was captured.
     pub const fn capture(&self) -> Stamp {
         self.entry.view.meta.capture
+    }
+
+    /// When the unit came into the ring.
+    pub const fn published(&self) -> Nanos {
+        self.entry.published
     }
 
     /// Appends the interleaved bytes from `from` on to `out`, for a client whose socket took only
@@ -135,6 +144,8 @@ pub struct Outlet {
     /// Why the newest unit that RTP cannot carry was left out.
     unfit: Option<&'static str>,
     packed: VecDeque<(u64, Framing, Arc<Packed>)>,
+    /// How long units took to the kernel, one of each client, until the stream is told.
+    sent: Vec<Nanos>,
     /// How many clients there are.
     pub crowd: usize,
 }
@@ -157,6 +168,7 @@ impl Outlet {
             lost: 0,
             unfit: None,
             packed: VecDeque::new(),
+            sent: Vec::new(),
             crowd: 0,
         }
     }
@@ -232,6 +244,22 @@ impl Outlet {
         }
     }
 
+    /// A client's socket has taken a unit that long after it came into the ring. Told to the stream
+    /// by [`Outlet::tell_sent`] for all clients at once.
+    pub fn note_sent(&mut self, span: Nanos) {
+        if self.sent.len() < MAX_SENT {
+            self.sent.push(span);
+        }
+    }
+
+    /// Tells the stream what was noted until `now`.
+    pub fn tell_sent(&mut self, now: Nanos) {
+        if !self.sent.is_empty() {
+            self.stream().note_spans(Stage::Send, &self.sent, now);
+            self.sent.clear();
+        }
+    }
+
     /// Takes in all new units. Returns whether there were any.
     pub fn advance(&mut self) -> bool {
         self.go_over();
@@ -278,7 +306,9 @@ impl Outlet {
             self.lost += 1;
             return;
         }
-        let entry = Entry { stream, view, first_seq: self.next_seq };
+        // Who looks at the ring at once may be here before the writer has said it.
+        let published = stream.published_at(view.seq).unwrap_or(view.meta.encoded);
+        let entry = Entry { stream, view, first_seq: self.next_seq, published };
         // The writer may be so near that the unit is overwritten while it is looked at.
         let Some(made) = self.make(&entry) else { return self.lose(1) };
         self.waits_for_key = false;
@@ -477,12 +507,12 @@ mod tests {
     use super::*;
     use crate::coded::CodedUnit;
     use crate::publish::{Kind, Publisher};
-    use crate::rtp::packet::Extension;
+    use crate::rtp::packet::tests::PLAIN;
     use lensd_ffi::ring::Geometry;
     use lensd_ffi::unit::split_annex_b;
 
     const SHAPE: Shape =
-        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
+        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extensions: PLAIN, burst: 64 };
 
     /// An outlet of a ring that holds four units.
     fn outlet() -> (Outlet, Publisher) {

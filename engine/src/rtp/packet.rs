@@ -1,7 +1,8 @@
 //! A unit as RTP packets: headers made once, payload left in the ring.
 
-use super::{h264, h265, jpeg};
-use lensd_ffi::time::{Nanos, Stamp};
+use super::{extension, h264, h265, jpeg};
+use crate::config::Extensions;
+use lensd_ffi::time::Nanos;
 use lensd_ffi::unit::{Codec, NalSpan, UnitMeta};
 use rtp_rs::RtpPacketBuilder;
 use std::ops::Range;
@@ -29,47 +30,6 @@ pub const fn rtp_time(capture: Nanos) -> u32 {
 pub const PREFIX: usize = 4;
 /// Bytes of a fixed RTP header (RFC 3550 section 5.1).
 pub const RTP_HEADER: usize = 12;
-
-/// Which header extension the packets carry (RFC 8285, one-byte form, in the first packet of each
-/// unit).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Extension {
-    /// None.
-    #[default]
-    None,
-    /// `urn:ietf:params:rtp-hdrext:ntp-64` (RFC 6051 section 3.3).
-    Ntp64,
-    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`, short form.
-    AbsCaptureTime,
-}
-
-impl Extension {
-    /// The URI in SDP's `a=extmap` (RFC 8285 section 8).
-    pub const fn uri(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Ntp64 => Some("urn:ietf:params:rtp-hdrext:ntp-64"),
-            Self::AbsCaptureTime => {
-                Some("http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time")
-            }
-        }
-    }
-
-    /// The identifier that SDP gives to it.
-    pub const ID: u8 = 1;
-
-    /// The extension words of a unit: both kinds carry the capture time as a 64-bit NTP time stamp.
-    fn bytes(self, capture: Stamp) -> Vec<u8> {
-        if self == Self::None {
-            return Vec::new();
-        }
-        // One element of 8 bytes: ID in the upper, length less one in the lower half (RFC 8285 4.2).
-        let mut out = vec![Self::ID << 4 | 7];
-        out.extend_from_slice(&capture.utc.ntp64().to_be_bytes());
-        out.resize(12, 0);
-        out
-    }
-}
 
 /// A piece of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +76,8 @@ pub struct Packets {
     pub first_seq: u16,
     /// RTP time of the unit.
     pub time: u32,
+    /// Bytes of header extensions in all packets.
+    extension: usize,
 }
 
 /// What packets have in common.
@@ -127,8 +89,8 @@ pub struct Shape {
     pub ssrc: u32,
     /// Random offset of the RTP clock.
     pub time_offset: u32,
-    /// Header extension.
-    pub extension: Extension,
+    /// Header extensions, in the first packet of each unit.
+    pub extensions: Extensions,
     /// Most packets that go to the kernel as one datagram.
     pub burst: usize,
 }
@@ -157,7 +119,7 @@ impl Packets {
         let time = rtp_time(source.meta.capture.mono).wrapping_add(shape.time_offset);
         let mut out = Self { first_seq, time, ..Self::default() };
         let mut writer = Writer {
-            extension: shape.extension.bytes(source.meta.capture),
+            extension: extension::words(shape.extensions, source.meta.capture),
             payload_type: payload_type(source.meta.codec),
             shape,
             out: &mut out,
@@ -188,7 +150,7 @@ impl Packets {
 
     /// Bytes of RTP payload, as a sender report counts them.
     pub fn payload_len(&self) -> usize {
-        self.len() - self.packets.len() * RTP_HEADER
+        self.len() - self.packets.len() * RTP_HEADER - self.extension
     }
 
     /// Sets the channel of all interleaved prefixes.
@@ -248,10 +210,10 @@ impl Writer<'_> {
             .sequence(seq.into())
             .timestamp(self.out.time);
         if self.out.packets.is_empty() && !self.extension.is_empty() {
-            // 0xBEDE marks one-byte elements (RFC 8285 section 4.2).
-            builder = builder.extension(0xBEDE, &self.extension);
+            builder = builder.extension(extension::PROFILE, &self.extension);
+            self.out.extension = 4 + self.extension.len();
         }
-        let mut header = [0; RTP_HEADER + 4 + 12];
+        let mut header = [0; RTP_HEADER + 4 + extension::MOST];
         let len = builder.build_into(&mut header).unwrap_or(0);
         self.out.headers.extend_from_slice(&header[..len]);
         self.out.headers.extend_from_slice(payload_header);
@@ -289,7 +251,9 @@ pub(crate) mod tests {
     use rtp_rs::RtpReader;
 
     pub(crate) const SHAPE: Shape =
-        Shape { packet_size: 100, ssrc: 7, time_offset: 0, extension: Extension::None, burst: 64 };
+        Shape { packet_size: 100, ssrc: 7, time_offset: 0, extensions: PLAIN, burst: 64 };
+    /// Without header extensions.
+    pub(crate) const PLAIN: Extensions = Extensions { ntp64: false, abs_capture_time: false };
 
     /// Packs `bytes` and returns the packets as they would be on the wire.
     pub(crate) fn wire(
@@ -338,7 +302,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_extension_is_in_the_first_packet_and_counts() {
-        let shape = Shape { extension: Extension::Ntp64, ..SHAPE };
+        let shape = Shape { extensions: Extensions { ntp64: true, ..PLAIN }, ..SHAPE };
         let mut bytes = vec![0, 0, 0, 1, 0x65];
         bytes.resize(300, 0xaa);
         let packets = wire(&bytes, &[NalSpan { offset: 4, len: 296 }], Codec::H264, &shape, 0);

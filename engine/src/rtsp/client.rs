@@ -2,10 +2,12 @@
 
 use super::conn::{Conn, Sent};
 use crate::config::Join;
+use crate::publish::Recent;
 use crate::rtp::outlet::{Found, Framing, Outlet, Packed};
 use crate::rtp::rtcp::{self, Report};
 use crate::sys::socket::Address;
-use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
+use lensd_ffi::state::Spread;
+use lensd_ffi::time::{Nanos, Stamp, UtcNanos, now as clock_now};
 use lensd_ffi::unit::Codec;
 use mio::net::UdpSocket;
 use std::io;
@@ -92,6 +94,14 @@ pub struct Receiver {
     /// [`Outlet::lost`] when it was last looked at.
     seen_lost: u64,
     next_report: Nanos,
+    /// It has had no unit since it began.
+    fresh: bool,
+    /// When it began to play. Units from before that show how far back it began, and nothing else.
+    began: Nanos,
+    /// When the unit came into the ring of which the kernel has not taken all yet.
+    unwritten: Option<Nanos>,
+    /// How long units took until the kernel had them.
+    recent: Recent,
 }
 
 /// Why a connection is to be closed.
@@ -124,6 +134,10 @@ impl Receiver {
             reported: false,
             seen_lost: 0,
             next_report: Nanos(0),
+            fresh: true,
+            began: Nanos(0),
+            unwritten: None,
+            recent: Recent::default(),
         }
     }
 
@@ -131,8 +145,9 @@ impl Receiver {
     pub fn begin(&mut self, outlet: &Outlet, join: Join, now: Stamp) -> Option<u64> {
         self.playing = true;
         self.since_ms = now.utc.millis();
-        self.next_report = Nanos(0);
+        self.greet();
         self.partly = 0;
+        self.began = now.mono;
         self.seen_lost = outlet.lost();
         let fresh = now.mono.since(outlet.last_capture()) <= STALE;
         match outlet.newest_key().filter(|_| join == Join::Gop && fresh) {
@@ -256,10 +271,48 @@ impl Receiver {
                 },
             };
             match sent {
-                Some(unit) => self.count(&unit),
+                Some(unit) => {
+                    // An answer to a request may have taken the rest of the one before along.
+                    self.written(outlet, now.mono);
+                    self.count(&unit);
+                    // A second report goes with the second unit: GStreamer's jitter buffer forgets
+                    // the one that came before its first packet.
+                    if std::mem::take(&mut self.fresh) {
+                        self.report_at_once();
+                    }
+                    self.unwritten = Some(unit.published());
+                    if conn.as_deref().is_none_or(Conn::is_clear) {
+                        self.written(outlet, clock_now());
+                    }
+                }
                 None => self.skip_to_key(outlet),
             }
         }
+    }
+
+    /// The kernel has all of the newest unit now, if it was not so before.
+    pub fn written(&mut self, outlet: &mut Outlet, now: Nanos) {
+        if let Some(published) = self.unwritten.take().filter(|at| *at >= self.began) {
+            let span = now.since(published);
+            self.recent.note(span, now);
+            outlet.note_sent(span);
+        }
+    }
+
+    /// How long units took from the ring until the kernel had them, as of `now`.
+    pub fn sent(&mut self, now: Nanos) -> Option<Spread> {
+        self.recent.spread(now)
+    }
+
+    /// Lets reports go to one who has had none: before the next unit and before the one behind it.
+    pub const fn greet(&mut self) {
+        self.fresh = true;
+        self.report_at_once();
+    }
+
+    /// Lets a sender report go before whatever is sent next.
+    pub const fn report_at_once(&mut self) {
+        self.next_report = Nanos(0);
     }
 
     /// Leaves a group out if a newer key frame waits behind a socket that takes nothing.
@@ -447,13 +500,14 @@ mod tests {
     use super::*;
     use crate::camera::CodedUnit;
     use crate::publish::{Kind, Publisher, Stream};
-    use crate::rtp::packet::{Extension, Shape};
+    use crate::rtp::packet::Shape;
+    use crate::rtp::packet::tests::PLAIN;
     use lensd_ffi::bell::Bell;
     use lensd_ffi::ring::Geometry;
     use lensd_ffi::unit::split_annex_b;
 
     const SHAPE: Shape =
-        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extension: Extension::None, burst: 64 };
+        Shape { packet_size: 1000, ssrc: 1, time_offset: 0, extensions: PLAIN, burst: 64 };
 
     fn at(secs: u64) -> Stamp {
         Stamp { mono: Nanos::from_secs(secs), ..Stamp::default() }

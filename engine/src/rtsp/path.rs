@@ -1,8 +1,7 @@
 //! What a request's URI asks for.
 
 use super::transport::Lower;
-use crate::config::Join;
-use crate::rtp::packet::Extension;
+use crate::config::{Extensions, Join};
 use crate::sdp::TRACK;
 
 /// A URI, taken apart.
@@ -18,8 +17,8 @@ pub struct Path {
     pub token: Option<String>,
     /// `?join=`.
     pub join: Option<Join>,
-    /// `?ext=ntp-64` or `?ext=abs-capture-time`.
-    pub extension: Extension,
+    /// `?ext=ntp-64,abs-capture-time`, or `?ext=none`.
+    pub extensions: Option<Extensions>,
     /// Whether there was a query at all.
     pub has_query: bool,
 }
@@ -54,8 +53,7 @@ impl Path {
                 ("token", value) => out.token = Some(decode(value)),
                 ("join", "key") => out.join = Some(Join::Key),
                 ("join", "gop") => out.join = Some(Join::Gop),
-                ("ext", "ntp-64") => out.extension = Extension::Ntp64,
-                ("ext", "abs-capture-time") => out.extension = Extension::AbsCaptureTime,
+                ("ext", names) => out.extensions = Some(Extensions::parse(&decode(names))),
                 _ => {}
             }
         }
@@ -110,7 +108,21 @@ mod tests {
             assert_eq!(path.only, Some(Lower::Udp));
             assert_eq!(path.token.as_deref(), Some("a/b"));
             assert_eq!(path.join, Some(Join::Gop));
-            assert_eq!(path.extension, Extension::Ntp64);
+            assert_eq!(path.extensions.map(Extensions::name), Some("ntp-64"));
+        }
+    }
+
+    #[test]
+    fn extensions_are_named_with_commas_between() {
+        for (uri, want) in [
+            ("rtsp://h/s", None),
+            ("rtsp://h/s?ext=", Some("none")),
+            ("rtsp://h/s?ext=none", Some("none")),
+            ("rtsp://h/s?ext=ntp64", Some("ntp-64")),
+            ("rtsp://h/s?ext=x,abs-capture-time", Some("abs-capture-time")),
+            ("rtsp://h/s?ext=abs-capture-time%2Cntp-64&tcp/", Some("ntp-64,abs-capture-time")),
+        ] {
+            assert_eq!(Path::parse(uri).extensions.map(Extensions::name), want, "{uri}");
         }
     }
 }

@@ -1,17 +1,20 @@
 //! The one loop that does the RTSP server's I/O.
 
 mod show;
+mod tick;
 mod tunnel;
 
 use super::client::{Delivery, Over, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
-use super::world::{Call, Holding, World, timeout};
+use super::world::{Call, Holding, World};
+use crate::clock;
 use crate::config::RtspOptions;
 use crate::rtp::outlet::Outlet;
 use lensd_ffi::bell::Bell;
+use lensd_ffi::link::LoginNews;
 use lensd_ffi::state::ClientState;
-use lensd_ffi::time::{Nanos, Stamp, UtcMap, now};
+use lensd_ffi::time::{Nanos, Stamp, now};
 use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -36,11 +39,6 @@ const CHANGE: Token = Token(usize::MAX - 5);
 
 /// How often deadlines are looked at while there are clients.
 const TICK: Nanos = Nanos::from_millis(250);
-/// How long a connection may take to send its first request.
-const FIRST_REQUEST: Nanos = Nanos::from_secs(10);
-/// How often it is looked whether the logins of sessions still stand, if no user has changed: their
-/// tokens may have expired.
-const LOGINS_EVERY: Nanos = Nanos::from_secs(10);
 /// Most connections; past it the one that has been idle without a session longest makes room.
 const MAX_CONNECTIONS: usize = 8192;
 /// Most bytes of messages that are not whole, of all connections.
@@ -62,6 +60,8 @@ pub struct View {
     pub clients: Mutex<Vec<ClientState>>,
     /// Set to end it.
     pub stop: AtomicBool,
+    /// Who has logged in or failed to, for control's audit log.
+    pub logins: Mutex<Vec<LoginNews>>,
     /// Put here, other options are taken over at the next ring.
     pub options: Mutex<Option<RtspOptions>>,
 }
@@ -103,8 +103,8 @@ pub struct Server {
     bell: Arc<Bell>,
     change: Bell,
     view: Arc<View>,
-    map: UtcMap,
-    mapped: Nanos,
+    /// How often UTC had been set at the last look.
+    steps: u64,
     ticked: Nanos,
     /// When logins were looked at.
     looked: Nanos,
@@ -164,8 +164,7 @@ impl Server {
             bell,
             change,
             view,
-            map: UtcMap::measure(),
-            mapped: now(),
+            steps: clock::state().steps,
             ticked: Nanos(0),
             looked: Nanos(0),
             full: false,
@@ -240,15 +239,6 @@ impl Server {
         }
         self.end();
         Ok(())
-    }
-
-    fn stamp(&mut self) -> Stamp {
-        let mono = now();
-        if mono.since(self.mapped) > Nanos::from_secs(1) {
-            self.map = UtcMap::measure();
-            self.mapped = mono;
-        }
-        self.map.stamp(mono)
     }
 
     fn accept(&mut self, tls: bool) {
@@ -353,7 +343,7 @@ impl Server {
     }
 
     fn take_bytes(&mut self, token: usize, bytes: &[u8]) {
-        let stamp = self.stamp();
+        let stamp = clock::stamp_now();
         let Some(client) = self.clients.get_mut(token) else { return };
         let (target, decoded);
         match &mut client.role {
@@ -423,7 +413,7 @@ impl Server {
     }
 
     fn write_ready(&mut self, token: usize) {
-        let stamp = self.stamp();
+        let stamp = clock::stamp_now();
         let Some(client) = self.clients.get_mut(token) else { return };
         let waited = !client.conn.is_clear();
         if client.conn.flush().is_err() || (client.closing && client.conn.is_clear()) {
@@ -436,6 +426,9 @@ impl Server {
         }
         let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get_mut(k));
         if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
+            if client.conn.is_clear() {
+                receiver.written(&mut post.outlet, now());
+            }
             receiver.writable(&post.outlet, waited);
         }
         self.pump(token, stamp);
@@ -443,7 +436,7 @@ impl Server {
 
     /// Sends new units to everybody.
     fn deliver(&mut self) {
-        let stamp = self.stamp();
+        let stamp = clock::stamp_now();
         let mut over = Vec::new();
         self.world.way.resume = None;
         for post in self.world.posts.values_mut() {
@@ -476,6 +469,7 @@ impl Server {
                     over.extend(members.filter(|&t| self.clients.get(t).is_some_and(listens)));
                 }
             }
+            post.outlet.tell_sent(stamp.mono);
         }
         for token in over {
             self.close(token);
@@ -488,6 +482,7 @@ impl Server {
         let Some(key) = &client.holding.key else { return };
         let Some(post) = self.world.posts.get_mut(key) else { return };
         let sent = pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.way, stamp);
+        post.outlet.tell_sent(stamp.mono);
         if sent.is_err() {
             self.close(token);
         }
@@ -522,7 +517,7 @@ impl Server {
     }
 
     fn read_rtcp(&mut self) {
-        let stamp = self.stamp();
+        let stamp = clock::stamp_now();
         let mut buffer = [0; 2048];
         for _ in 0..MAX_AT_ONCE {
             let Ok((n, from)) = self.world.udp.rtcp.recv_from(&mut buffer) else { return };
@@ -542,7 +537,7 @@ impl Server {
     }
 
     fn read_rtp(&mut self) {
-        let stamp = self.stamp();
+        let stamp = clock::stamp_now();
         let mut buffer = [0; 65536];
         for _ in 0..MAX_AT_ONCE {
             let Ok((n, from)) = self.world.udp.rtp.recv_from(&mut buffer) else { return };
@@ -564,61 +559,6 @@ impl Server {
         self.world.addresses.get(&from).copied()
     }
 
-    fn tick(&mut self) {
-        let stamp = self.stamp();
-        self.ticked = stamp.mono;
-        if std::mem::take(&mut self.full) {
-            self.accept_again();
-        }
-        self.end_void_logins(stamp);
-        let limit = timeout(&self.world.options);
-        let mut over = Vec::new();
-        for (token, client) in &mut self.clients {
-            let silent = stamp.mono.since(client.session.last_heard());
-            let late =
-                !client.session.has_spoken() && stamp.mono.since(client.accepted) > FIRST_REQUEST;
-            // What a tunnel's receiving half brings is heard by the other half's session, with
-            // which it ends.
-            let bound = matches!(client.role, Role::TunnelIn { .. });
-            if (silent > limit || late) && !bound {
-                over.push(token);
-                continue;
-            }
-            if let Some(publishing) = &mut client.holding.ingest {
-                publishing.report(&self.world.udp.rtcp, stamp.mono);
-            }
-            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
-            if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
-                && receiver
-                    .report(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp, stamp)
-                    .is_err()
-            {
-                over.push(token);
-            }
-        }
-        for token in over {
-            self.close(token);
-        }
-        self.retry_waiting(stamp);
-        self.publish_view();
-    }
-
-    /// Ends the sessions of users who are gone or were changed.
-    fn end_void_logins(&mut self, stamp: Stamp) {
-        let changed = self.world.users.refresh(&mut self.world.guard);
-        if !changed && stamp.mono.since(self.looked) < LOGINS_EVERY {
-            return;
-        }
-        self.looked = stamp.mono;
-        let (users, now_ms) = (self.world.guard.users(), stamp.utc.millis());
-        let void = |c: &Client| c.session.login().is_some_and(|l| !users.holds(l, now_ms));
-        let over: Vec<usize> =
-            self.clients.iter().filter(|(_, c)| void(c)).map(|(token, _)| token).collect();
-        for token in over {
-            self.dismiss(token);
-        }
-    }
-
     /// Says goodbye to a client and closes its connection.
     fn dismiss(&mut self, token: usize) {
         let Some(client) = self.clients.get_mut(token) else { return };
@@ -629,17 +569,27 @@ impl Server {
         self.close(token);
     }
 
-    fn publish_view(&self) {
+    fn publish_view(&mut self) {
+        let at = now();
         let clients = self
             .clients
-            .iter()
-            .filter_map(|(_, c)| c.session.id().map(|id| describe(c, id)))
+            .iter_mut()
+            .filter_map(|(_, c)| {
+                let id = c.session.id()?.to_owned();
+                Some(describe(c, &id, at))
+            })
             .collect();
         *self.view.clients.lock() = clients;
+        if !self.world.logins.is_empty() {
+            let mut told = self.view.logins.lock();
+            // While control is away, what happened first is kept.
+            let room = LoginNews::MOST.saturating_sub(told.len());
+            told.extend(self.world.logins.drain(..).take(room));
+        }
     }
 
     fn close(&mut self, token: usize) {
-        let stamp = self.stamp();
+        let stamp = clock::stamp_now();
         let Some(mut client) = self.clients.try_remove(token) else { return };
         self.held -= client.held;
         let mut call = Call {

@@ -7,11 +7,11 @@ use super::session::{Described, House, Start, Uses};
 use super::transport::{Chosen, Lower, Offer};
 use super::udp::{self, Pair};
 use super::wire::Status;
-use crate::config::{Join, RtspOptions};
+use crate::config::{Extensions, Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
 use crate::publish::{Stream, Subscription};
 use crate::rtp::outlet::{Outlet, refusal};
-use crate::rtp::packet::{Extension, Shape};
+use crate::rtp::packet::Shape;
 use crate::rtp::rtcp;
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
@@ -19,6 +19,7 @@ use crate::sys::socket::{Address, MAX_SEGMENTS};
 use crate::users::UserTable;
 use lensd_ffi::auth::{Guard, Verdict};
 use lensd_ffi::bell::Bell;
+use lensd_ffi::link::LoginNews;
 use lensd_ffi::time::{Nanos, Stamp};
 use mio::net::UdpSocket;
 use std::collections::HashMap;
@@ -30,8 +31,8 @@ const REPORT_EVERY: Nanos = Nanos::from_secs(5);
 /// Packets that are sent at once while pacing.
 const PACED_BURST: usize = 8;
 
-/// Names an outlet: the path, since `/stream1` and `/cam1/main` may part ways, and the extension.
-pub type OutletKey = (String, Extension);
+/// Names an outlet: the path, since `/stream1` and `/cam1/main` may part ways, and the extensions.
+pub type OutletKey = (String, Extensions);
 
 /// An outlet, who receives it, and the group that receives it for many.
 pub struct Post {
@@ -83,6 +84,8 @@ pub struct World {
     pub groups: HashMap<OutletKey, u32>,
     /// Streams whose pictures RTP cannot carry, and why: what the log has said already.
     pub unfit: HashMap<String, &'static str>,
+    /// Who has logged in or failed to, until the view is told.
+    pub logins: Vec<LoginNews>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
 }
@@ -163,8 +166,14 @@ impl World {
         }
     }
 
+    /// The extensions that a client gets at a path.
+    fn extensions(&self, path: &Path) -> Extensions {
+        path.extensions.unwrap_or(self.options.extensions)
+    }
+
     fn post(&mut self, path: &Path) -> Result<&mut Post, Status> {
-        let key = (path.name.clone(), path.extension);
+        let extensions = self.extensions(path);
+        let key = (path.name.clone(), extensions);
         if !self.posts.contains_key(&key) {
             let stream = self.switchboard.resolve(&path.name).ok_or(Status::NOT_FOUND)?;
             let bell = self.ringer().ok_or(Status::UNAVAILABLE)?;
@@ -176,7 +185,7 @@ impl World {
                 packet_size: self.options.packet_size,
                 ssrc: word(0),
                 time_offset: word(4),
-                extension: path.extension,
+                extensions,
                 burst: if self.options.pacing_ms > 0 { PACED_BURST } else { MAX_SEGMENTS },
             };
             let first_seq = u16::from_be_bytes([random[1], random[6]]);
@@ -272,7 +281,7 @@ impl Call<'_> {
             return Err(Status::NOT_FOUND);
         }
         self.admit()?;
-        let key = (path.name.clone(), path.extension);
+        let key = (path.name.clone(), self.world.extensions(path));
         let token = self.token;
         let post = self.world.post(path)?;
         post.members.push(token);
@@ -338,6 +347,14 @@ impl Call<'_> {
         Err(Status::UNSUPPORTED_TRANSPORT)
     }
 
+    fn note_login(&mut self, success: bool, name: &str) {
+        if self.world.logins.len() < LoginNews::MOST {
+            let user = name.chars().take(LoginNews::MAX_NAME).collect();
+            let (from, time) = (self.peer.ip(), self.now.utc.millis());
+            self.world.logins.push(LoginNews { success, user, from, time });
+        }
+    }
+
     /// Gives back what a SETUP got.
     fn release(&mut self) {
         if std::mem::take(&mut self.holding.counted) {
@@ -373,7 +390,24 @@ impl Call<'_> {
 impl House for Call<'_> {
     fn verdict(&mut self, request: &lensd_ffi::auth::Request<'_>) -> Verdict {
         self.world.users.refresh(&mut self.world.guard);
-        self.world.guard.verdict(request, self.peer.ip(), self.now.utc.millis())
+        let (from, time) = (self.peer.ip(), self.now.utc.millis());
+        let verdict = self.world.guard.verdict(request, from, time);
+        match &verdict {
+            Verdict::Login { failed: true, .. } => {
+                tracing::warn!(%from, "login failed");
+                self.note_login(false, request.credentials.name());
+            }
+            // Each request is a log-in of its own; that of a user from another place is news.
+            Verdict::Allow(login) | Verdict::Forbid(login)
+                if !login.user.is_empty()
+                    && login.token.is_none()
+                    && self.world.guard.lockout().succeeded(&login.user, from, time) =>
+            {
+                self.note_login(true, &login.user);
+            }
+            _ => {}
+        }
+        verdict
     }
 
     fn challenges(&mut self, stale: bool) -> Vec<String> {
@@ -403,7 +437,7 @@ impl House for Call<'_> {
             return Described::Sdp(sdp::describe(
                 &path.name,
                 &parameters,
-                path.extension,
+                self.world.extensions(path),
                 origin,
                 state.fps,
             ));
@@ -440,7 +474,9 @@ impl House for Call<'_> {
                 receiver.playing = true;
                 receiver.since_ms = self.now.utc.millis();
                 if group.receiver.playing {
-                    // The others play on; a key frame lets the new one in.
+                    // The others play on; a key frame lets the new one in, and a report before it
+                    // tells the time to who has heard none.
+                    group.receiver.greet();
                     post.outlet.stream().want_key();
                     None
                 } else {

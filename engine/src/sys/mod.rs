@@ -5,6 +5,7 @@
 pub mod openh264;
 pub mod socket;
 
+pub mod clock;
 pub mod dmabuf;
 pub mod jpeg;
 pub mod v4l2;

@@ -42,6 +42,15 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// The name that they are for; empty if they name nobody.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Basic { name, .. } => name,
+            Self::Digest(response) => &response.username,
+            Self::None | Self::Token(_) | Self::Malformed => "",
+        }
+    }
+
     /// Parses the value of an `Authorization` header.
     pub fn parse(header: &str) -> Self {
         let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));

@@ -5,9 +5,10 @@ use crate::rtsp::client::Delivery;
 use crate::rtsp::session::State;
 use crate::rtsp::world::Call;
 use lensd_ffi::state::ClientState;
+use lensd_ffi::time::Nanos;
 
-/// What others see of a client.
-pub(super) fn describe(client: &Client, id: &str) -> ClientState {
+/// What others see of a client at `now`.
+pub(super) fn describe(client: &mut Client, id: &str, now: Nanos) -> ClientState {
     let transport = match (&client.holding.receiver, &client.role) {
         _ if client.conn.is_tls() => "tls",
         (_, Role::TunnelOut(_)) => "http",
@@ -44,5 +45,6 @@ pub(super) fn describe(client: &Client, id: &str) -> ClientState {
         reported_lost: counts.reported_lost,
         jitter_us: counts.jitter_us,
         round_trip_us: counts.round_trip_us,
+        send: client.holding.receiver.as_mut().and_then(|r| r.sent(now)),
     }
 }

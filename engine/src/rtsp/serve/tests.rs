@@ -45,6 +45,7 @@ impl Running {
             ingest: Arc::default(),
             groups: std::collections::HashMap::new(),
             unfit: std::collections::HashMap::new(),
+            logins: Vec::new(),
             random: || 1,
         };
         let view = Arc::new(View::default());

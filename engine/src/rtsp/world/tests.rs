@@ -34,6 +34,7 @@ fn world() -> (World, Vec<Publisher>) {
         ingest: Arc::default(),
         groups: HashMap::new(),
         unfit: HashMap::new(),
+        logins: Vec::new(),
         random: || 1,
     };
     (world, publishers)

@@ -148,6 +148,12 @@ pub(super) const RTSP: Module = Module {
             "Where a client begins: at a fresh key frame, or at the newest one of the ring",
         ),
         Key::set(
+            "rtsp-extensions",
+            Kind::Choice(&["none", "ntp-64", "abs-capture-time", "ntp-64,abs-capture-time"]),
+            D::Null,
+            "RTP header extensions with the capture time, for new sessions whose URL has no ?ext=",
+        ),
+        Key::set(
             "rtsp-max-sessions",
             Kind::Whole(0, 100_000),
             D::Null,

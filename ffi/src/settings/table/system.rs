@@ -2,6 +2,7 @@
 
 use crate::auth::Permission::{FirmwareUpdate, Reboot, Storage, System};
 use crate::settings::{Default as D, Key, Kind, Module, Plane};
+use crate::time::ClockSource;
 
 const fn module(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Module {
     Module { name, plane: Plane::Control, read: System, write: System, doc, keys }
@@ -100,6 +101,30 @@ pub(super) const TIME: Module = module(
         Key::set("time-ntp", Kind::Flag, D::Null, "Whether the clock follows time servers")
             .not_saved(),
         Key::measured("time-synchronized", Kind::Flag, "Whether it does now").announced(),
+        Key::measured(
+            "clock-synchronized",
+            Kind::Flag,
+            "Whether the kernel's clock of UTC, by which capture times are told, is kept right",
+        )
+        .announced(),
+        Key::measured(
+            "clock-source",
+            Kind::Choice(ClockSource::NAMES),
+            "Who keeps it right: nobody, a program, the kernel's loop fed by a program, a pulse",
+        )
+        .announced(),
+        Key::measured(
+            "clock-error-bound",
+            Kind::Whole(0, i64::MAX),
+            "How far capture times may be from UTC; none while the clock is not kept right",
+        )
+        .unit("us"),
+        Key::measured(
+            "clock-steps",
+            Kind::Whole(0, i64::MAX),
+            "How often UTC was set, instead of steered, since the engine began",
+        )
+        .announced(),
         Key::action("time-set", Kind::Whole(0, 253_402_300_799_999), "Sets the clock, since 1970")
             .unit("ms"),
         Key::measured("time-error", Kind::Text(200), "Why it cannot be set").announced(),
