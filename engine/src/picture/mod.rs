@@ -4,6 +4,7 @@ pub mod convert;
 pub mod decode;
 pub mod range;
 pub mod scale;
+pub mod text;
 
 use crate::frame::{Frame, PixelFormat, Plane, packed_planes};
 
