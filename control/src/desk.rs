@@ -350,7 +350,7 @@ impl Desk {
 
     /// Takes up what happened; whether somebody is to be told, of that or that nothing happened.
     pub(crate) fn look_at_events(&mut self, is_time: bool) -> bool {
-        let news = self.events.look(&self.audit, &self.board.notices);
+        let news = self.events.look(&self.audit, &self.board.notices, self.engine.state());
         (news || is_time) && self.viewers.values().any(|v| matches!(v, Viewer::Events(_)))
     }
 

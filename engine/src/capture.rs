@@ -3,6 +3,7 @@
 //! A panic in a camera or an encoder is a failure like any other: the camera and its stages are
 //! thrown away, its rings and their readers stay, and it is opened again after the same waits.
 
+use crate::absence::StandIn;
 use crate::camera::knobs::Knobs;
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
@@ -11,6 +12,7 @@ use crate::camera::{Camera, CameraError, CameraInfo, Shot, file, pattern};
 use crate::change::Change;
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
+use crate::hotplug::Watch;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
@@ -19,7 +21,8 @@ use crate::thread::{Stop, guard};
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::CameraState;
-use lensd_ffi::time::{Nanos, now};
+use lensd_ffi::time::{Nanos, UtcMap, now};
+use lensd_ffi::unit::Codec;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::num::NonZeroU64;
@@ -28,6 +31,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Waits between attempts to open: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(500);
+/// The first wait after a device has come back: its node is there, but udev may not have given it
+/// to our group yet.
+const BACK_WAIT: Nanos = Nanos::from_millis(20);
 const LAST_WAIT: Nanos = Nanos::from_secs(15);
 /// A camera that has delivered this long has earned the first wait again.
 const HEALTHY: Nanos = Nanos::from_secs(20);
@@ -84,6 +90,8 @@ pub struct Task {
     pub handles: Arc<Handles>,
     /// Rung when they are.
     pub desk_bell: Bell,
+    /// Which devices there are.
+    pub hotplug: Arc<Watch>,
 }
 
 /// A camera that is to be opened in another way.
@@ -96,7 +104,8 @@ struct Reopen {
 
 /// Runs until told to stop.
 pub fn run(task: Task, stop: &Stop) {
-    run_with(task, stop, open);
+    let (id, hotplug) = (task.id, Arc::clone(&task.hotplug));
+    run_with(task, stop, |spec, desk, bell| open(spec, (id, &hotplug), desk, bell));
 }
 
 /// As [`run`], with another way to open cameras.
@@ -117,6 +126,7 @@ fn run_with(
         panics,
         handles,
         desk_bell,
+        hotplug,
     } = task;
     // The kernel may round a sleep up by 50 us to save wake-ups, which would be latency here.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
@@ -124,6 +134,9 @@ fn run_with(
     let mut wait = FIRST_WAIT;
     let mut said = String::new();
     let mut reopen: Option<Reopen> = None;
+    // What the camera's pictures were like when there were any.
+    let mut size = wanted_size(&spec);
+    let mut away_since = None;
     while !stop.is_set() {
         let Some(own) = publishers.take() else { return };
         if config.on_demand && !is_wanted(&own) {
@@ -136,12 +149,14 @@ fn run_with(
             note_orders(&orders, &mut config, "the camera rests: nobody reads it");
             continue;
         }
+        // Before the attempt: a device that comes while it fails must not be missed.
+        let changes = hotplug.changes();
         let opened = guarded(&panics, || {
             let camera = open(&spec, &desk, &bell)?;
             let info = camera.info();
             Ok((camera, info))
         });
-        let (own, error) = match opened {
+        let (mut own, error) = match opened {
             Err(error) => {
                 if let Some(failed) = reopen.take() {
                     spec = failed.before;
@@ -156,9 +171,14 @@ fn run_with(
             }
             Ok((mut camera, info)) => {
                 let since = now();
+                away_since = None;
                 // Streams that nobody reads now would keep the fault, and refuse whoever comes.
                 for publisher in [&own.main, &own.sub, &own.mjpeg] {
+                    publisher.stream().set_away("", false);
                     publisher.stream().set_error("");
+                }
+                if info.width > 0 {
+                    size = (info.width, info.height);
                 }
                 for remark in &info.remarks {
                     tracing::info!(camera = id, "{remark}");
@@ -179,6 +199,15 @@ fn run_with(
                     } else {
                         config.name.clone()
                     };
+                    if let Some(device) = hotplug.device(id) {
+                        s.stable_id = device.id;
+                        s.node = device.path.display().to_string();
+                        if !s.source.starts_with("v4l2:") {
+                            // The test camera has stepped aside.
+                            s.source = spec.shown();
+                        }
+                    }
+                    hotplug.note(id, &s.name, Ok(()));
                     s.format = words_of(&info);
                     (s.width, s.height) = (info.width as u32, info.height as u32);
                     s.fps = info.fps;
@@ -223,6 +252,7 @@ fn run_with(
                 (pipeline.into_publishers(), ended.err())
             }
         };
+        hotplug.closed(id);
         if let Some(error) = error {
             // The same refusal at every attempt is said once.
             if said == error.message {
@@ -231,22 +261,31 @@ fn run_with(
                 tracing::warn!(camera = id, "{error}");
                 said.clone_from(&error.message);
             }
-            for publisher in [&own.main, &own.sub, &own.mjpeg] {
-                publisher.stream().set_error(&error.message);
-                publisher.stream().ring_bells();
-            }
             note(&state, |s| {
                 s.connected = false;
                 s.error.clone_from(&error.message);
+                let name = if s.name.is_empty() { &s.source } else { &s.name };
+                hotplug.note(id, name, Err(&error.message));
             });
-            if !stop.is_set() {
-                let span = if error.retry { wait } else { LAST_WAIT };
-                rest_until(stop, &bell, span, || {
-                    note_orders(&orders, &mut config, &error.message);
-                    desk_bell.ring();
-                });
-                wait = Nanos((wait.0 * 2).min(LAST_WAIT.0));
-            }
+            let mut absence = Absence {
+                name: state.lock().name.clone(),
+                size,
+                why: &error.message,
+                since: *away_since.get_or_insert_with(now),
+                config: &mut config,
+                orders: &orders,
+                bell: &bell,
+                desk_bell: &desk_bell,
+                panics: &panics,
+            };
+            let span = if error.retry { wait } else { LAST_WAIT };
+            let back = || {
+                let CameraSpec::V4l2(v4l2) = &spec else { return false };
+                hotplug.changes() != changes && hotplug.is_there(id, &v4l2.device)
+            };
+            let is_back;
+            (own, is_back) = absence.pass(own, stop, now().plus(span), back);
+            wait = if is_back { BACK_WAIT } else { Nanos((wait.0 * 2).min(LAST_WAIT.0)) };
         }
         publishers = Some(own);
     }
@@ -305,21 +344,111 @@ fn note_orders(orders: &Receiver<Order>, config: &mut CameraConfig, why: &str) {
     }
 }
 
-/// Waits as long as `span` although clients come and ring, but not when told to stop. `woken` is
-/// called at each ring.
-fn rest_until(stop: &Stop, bell: &Bell, span: Nanos, mut woken: impl FnMut()) {
-    let until = now().plus(span);
-    loop {
-        woken();
-        let left = until.since(now());
-        if left.0 == 0 || stop.is_set() {
-            return;
+/// The size that a SPEC asks for.
+fn wanted_size(spec: &CameraSpec) -> (usize, usize) {
+    let size = match spec {
+        CameraSpec::Test(test) => Some(test.size),
+        CameraSpec::V4l2(v4l2) => v4l2.size,
+        CameraSpec::File(_) | CameraSpec::Rtsp { .. } | CameraSpec::Publish { .. } => None,
+    };
+    size.map_or((0, 0), |size| (size.width, size.height))
+}
+
+/// What readers get of a camera that is away.
+enum Air {
+    Silent(Publishers),
+    Covered(StandIn),
+}
+
+/// The time between two attempts to open a camera that is away.
+struct Absence<'a> {
+    name: String,
+    size: (usize, usize),
+    why: &'a str,
+    since: Nanos,
+    config: &'a mut CameraConfig,
+    orders: &'a Receiver<Order>,
+    bell: &'a Bell,
+    desk_bell: &'a Bell,
+    panics: &'a AtomicU64,
+}
+
+impl Absence<'_> {
+    /// Waits until `until` although clients come and ring, but not when told to stop, and not when
+    /// the device is `back`; whether it is. Shows a picture meanwhile if that is wished.
+    fn pass(
+        &mut self,
+        own: Publishers,
+        stop: &Stop,
+        until: Nanos,
+        back: impl Fn() -> bool,
+    ) -> (Publishers, bool) {
+        let map = UtcMap::measure();
+        let mut air = Air::Silent(own);
+        let is_back = loop {
+            note_orders(self.orders, self.config, self.why);
+            self.desk_bell.ring();
+            let is_back = back();
+            let at = map.stamp(now());
+            let mut left = until.since(at.mono);
+            if is_back || left.0 == 0 || stop.is_set() {
+                break is_back;
+            }
+            air = match air {
+                Air::Silent(own) if self.config.no_signal && self.can_cover(&own) => {
+                    self.tell(&own, true);
+                    let since = map.stamp(self.since);
+                    let shown =
+                        StandIn::new(own, self.config, &self.name, self.size, self.why, since);
+                    Air::Covered(shown)
+                }
+                Air::Covered(shown) if !self.config.no_signal => Air::Silent(shown.end()),
+                same => same,
+            };
+            match &mut air {
+                Air::Silent(own) => self.tell(own, false),
+                Air::Covered(shown) => match guard(|| shown.show(at)) {
+                    Ok(due) => left = left.min(due.since(at.mono)),
+                    Err(panic) => {
+                        self.panics.fetch_add(1, Ordering::Relaxed);
+                        tracing::error!(panic, "no picture can be shown for a camera that is away");
+                        self.config.no_signal = false;
+                        continue;
+                    }
+                },
+            }
+            rest(self.bell, left);
+        };
+        match air {
+            Air::Silent(own) => (own, is_back),
+            Air::Covered(shown) => (shown.end(), is_back),
         }
-        rest(bell, left);
+    }
+
+    /// Whether a picture can be shown: not in a coding that is made by cameras alone.
+    fn can_cover(&self, own: &Publishers) -> bool {
+        own.main.stream().codec() == Codec::H264
+    }
+
+    /// Says to all readers that the camera is away.
+    fn tell(&self, publishers: &Publishers, covered: bool) {
+        for publisher in [&publishers.main, &publishers.sub, &publishers.mjpeg] {
+            let stream = publisher.stream();
+            let known = stream.away().as_deref() == Some(self.why);
+            stream.set_away(self.why, covered);
+            if !known {
+                stream.ring_bells();
+            }
+        }
     }
 }
 
-fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, CameraError> {
+fn open(
+    spec: &CameraSpec,
+    (id, hotplug): (u32, &Watch),
+    desk: &Desk,
+    bell: &Bell,
+) -> Result<Box<dyn Camera>, CameraError> {
     match spec {
         CameraSpec::Test(test) => Ok(Box::new(pattern::open(test)?)),
         CameraSpec::Publish { name } => {
@@ -334,7 +463,10 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
                 fps: v4l2.fps,
                 input: v4l2.input,
             };
-            Ok(Box::new(CameraV4l2::open(&v4l2.device, &wanted)?))
+            let found = hotplug.find(id, &v4l2.device).map_err(CameraError::passing)?;
+            let camera = CameraV4l2::open(&found.path, &wanted)?;
+            hotplug.opened(id, &v4l2.device, &found);
+            Ok(Box::new(camera))
         }
         CameraSpec::Rtsp { url } if url.starts_with("rtsps:") => Err(CameraError::lasting(
             "an rtsps:// stream cannot be pulled; its rtsp:// can".to_owned(),
@@ -439,7 +571,7 @@ mod tests {
     use crate::publish::{Kind, Stream, Subscription};
     use crate::thread::Thread;
     use lensd_ffi::ring::Geometry;
-    use lensd_ffi::unit::{Codec, NalSpan};
+    use lensd_ffi::unit::NalSpan;
 
     /// A camera that passes one unit through at each look, or panics.
     struct Doll {
@@ -482,6 +614,7 @@ mod tests {
             panics: Arc::clone(&panics),
             handles: Arc::default(),
             desk_bell: Bell::new().unwrap(),
+            hotplug: Arc::default(),
         };
         let reader = Bell::new().unwrap();
         let _subscription = Subscription::new(&main, reader.try_clone().unwrap());

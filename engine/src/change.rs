@@ -17,24 +17,29 @@ pub enum Change {
     Gop(f64),
     /// Whether units carry their capture time.
     CaptureSei(bool),
+    /// Whether a picture says so while the camera is away.
+    NoSignal(bool),
     /// Size of the camera's picture: it is opened anew.
     Size(Size),
     /// Pictures per second of the camera: it is opened anew.
     Fps(f64),
     /// The input that delivers, from 0: it is opened anew.
     Input(u32),
+    /// Another source in place of this one.
+    Source(CameraSpec),
 }
 
 impl Change {
     /// Notes itself in the configuration; `false` if it is one of the source.
     pub fn configure(&self, config: &mut CameraConfig) -> bool {
-        match *self {
-            Self::Bitrate(bits) => config.bitrate = bits,
-            Self::SubBitrate(bits) => config.sub_bitrate = bits,
-            Self::SubWidth(width) => config.sub_width = width,
-            Self::Gop(secs) => config.gop_secs = secs,
-            Self::CaptureSei(on) => config.capture_sei = on,
-            Self::Size(_) | Self::Fps(_) | Self::Input(_) => return false,
+        match self {
+            Self::Bitrate(bits) => config.bitrate = *bits,
+            Self::SubBitrate(bits) => config.sub_bitrate = *bits,
+            Self::SubWidth(width) => config.sub_width = *width,
+            Self::Gop(secs) => config.gop_secs = *secs,
+            Self::CaptureSei(on) => config.capture_sei = *on,
+            Self::NoSignal(on) => config.no_signal = *on,
+            Self::Size(_) | Self::Fps(_) | Self::Input(_) | Self::Source(_) => return false,
         }
         true
     }
@@ -44,6 +49,9 @@ impl Change {
     /// # Errors
     /// Why such a source cannot be.
     pub fn respecify(&self, spec: &CameraSpec) -> Result<CameraSpec, EncodeError> {
+        if let Self::Source(other) = self {
+            return Ok(other.clone());
+        }
         let mut spec = spec.clone();
         match (&mut spec, self) {
             (CameraSpec::Test(test), Self::Size(size)) => test.size = *size,

@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod absence;
 pub mod apply;
 pub mod camera;
 pub mod capture;
@@ -13,6 +14,7 @@ pub mod config;
 pub mod encode;
 pub mod frame;
 pub mod hardware;
+pub mod hotplug;
 pub mod ingest;
 pub mod ops;
 pub mod picture;

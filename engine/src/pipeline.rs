@@ -160,7 +160,8 @@ impl Pipeline {
                 self.describe();
             }
             Change::CaptureSei(on) => self.config.capture_sei = on,
-            Change::Size(_) | Change::Fps(_) | Change::Input(_) => {
+            Change::NoSignal(on) => self.config.no_signal = on,
+            Change::Size(_) | Change::Fps(_) | Change::Input(_) | Change::Source(_) => {
                 return Err(EncodeError("only opening the camera anew changes this".into()));
             }
         }

@@ -37,6 +37,29 @@ pub struct EngineState {
     pub streams: Vec<StreamState>,
     /// RTSP sessions that play or record now.
     pub sessions: u32,
+    /// What became of the cameras, oldest first; the last [`MAX_EVENTS`].
+    #[serde(default)]
+    pub events: Vec<CameraEvent>,
+}
+
+/// Most events that are kept for who looks late.
+pub const MAX_EVENTS: usize = 64;
+
+/// A camera began to deliver, or ceased to.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraEvent {
+    /// Counts from 1 in each incarnation of the engine.
+    pub number: u64,
+    /// When, in UTC milliseconds since 1970.
+    pub time_ms: i64,
+    /// The camera, from 1.
+    pub camera: u32,
+    /// Its name.
+    pub name: String,
+    /// Whether it delivers now.
+    pub connected: bool,
+    /// Why not; empty if it does.
+    pub reason: String,
 }
 
 /// A camera.
@@ -48,6 +71,12 @@ pub struct CameraState {
     pub name: String,
     /// The SPEC that it was configured with.
     pub source: String,
+    /// What it is known by wherever it is plugged in; empty for what is no device.
+    #[serde(default)]
+    pub stable_id: String,
+    /// The device's node now, or when it was there last.
+    #[serde(default)]
+    pub node: String,
     /// Whether it delivers.
     pub connected: bool,
     /// Why it does not; empty if it does.

@@ -57,6 +57,7 @@ pub(super) fn means(key: &str) -> Means {
         "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
         "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
         "jpeg-quality" => Means::Quality,
+        "no-signal" => Means::Change(|v| Change::NoSignal(v == true)),
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
         "rtsp-join" => Means::Rtsp(|options, v| {
             options.join = if v == "gop" { Join::Gop } else { Join::Key };

@@ -182,6 +182,7 @@ impl Apply {
             "gop" => json!(config.gop_secs),
             "jpeg-quality" => json!(config.quality),
             "capture-sei" => json!(config.capture_sei),
+            "no-signal" => json!(config.no_signal),
             name => {
                 let state = camera.state.lock();
                 if state.width == 0 {

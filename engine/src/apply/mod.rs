@@ -163,6 +163,22 @@ impl Apply {
         })
     }
 
+    /// A camera that was plugged in: it gets what is wished of all.
+    pub fn add(&mut self, camera: Camera, at: Nanos) {
+        let index = self.cameras.len();
+        self.cameras.push(camera);
+        let mut progress = Vec::new();
+        for (place, value) in self.desired.clone() {
+            let Some(entry) = entries().get(place) else { continue };
+            if let Means::Change(make) = keys::means(entry.key.name) {
+                progress.push(self.tell(entry, make(&value), Some(index)));
+            }
+        }
+        if !progress.is_empty() {
+            self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });
+        }
+    }
+
     /// Another incarnation of control: whatever its bank wants otherwise than is done is done.
     pub fn attach(&mut self, reader: Option<BankReader<Region>>, at: Nanos) {
         self.reader = reader;
@@ -520,10 +536,12 @@ impl Apply {
         match change {
             Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
             Change::Gop(secs) => (*secs).into(),
-            Change::CaptureSei(on) => (*on).into(),
+            Change::CaptureSei(on) | Change::NoSignal(on) => (*on).into(),
             Change::Size(size) => size.to_string().into(),
             Change::Fps(fps) => fps.round().into(),
             Change::Input(input) => (input + 1).into(),
+            // No key means this.
+            Change::Source(_) => Value::Null,
         }
     }
 

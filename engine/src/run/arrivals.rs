@@ -1,0 +1,135 @@
+//! Cameras that are plugged in while the engine runs and nobody has configured which there are.
+//!
+//! Each becomes a camera with the next number, for as long as the engine runs: when it comes back it
+//! is the same one. Where there was no camera at the start, the first takes the place of the test
+//! camera, with its number and its clients, as it would have had it been there at the start; the
+//! test camera goes on if that one cannot be opened.
+
+use super::{Engine, MAX_CAMERAS, found, start_camera};
+use crate::capture::Order;
+use crate::change::Change;
+use crate::encode::EncodeError;
+use crossbeam::channel::{Receiver, TryRecvError, bounded};
+use lensd_ffi::time::Nanos;
+
+/// How long an attempt to take the test camera's place is waited with after one that failed.
+const AGAIN: Nanos = Nanos::from_secs(2);
+
+/// What is under way.
+pub(super) struct Arrivals {
+    /// Devices that are found become cameras.
+    automatic: bool,
+    /// Changes of the devices that were looked at.
+    seen: Option<u64>,
+    /// Number of the newest event that was published.
+    pub(super) told: u64,
+    /// What the test camera's thread says to who takes its place.
+    stepping: Option<Receiver<Result<(), EncodeError>>>,
+    /// Not before then.
+    again: Nanos,
+    /// What was said of those that cannot become cameras.
+    said: String,
+}
+
+impl Arrivals {
+    pub(super) fn new(automatic: bool) -> Self {
+        Self {
+            automatic,
+            seen: None,
+            told: 0,
+            stepping: None,
+            again: Nanos(0),
+            said: String::new(),
+        }
+    }
+}
+
+impl Engine {
+    /// Whether a camera came or went since the state was published.
+    pub(super) fn is_news(&self) -> bool {
+        self.hotplug.newest_event() > self.arrivals.told
+    }
+
+    /// Makes cameras of devices that are new.
+    pub(super) fn meet_arrivals(&mut self, at: Nanos) {
+        if !self.arrivals.automatic || !self.hear_test_camera(at) || at < self.arrivals.again {
+            return;
+        }
+        let changes = self.hotplug.changes();
+        if self.arrivals.seen == Some(changes) {
+            return;
+        }
+        let mut all = true;
+        for name in self.hotplug.newcomers() {
+            let done = self.meet(&name);
+            if let Err(why) = &done
+                && *why != self.arrivals.said
+            {
+                tracing::warn!(device = name, "a camera that was plugged in is not used: {why}");
+                self.arrivals.said.clone_from(why);
+            }
+            all &= done.is_ok();
+            if self.arrivals.stepping.is_some() {
+                // Who is next is seen when that is over.
+                return;
+            }
+        }
+        if all {
+            self.arrivals.seen = Some(changes);
+        } else {
+            self.arrivals.again = at.plus(AGAIN);
+        }
+    }
+
+    /// Makes a camera of one device.
+    fn meet(&mut self, name: &str) -> Result<(), String> {
+        let (config, spec) = found(format!("v4l2:{name}"))?;
+        if let [test] = self.cameras.as_slice()
+            && test.state.lock().source.starts_with("test:")
+        {
+            tracing::info!(device = name, "a camera was plugged in: the test camera steps aside");
+            let (reply, answer) = bounded(1);
+            let order = Order { change: Change::Source(spec), reply };
+            test.orders.try_send(order).map_err(|_| "the test camera is busy".to_owned())?;
+            test.bell.ring();
+            self.arrivals.stepping = Some(answer);
+            return Ok(());
+        }
+        if self.cameras.len() >= MAX_CAMERAS {
+            return Err(format!("there are {MAX_CAMERAS} cameras already, counting those away"));
+        }
+        let id = u32::try_from(self.cameras.len() + 1).map_err(|e| e.to_string())?;
+        let started = start_camera(
+            id,
+            config,
+            spec,
+            &self.switchboard,
+            (&self.desk, self.requests.bell()),
+            &self.hotplug,
+        );
+        let (cam, camera) = started.map_err(|e| e.to_string())?;
+        tracing::info!(camera = id, device = name, "a camera was plugged in");
+        self.cameras.push(cam);
+        self.requests.apply().add(camera, lensd_ffi::time::now());
+        Ok(())
+    }
+
+    /// Whether nothing is under way with the test camera any more.
+    fn hear_test_camera(&mut self, at: Nanos) -> bool {
+        let Some(answer) = &self.arrivals.stepping else { return true };
+        match answer.try_recv() {
+            Err(TryRecvError::Empty) => return false,
+            Ok(Ok(())) => {}
+            Ok(Err(EncodeError(why))) => {
+                if why != self.arrivals.said {
+                    tracing::warn!("the test camera goes on: {why}");
+                    self.arrivals.said = why;
+                }
+                self.arrivals.again = at.plus(AGAIN);
+            }
+            Err(TryRecvError::Disconnected) => self.arrivals.again = at.plus(AGAIN),
+        }
+        self.arrivals.stepping = None;
+        true
+    }
+}
