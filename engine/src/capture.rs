@@ -355,6 +355,7 @@ fn wanted_size(spec: &CameraSpec) -> (usize, usize) {
 }
 
 /// What readers get of a camera that is away.
+#[expect(clippy::large_enum_variant, reason = "there is one of it, on its thread's stack")]
 enum Air {
     Silent(Publishers),
     Covered(StandIn),

@@ -67,7 +67,8 @@ impl Events {
         if self.engine.0 != engine.started_ms {
             self.engine = (engine.started_ms, 0);
         }
-        for event in engine.events.iter().filter(|e| e.number > self.engine.1) {
+        let heard = self.engine.1;
+        for event in engine.events.iter().filter(|e| e.number > heard) {
             let what = if event.connected { "camera.connected" } else { "camera.disconnected" };
             let (camera, reason) = (event.camera, redact(&event.reason));
             self.add(
