@@ -285,7 +285,13 @@ fn run_with(
             };
             let is_back;
             (own, is_back) = absence.pass(own, stop, now().plus(span), back);
-            wait = if is_back { BACK_WAIT } else { Nanos((wait.0 * 2).min(LAST_WAIT.0)) };
+            if is_back {
+                // What goes wrong with it now is news.
+                wait = BACK_WAIT;
+                said.clear();
+            } else {
+                wait = Nanos((wait.0 * 2).min(LAST_WAIT.0));
+            }
         }
         publishers = Some(own);
     }
@@ -569,14 +575,18 @@ fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {
 mod tests {
     use super::*;
     use crate::camera::CodedUnit;
-    use crate::publish::{Kind, Stream, Subscription};
+    use crate::camera::tree::tests::Fake;
+    use crate::publish::{Kind, Stream, Subscription, geometry_for};
     use crate::thread::Thread;
     use lensd_ffi::ring::Geometry;
     use lensd_ffi::unit::NalSpan;
+    use std::sync::atomic::AtomicBool;
 
-    /// A camera that passes one unit through at each look, or panics.
+    /// A camera that passes one unit through at each look until it is pulled out, or panics.
+    #[derive(Default)]
     struct Doll {
         broken: bool,
+        pulled: Arc<AtomicBool>,
     }
 
     impl Camera for Doll {
@@ -586,6 +596,9 @@ mod tests {
 
         fn next(&mut self, _: &Bell) -> Result<Shot, CameraError> {
             assert!(!self.broken, "broken");
+            if self.pulled.load(Ordering::Acquire) {
+                return Err(CameraError::passing("pulled out"));
+            }
             let (bytes, nals) = (vec![0, 0, 0, 1, 0x65], vec![NalSpan { offset: 4, len: 1 }]);
             Ok(Shot::Unit(CodedUnit { key: true, bytes, nals, ..CodedUnit::default() }))
         }
@@ -627,7 +640,7 @@ mod tests {
                 opened += 1;
                 // The first cannot even be opened, the second breaks when it delivers.
                 assert!(opened > 1, "broken");
-                Ok(Box::new(Doll { broken: opened == 2 }))
+                Ok(Box::new(Doll { broken: opened == 2, ..Doll::default() }))
             });
         });
         let thread = thread.unwrap();
@@ -646,6 +659,77 @@ mod tests {
         drop(thread);
         assert_eq!(panics.load(Ordering::Relaxed), 2);
         assert_eq!(main.state(now()).error, "");
+    }
+
+    #[test]
+    fn a_camera_that_is_pulled_out_leaves_a_picture_and_comes_back_under_another_number() {
+        let fake = Fake::new("away");
+        fake.plug(0, "1", "A");
+        let hotplug = Arc::new(Watch::new(fake.tree(), false));
+        let bell = Arc::new(Bell::new().unwrap());
+        let make = |kind, codec| {
+            Stream::create(1, kind, codec, geometry_for(1), bell.try_clone().unwrap()).unwrap()
+        };
+        let (main, main_publisher) = make(Kind::Main, Codec::H264);
+        let sub = make(Kind::Sub, Codec::H264).1;
+        let mjpeg = make(Kind::Mjpeg, Codec::Jpeg).1;
+        let (_orders, receiver) = crossbeam::channel::bounded(1);
+        let state = Arc::<Mutex<CameraState>>::default();
+        let task = Task {
+            id: 1,
+            config: CameraConfig { no_signal: true, ..CameraConfig::default() },
+            spec: "v4l2:/dev/video0?size=320x180".parse().unwrap(),
+            publishers: Publishers { main: main_publisher, sub, mjpeg },
+            bell: bell.try_clone().unwrap(),
+            state: Arc::clone(&state),
+            orders: receiver,
+            desk: Arc::default(),
+            panics: Arc::default(),
+            handles: Arc::default(),
+            desk_bell: Bell::new().unwrap(),
+            hotplug: Arc::clone(&hotplug),
+        };
+        hotplug.wake(bell.try_clone().unwrap());
+        let reader = Bell::new().unwrap();
+        let _subscription = Subscription::new(&main, reader.try_clone().unwrap());
+        let pulled = Arc::<AtomicBool>::default();
+        let (devices, gone) = (Arc::clone(&hotplug), Arc::clone(&pulled));
+        let thread = Thread::start("cam-1", Stop::new(Arc::clone(&bell)), move |stop| {
+            run_with(task, stop, |_, _, _| {
+                let found = devices.find(1, "/dev/video0").map_err(CameraError::passing)?;
+                if !found.path.exists() {
+                    return Err(CameraError::passing("not there"));
+                }
+                devices.opened(1, "/dev/video0", &found);
+                Ok(Box::new(Doll { broken: false, pulled: Arc::clone(&gone) }))
+            });
+        });
+        let _thread = thread.unwrap();
+        let until = |what: &str, done: &dyn Fn() -> bool| {
+            for _ in 0..100_000 {
+                if done() {
+                    return;
+                }
+                rest(&reader, Nanos::from_secs(60));
+            }
+            panic!("never: {what}");
+        };
+        let width = || main.ring().newest_key().map_or(0, |key| key.meta.width);
+        until("pictures", &|| main.ring().head() > 0);
+        assert_eq!((state.lock().connected, main.away()), (true, None));
+        assert_eq!(state.lock().stable_id, "usb-1d6b-0102-A");
+        fake.pull(0, "1");
+        pulled.store(true, Ordering::Release);
+        until("a picture that says so", &|| width() == 320);
+        assert!(!state.lock().connected && main.away().is_some() && main.silent().is_none());
+        pulled.store(false, Ordering::Release);
+        fake.plug(6, "2", "A");
+        hotplug.look_now();
+        until("the camera's own pictures", &|| main.away().is_none() && width() == 0);
+        assert!(state.lock().node.ends_with("video6"));
+        let events = hotplug.events();
+        let told: Vec<_> = events.iter().map(|e| (e.connected, e.reason.as_str())).collect();
+        assert_eq!(told, [(true, ""), (false, "pulled out"), (true, "")]);
     }
 
     #[test]

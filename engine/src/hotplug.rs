@@ -227,6 +227,12 @@ impl Watch {
         true
     }
 
+    /// As the thread does, for tests that have none.
+    #[cfg(test)]
+    pub(crate) fn look_now(&self) {
+        self.look(&mut Seen::default(), true);
+    }
+
     /// Notes that a camera delivers, or why it does not; once each time.
     pub fn note(&self, camera: u32, name: &str, outcome: Result<(), &str>) {
         let mut journal = self.journal.lock();

@@ -235,7 +235,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         cameras,
         desk,
         hotplug,
-        arrivals: Arrivals::new(automatic),
+        arrivals: Arrivals::new(automatic, config.main_camera),
         _devices: devices,
         shown,
         _ops: ops,

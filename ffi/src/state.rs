@@ -43,7 +43,7 @@ pub struct EngineState {
 }
 
 /// Most events that are kept for who looks late.
-pub const MAX_EVENTS: usize = 64;
+pub const MAX_EVENTS: usize = 32;
 
 /// A camera began to deliver, or ceased to.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -163,16 +163,24 @@ impl Apply {
         })
     }
 
-    /// A camera that was plugged in: it gets what is wished of all.
-    pub fn add(&mut self, camera: Camera, at: Nanos) {
-        let index = self.cameras.len();
+    /// A camera that was plugged in: it gets what is wished of all, and is the active one if that is
+    /// wished; `first`: the active one where nothing is.
+    pub fn add(&mut self, camera: Camera, first: u32, at: Nanos) {
+        let (index, id) = (self.cameras.len(), camera.id);
         self.cameras.push(camera);
         let mut progress = Vec::new();
+        let mut main = u64::from(first);
         for (place, value) in self.desired.clone() {
             let Some(entry) = entries().get(place) else { continue };
-            if let Means::Change(make) = keys::means(entry.key.name) {
-                progress.push(self.tell(entry, make(&value), Some(index)));
+            match keys::means(entry.key.name) {
+                Means::Change(make) => progress.push(self.tell(entry, make(&value), Some(index))),
+                Means::Main => main = value.as_u64().unwrap_or(main),
+                Means::Quality => _ = self.set_quality(&value),
+                _ => {}
             }
+        }
+        if main == u64::from(id) {
+            self.switchboard.select(id);
         }
         if !progress.is_empty() {
             self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });

@@ -574,9 +574,9 @@ impl Server {
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
-            // Who gets nothing because the camera is away has nothing to report either.
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if post.is_some_and(|p| p.outlet.stream().silent().is_some()) {
+                // Who gets nothing, for the camera is away, has nothing to report either.
                 client.session.heard(stamp.mono);
             }
             let silent = stamp.mono.since(client.session.last_heard());
@@ -592,7 +592,6 @@ impl Server {
             if let Some(publishing) = &mut client.holding.ingest {
                 publishing.report(&self.world.udp.rtcp, stamp.mono);
             }
-            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
                 && receiver
                     .report(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp, stamp)

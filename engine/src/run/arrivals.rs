@@ -19,6 +19,8 @@ const AGAIN: Nanos = Nanos::from_secs(2);
 pub(super) struct Arrivals {
     /// Devices that are found become cameras.
     automatic: bool,
+    /// The active camera that the configuration names.
+    main: u32,
     /// Changes of the devices that were looked at.
     seen: Option<u64>,
     /// Number of the newest event that was published.
@@ -32,15 +34,9 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(automatic: bool) -> Self {
-        Self {
-            automatic,
-            seen: None,
-            told: 0,
-            stepping: None,
-            again: Nanos(0),
-            said: String::new(),
-        }
+    pub(super) fn new(automatic: bool, main: u32) -> Self {
+        let said = String::new();
+        Self { automatic, main, seen: None, told: 0, stepping: None, again: Nanos(0), said }
     }
 }
 
@@ -110,7 +106,7 @@ impl Engine {
         let (cam, camera) = started.map_err(|e| e.to_string())?;
         tracing::info!(camera = id, device = name, "a camera was plugged in");
         self.cameras.push(cam);
-        self.requests.apply().add(camera, lensd_ffi::time::now());
+        self.requests.apply().add(camera, self.arrivals.main, lensd_ffi::time::now());
         Ok(())
     }
 
