@@ -2,6 +2,7 @@
 //! and publishes the state.
 
 mod arrivals;
+mod roster;
 
 use crate::apply::{self, Apply};
 use crate::camera::devices;
@@ -235,11 +236,12 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         cameras,
         desk,
         hotplug,
-        arrivals: Arrivals::new(automatic, config.main_camera),
+        arrivals: Arrivals::new(automatic, config.main_camera, config.data.clone()),
         _devices: devices,
         shown,
         _ops: ops,
     };
+    engine.write_roster();
     // Whoever hears that we listen may ask for a camera at once.
     engine.publish(now());
     let _ = leash.send(&Report::Listening { ports, notes }, &[]);
@@ -389,6 +391,12 @@ fn start_camera(
         id,
         name: config.name.clone(),
         source: spec.shown(),
+        stable_id: match &spec {
+            CameraSpec::V4l2(v4l2) => {
+                v4l2.device.strip_prefix("id=").unwrap_or_default().to_owned()
+            }
+            _ => String::new(),
+        },
         error: "starting".to_owned(),
         ..CameraState::default()
     }));
@@ -437,8 +445,10 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
         }
         return Ok((out, Vec::new()));
     }
-    let mut out = Vec::new();
     let mut notes = Vec::new();
+    // Those of an engine before this one come first, be they there or not.
+    let known = roster::read(&config.data);
+    let mut out = known.iter().cloned().map(found).collect::<Result<Vec<_>, _>>()?;
     for device in devices::list() {
         if device.role != devices::Role::Camera {
             continue;
@@ -446,7 +456,7 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
         if let Some(problem) = &device.problem {
             notes.push(format!("{} ({}): {problem}", device.path.display(), device.card));
         }
-        if out.len() < MAX_CAMERAS {
+        if out.len() < MAX_CAMERAS && !roster::knows(&known, &device.id) {
             // Its number may be another when it comes back.
             out.push(found(format!("v4l2:id={}", device.id))?);
         }

@@ -5,12 +5,13 @@
 //! camera, with its number and its clients, as it would have had it been there at the start; the
 //! test camera goes on if that one cannot be opened.
 
-use super::{Engine, MAX_CAMERAS, found, start_camera};
+use super::{Engine, MAX_CAMERAS, found, roster, start_camera};
 use crate::capture::Order;
 use crate::change::Change;
 use crate::encode::EncodeError;
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use lensd_ffi::time::Nanos;
+use std::path::PathBuf;
 
 /// How long an attempt to take the test camera's place is waited with after one that failed.
 const AGAIN: Nanos = Nanos::from_secs(2);
@@ -21,8 +22,10 @@ pub(super) struct Arrivals {
     automatic: bool,
     /// The active camera that the configuration names.
     main: u32,
-    /// Changes of the devices that were looked at.
-    seen: Option<u64>,
+    /// The data folder.
+    data: PathBuf,
+    /// Changes of the devices, and events of the cameras, that were looked at.
+    seen: Option<(u64, u64)>,
     /// Number of the newest event that was published.
     pub(super) told: u64,
     /// What the test camera's thread says to who takes its place.
@@ -34,9 +37,9 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    pub(super) fn new(automatic: bool, main: u32) -> Self {
-        let said = String::new();
-        Self { automatic, main, seen: None, told: 0, stepping: None, again: Nanos(0), said }
+    pub(super) fn new(automatic: bool, main: u32, data: PathBuf) -> Self {
+        let (again, said) = (Nanos(0), String::new());
+        Self { automatic, main, data, seen: None, told: 0, stepping: None, again, said }
     }
 }
 
@@ -51,7 +54,7 @@ impl Engine {
         if !self.arrivals.automatic || !self.hear_test_camera(at) || at < self.arrivals.again {
             return;
         }
-        let changes = self.hotplug.changes();
+        let changes = (self.hotplug.changes(), self.hotplug.newest_event());
         if self.arrivals.seen == Some(changes) {
             return;
         }
@@ -74,6 +77,15 @@ impl Engine {
             self.arrivals.seen = Some(changes);
         } else {
             self.arrivals.again = at.plus(AGAIN);
+        }
+    }
+
+    /// Writes down which cameras were found, for an engine that follows.
+    pub(super) fn write_roster(&self) {
+        if self.arrivals.automatic {
+            let sources = self.cameras.iter().map(|cam| cam.state.lock().source.clone());
+            let specs: Vec<String> = sources.filter(|s| s.starts_with("v4l2:")).collect();
+            roster::write(&self.arrivals.data, &specs);
         }
     }
 
@@ -106,6 +118,7 @@ impl Engine {
         let (cam, camera) = started.map_err(|e| e.to_string())?;
         tracing::info!(camera = id, device = name, "a camera was plugged in");
         self.cameras.push(cam);
+        self.write_roster();
         self.requests.apply().add(camera, self.arrivals.main, lensd_ffi::time::now());
         Ok(())
     }
@@ -115,7 +128,7 @@ impl Engine {
         let Some(answer) = &self.arrivals.stepping else { return true };
         match answer.try_recv() {
             Err(TryRecvError::Empty) => return false,
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => self.write_roster(),
             Ok(Err(EncodeError(why))) => {
                 if why != self.arrivals.said {
                     tracing::warn!("the test camera goes on: {why}");
