@@ -23,7 +23,7 @@ const ENGINE: &[&[&str]] = &[
     &["encode", "hotplug"],
     &["change", "publish"],
     &["pipeline", "rtp", "switchboard"],
-    &["absence", "sdp"],
+    &["nosignal", "sdp"],
     &["ingest"],
     &["publisher", "rtsp"],
     &["pull"],

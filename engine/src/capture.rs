@@ -3,7 +3,8 @@
 //! A panic in a camera or an encoder is a failure like any other: the camera and its stages are
 //! thrown away, its rings and their readers stay, and it is opened again after the same waits.
 
-use crate::absence::StandIn;
+mod absence;
+
 use crate::camera::knobs::Knobs;
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
@@ -18,11 +19,11 @@ use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
 use crate::pull::PulledCamera;
 use crate::thread::{Stop, guard};
+use absence::Absence;
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::CameraState;
-use lensd_ffi::time::{Nanos, UtcMap, now};
-use lensd_ffi::unit::Codec;
+use lensd_ffi::time::{Nanos, now};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::num::NonZeroU64;
@@ -134,8 +135,6 @@ fn run_with(
     let mut wait = FIRST_WAIT;
     let mut said = String::new();
     let mut reopen: Option<Reopen> = None;
-    // What the camera's pictures were like when there were any.
-    let mut size = wanted_size(&spec);
     let mut away_since = None;
     while !stop.is_set() {
         let Some(own) = publishers.take() else { return };
@@ -176,9 +175,6 @@ fn run_with(
                 for publisher in [&own.main, &own.sub, &own.mjpeg] {
                     publisher.stream().set_away("", false);
                     publisher.stream().set_error("");
-                }
-                if info.width > 0 {
-                    size = (info.width, info.height);
                 }
                 for remark in &info.remarks {
                     tracing::info!(camera = id, "{remark}");
@@ -267,8 +263,13 @@ fn run_with(
                 let name = if s.name.is_empty() { &s.source } else { &s.name };
                 hotplug.note(id, name, Err(&error.message));
             });
+            let (name, size) = {
+                let known = state.lock();
+                let size = (known.width as usize, known.height as usize);
+                (known.name.clone(), if size.0 > 0 { size } else { wanted_size(&spec) })
+            };
             let mut absence = Absence {
-                name: state.lock().name.clone(),
+                name,
                 size,
                 why: &error.message,
                 since: *away_since.get_or_insert_with(now),
@@ -358,96 +359,6 @@ fn wanted_size(spec: &CameraSpec) -> (usize, usize) {
         CameraSpec::File(_) | CameraSpec::Rtsp { .. } | CameraSpec::Publish { .. } => None,
     };
     size.map_or((0, 0), |size| (size.width, size.height))
-}
-
-/// What readers get of a camera that is away.
-#[expect(clippy::large_enum_variant, reason = "there is one of it, on its thread's stack")]
-enum Air {
-    Silent(Publishers),
-    Covered(StandIn),
-}
-
-/// The time between two attempts to open a camera that is away.
-struct Absence<'a> {
-    name: String,
-    size: (usize, usize),
-    why: &'a str,
-    since: Nanos,
-    config: &'a mut CameraConfig,
-    orders: &'a Receiver<Order>,
-    bell: &'a Bell,
-    desk_bell: &'a Bell,
-    panics: &'a AtomicU64,
-}
-
-impl Absence<'_> {
-    /// Waits until `until` although clients come and ring, but not when told to stop, and not when
-    /// the device is `back`; whether it is. Shows a picture meanwhile if that is wished.
-    fn pass(
-        &mut self,
-        own: Publishers,
-        stop: &Stop,
-        until: Nanos,
-        back: impl Fn() -> bool,
-    ) -> (Publishers, bool) {
-        let map = UtcMap::measure();
-        let mut air = Air::Silent(own);
-        let is_back = loop {
-            note_orders(self.orders, self.config, self.why);
-            self.desk_bell.ring();
-            let is_back = back();
-            let at = map.stamp(now());
-            let mut left = until.since(at.mono);
-            if is_back || left.0 == 0 || stop.is_set() {
-                break is_back;
-            }
-            air = match air {
-                Air::Silent(own) if self.config.no_signal && self.can_cover(&own) => {
-                    self.tell(&own, true);
-                    let since = map.stamp(self.since);
-                    let shown =
-                        StandIn::new(own, self.config, &self.name, self.size, self.why, since);
-                    Air::Covered(shown)
-                }
-                Air::Covered(shown) if !self.config.no_signal => Air::Silent(shown.end()),
-                same => same,
-            };
-            match &mut air {
-                Air::Silent(own) => self.tell(own, false),
-                Air::Covered(shown) => match guard(|| shown.show(at)) {
-                    Ok(due) => left = left.min(due.since(at.mono)),
-                    Err(panic) => {
-                        self.panics.fetch_add(1, Ordering::Relaxed);
-                        tracing::error!(panic, "no picture can be shown for a camera that is away");
-                        self.config.no_signal = false;
-                        continue;
-                    }
-                },
-            }
-            rest(self.bell, left);
-        };
-        match air {
-            Air::Silent(own) => (own, is_back),
-            Air::Covered(shown) => (shown.end(), is_back),
-        }
-    }
-
-    /// Whether a picture can be shown: not in a coding that is made by cameras alone.
-    fn can_cover(&self, own: &Publishers) -> bool {
-        own.main.stream().codec() == Codec::H264
-    }
-
-    /// Says to all readers that the camera is away.
-    fn tell(&self, publishers: &Publishers, covered: bool) {
-        for publisher in [&publishers.main, &publishers.sub, &publishers.mjpeg] {
-            let stream = publisher.stream();
-            let known = stream.away().as_deref() == Some(self.why);
-            stream.set_away(self.why, covered);
-            if !known {
-                stream.ring_bells();
-            }
-        }
-    }
 }
 
 fn open(
@@ -579,7 +490,7 @@ mod tests {
     use crate::publish::{Kind, Stream, Subscription, geometry_for};
     use crate::thread::Thread;
     use lensd_ffi::ring::Geometry;
-    use lensd_ffi::unit::NalSpan;
+    use lensd_ffi::unit::{Codec, NalSpan};
     use std::sync::atomic::AtomicBool;
 
     /// A camera that passes one unit through at each look until it is pulled out, or panics.

@@ -176,13 +176,11 @@ impl Watch {
                 continue;
             }
             // A serial number that another has, too, is not enough.
-            let twin =
-                claims.values().any(|c| c.device.id == device.id || c.name.ends_with(&device.id));
-            let again = new.iter().any(|name| *name == format!("id={}", device.id));
-            new.push(format!(
-                "id={}",
-                if twin || again { device.full() } else { device.id.clone() }
-            ));
+            let id = format!("id={}", device.id);
+            let same = |name: &str| name.split_once('@').map_or(name, |(base, _)| base) == id;
+            let twin = claims.values().any(|c| c.device.id == device.id || same(&c.name))
+                || new.iter().any(|name| same(name));
+            new.push(if twin { format!("id={}", device.full()) } else { id });
         }
         new
     }
@@ -455,6 +453,30 @@ mod tests {
         fake.pull(0, "1");
         assert!(watch.look(&mut seen, false) && bell.take());
         assert_eq!(watch.changes(), 3);
+    }
+
+    #[test]
+    fn without_the_kernels_word_devices_are_polled() {
+        let fake = Fake::new("polled");
+        let watch = Arc::new(watch(&fake));
+        let woken = Bell::new().unwrap();
+        watch.wake(woken.try_clone().unwrap());
+        let bell = Arc::new(Bell::new().unwrap());
+        let (own, seen) = (Arc::clone(&watch), Arc::clone(&bell));
+        let _thread = Thread::start("hotplug", Stop::new(Arc::clone(&bell)), move |stop| {
+            run(&own, None, &seen, stop);
+        })
+        .unwrap();
+        let wait = || {
+            let _ = poll(&mut [PollFd::new(&woken, PollFlags::IN)], None);
+            assert!(woken.take());
+        };
+        // What it finds at its start is news, too.
+        wait();
+        let before = watch.changes();
+        fake.plug(0, "1", "A");
+        wait();
+        assert!(watch.changes() > before);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod absence;
 pub mod apply;
 pub mod camera;
 pub mod capture;
@@ -16,6 +15,7 @@ pub mod frame;
 pub mod hardware;
 pub mod hotplug;
 pub mod ingest;
+pub mod nosignal;
 pub mod ops;
 pub mod picture;
 pub mod pipeline;

@@ -458,12 +458,17 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
         }
         if out.len() < MAX_CAMERAS && !roster::knows(&known, &device.id) {
             // Its number may be another when it comes back.
-            out.push(found(format!("v4l2:id={}", device.id))?);
+            let by_number = || found(format!("v4l2:{}", device.path.display()));
+            out.push(found(format!("v4l2:id={}", device.id)).or_else(|_| by_number())?);
         }
     }
     if out.is_empty() {
         out.push(found("test:".to_owned())?);
-        notes.push("no camera was found, so this is the built-in test camera".to_owned());
+        notes.push(
+            "no camera was found, so this is the built-in test camera; one that is plugged in \
+             takes its place"
+                .to_owned(),
+        );
     }
     Ok((out, notes))
 }

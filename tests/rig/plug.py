@@ -200,6 +200,29 @@ def answer(line):
         return s.recv(4096).decode()
 
 
+def player(server, what):
+    """A player plays on over an absence."""
+    process = subprocess.Popen(
+        ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", f"rtsp://127.0.0.1:{RTSP}/cam1/main",
+         "-fps_mode", "passthrough", "-frames:v", "120", "-f", "framecrc", "-"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def watched():
+        clients = server.get("/api/streams/cam1-main/clients").get("clients", [])
+        return any("Lavf" in c.get("agent", "") and c["units"] > 20 for c in clients)
+
+    until("ffmpeg plays", watched)
+    driver("unbind")
+    time.sleep(2)
+    driver("bind")
+    try:
+        out, said = process.communicate(timeout=2 * PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, said = process.communicate()
+    check(f"ffmpeg plays on, {what}", out.count("\n0,") == 120 and not said, (out.count("\n0,"), said))
+
+
 def cycles():
     """The driver is unbound and bound under clients, again and again."""
     server = Server("--config", f"{FOLDER}/plug.toml")
@@ -258,6 +281,7 @@ def cycles():
     wanted = min(CYCLES, 30)
     check("events tell of it", said.count("camera.disconnected") >= wanted, said)
     check("with the reason", all(e["reason"] for e in events if e.get("event") == "camera.disconnected"))
+    player(server, "with nothing meanwhile")
     # A picture instead of nothing, while it is away.
     server.get("/api/settings/no-signal", b"true", "POST")
     driver("unbind")
@@ -276,6 +300,7 @@ def cycles():
     until("it is back", lambda: server.camera(1).get("connected"))
     check("and the camera's pictures again", audience.all_since(time.monotonic()))
     check("to all of them", all(c.open for c in audience.clients))
+    player(server, "with a picture meanwhile")
     audience.close()
     server.stop()
 

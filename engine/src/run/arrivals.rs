@@ -13,8 +13,9 @@ use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use lensd_ffi::time::Nanos;
 use std::path::PathBuf;
 
-/// How long an attempt to take the test camera's place is waited with after one that failed.
-const AGAIN: Nanos = Nanos::from_secs(2);
+/// When a device that could not be used is tried again although it has not changed. The test camera
+/// stops for a moment at each attempt to take its place.
+const AGAIN: Nanos = Nanos::from_secs(30);
 
 /// What is under way.
 pub(super) struct Arrivals {
@@ -30,16 +31,16 @@ pub(super) struct Arrivals {
     pub(super) told: u64,
     /// What the test camera's thread says to who takes its place.
     stepping: Option<Receiver<Result<(), EncodeError>>>,
-    /// Not before then.
-    again: Nanos,
+    /// When what failed is tried again.
+    again: Option<Nanos>,
     /// What was said of those that cannot become cameras.
     said: String,
 }
 
 impl Arrivals {
     pub(super) fn new(automatic: bool, main: u32, data: PathBuf) -> Self {
-        let (again, said) = (Nanos(0), String::new());
-        Self { automatic, main, data, seen: None, told: 0, stepping: None, again, said }
+        let said = String::new();
+        Self { automatic, main, data, seen: None, told: 0, stepping: None, again: None, said }
     }
 }
 
@@ -51,14 +52,16 @@ impl Engine {
 
     /// Makes cameras of devices that are new.
     pub(super) fn meet_arrivals(&mut self, at: Nanos) {
-        if !self.arrivals.automatic || !self.hear_test_camera(at) || at < self.arrivals.again {
+        if !self.arrivals.automatic || !self.hear_test_camera(at) {
             return;
         }
         let changes = (self.hotplug.changes(), self.hotplug.newest_event());
-        if self.arrivals.seen == Some(changes) {
+        let due = self.arrivals.again.is_some_and(|again| at >= again);
+        if self.arrivals.seen == Some(changes) && !due {
             return;
         }
-        let mut all = true;
+        self.arrivals.seen = Some(changes);
+        self.arrivals.again = None;
         for name in self.hotplug.newcomers() {
             let done = self.meet(&name);
             if let Err(why) = &done
@@ -67,16 +70,13 @@ impl Engine {
                 tracing::warn!(device = name, "a camera that was plugged in is not used: {why}");
                 self.arrivals.said.clone_from(why);
             }
-            all &= done.is_ok();
+            if done.is_err() {
+                self.arrivals.again = Some(at.plus(AGAIN));
+            }
             if self.arrivals.stepping.is_some() {
                 // Who is next is seen when that is over.
                 return;
             }
-        }
-        if all {
-            self.arrivals.seen = Some(changes);
-        } else {
-            self.arrivals.again = at.plus(AGAIN);
         }
     }
 
@@ -128,15 +128,18 @@ impl Engine {
         let Some(answer) = &self.arrivals.stepping else { return true };
         match answer.try_recv() {
             Err(TryRecvError::Empty) => return false,
-            Ok(Ok(())) => self.write_roster(),
+            Ok(Ok(())) => {
+                self.arrivals.seen = None;
+                self.write_roster();
+            }
             Ok(Err(EncodeError(why))) => {
                 if why != self.arrivals.said {
                     tracing::warn!("the test camera goes on: {why}");
                     self.arrivals.said = why;
                 }
-                self.arrivals.again = at.plus(AGAIN);
+                self.arrivals.again = Some(at.plus(AGAIN));
             }
-            Err(TryRecvError::Disconnected) => self.arrivals.again = at.plus(AGAIN),
+            Err(TryRecvError::Disconnected) => self.arrivals.again = Some(at.plus(AGAIN)),
         }
         self.arrivals.stepping = None;
         true
