@@ -215,7 +215,10 @@ impl Watch {
                 })
                 .collect();
             let capturing = seen.capturing.iter().filter(|(_, captures)| *captures);
-            *cameras.lock() = capturing.map(|(t, _)| self.tree.identity(t.number)).collect();
+            let paths: Vec<_> = capturing.map(|(t, _)| self.tree.node(t.number)).collect();
+            let mut all = self.tree.identities();
+            all.retain(|i| paths.contains(&i.path));
+            *cameras.lock() = all;
         }
         seen.nodes = nodes;
         self.changes.fetch_add(1, Ordering::AcqRel);

@@ -16,5 +16,5 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp "$lensd" "$work/lensd"
 "$here/run.sh" --timeout $((240 + 8 * cycles)) --host-root --share "$work" \
-  --modprobe "vivid n_devs=1 node_types=0x1" --modprobe raw_gadget --modprobe "dummy_hcd num=2" --modprobe uvcvideo \
+  --modprobe "vivid n_devs=2 node_types=0x1,0x1" --modprobe raw_gadget --modprobe "dummy_hcd num=2" --modprobe uvcvideo \
   -- /usr/bin/python3 "$here/plug.py" "$work" "$cycles" 20

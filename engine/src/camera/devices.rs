@@ -106,7 +106,7 @@ const MOST: u32 = 512;
 /// decoders and converters are left out; what is busy or denied is listed with the reason.
 pub fn list() -> Vec<Device> {
     let tree = Tree::default();
-    let known: Vec<_> = tree.nodes().iter().map(|trace| tree.identity(trace.number)).collect();
+    let known = tree.identities();
     let mut devices: Vec<_> =
         known.into_iter().filter_map(|i| Some((examine(&i)?, i.full()))).collect();
     tell_apart(&mut devices);

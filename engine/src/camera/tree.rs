@@ -37,8 +37,9 @@ pub struct Trace {
 pub struct Identity {
     /// The node.
     pub path: PathBuf,
-    /// Stays with the device: USB vendor, product and serial number where it has one, else `place`;
-    /// then the number of the node among those of the device, unless that is 0.
+    /// Stays with the device: USB vendor, product and serial number where it has one, else `place`
+    /// and, if that is no USB port, `name`; then interface and number of the node among those of the
+    /// device, unless they are 0.
     pub id: String,
     /// Where it is attached, e.g. `usb-0000:00:14.0-1` (as uvcvideo has it in `bus_info`) or
     /// `platform-vivid.0`.
@@ -146,11 +147,37 @@ impl Tree {
         self.dev.join(format!("video{number}"))
     }
 
-    /// The device behind a node of this number.
+    /// The device behind a node of this number; nothing but the path if there is no such node.
     pub fn identity(&self, number: u32) -> Identity {
+        let path = self.node(number);
+        let found = self.identities().into_iter().find(|i| i.path == path);
+        found.unwrap_or_else(|| Identity { path, ..Identity::default() })
+    }
+
+    /// The devices behind all nodes, in the order of their numbers.
+    pub fn identities(&self) -> Vec<Identity> {
+        let (mut all, mut known) = (Vec::new(), Vec::new());
+        for trace in self.nodes() {
+            let mut new = self.read_identity(trace.number);
+            // Alike in all: the order in which the driver makes them has to do.
+            let full = new.full();
+            let alike = known.iter().filter(|other| **other == full).count();
+            known.push(full);
+            if alike > 0 {
+                new.id.push_str(&format!("-{}", alike + 1));
+            }
+            all.push(new);
+        }
+        all
+    }
+
+    fn read_identity(&self, number: u32) -> Identity {
         let entry = self.sys.join(format!("class/video4linux/video{number}"));
-        let index = read(&entry, "index").filter(|index| index != "0");
-        let suffix = index.map(|n| format!("-{n}")).unwrap_or_default();
+        let part = |folder: &Path, attribute: &str, prefix: &str| {
+            let number = read(folder, attribute).filter(|n| n.bytes().any(|b| b != b'0'));
+            number.map(|n| format!("-{prefix}{}", slug(&n))).unwrap_or_default()
+        };
+        let index = part(&entry, "index", "");
         let name = read(&entry, "name").unwrap_or_default();
         let path = self.node(number);
         let node = format!("video{number}");
@@ -166,29 +193,27 @@ impl Tree {
                 let place = usb_place(usb);
                 let serial = read(usb, "serial").unwrap_or_default();
                 let unique = if slug(&serial).is_empty() { &place } else { &serial };
-                (format!("usb-{vendor}-{product}-{}", slug(unique)), place, serial)
+                let interface = part(&device, "bInterfaceNumber", "if");
+                let base = format!("usb-{vendor}-{product}-{}{interface}", slug(unique));
+                (base, place, serial)
             }
             None => {
                 let bus = fs::read_link(device.join("subsystem")).ok();
                 let bus = bus.as_deref().and_then(Path::file_name).unwrap_or_default();
                 let own = device.file_name().unwrap_or_default();
                 let place = format!("{}-{}", bus.to_string_lossy(), own.to_string_lossy());
-                (slug(&place), place, String::new())
+                // One such device may have several cameras, or coders.
+                (slug(&format!("{place}-{name}")), place, String::new())
             }
         };
-        Identity { path, id: format!("{base}{suffix}"), place, serial, name }
-    }
-
-    /// The devices behind all nodes.
-    pub fn identities(&self) -> Vec<Identity> {
-        self.nodes().iter().map(|trace| self.identity(trace.number)).collect()
+        Identity { path, id: format!("{base}{index}"), place, serial, name }
     }
 
     /// The device behind a path, be it a link; `None` if it leads to no video node that there is.
     pub fn behind(&self, path: &Path) -> Option<Identity> {
         let node = fs::canonicalize(self.place(path)).ok()?;
-        let number = number_of(Path::new(node.file_name()?))?;
-        self.nodes().iter().any(|t| t.number == number).then(|| self.identity(number))
+        let path = self.node(number_of(Path::new(node.file_name()?))?);
+        self.identities().into_iter().find(|i| i.path == path)
     }
 
     /// A path of `/dev` in this tree.
@@ -311,11 +336,12 @@ pub(crate) mod tests {
                 .unwrap();
         }
 
-        fn platform(&self, number: u32) {
+        fn platform(&self, number: u32, name: &str) {
             let device = self.root.join("sys/devices/platform/vivid.0");
             fs::create_dir_all(&device).unwrap();
-            symlink("../../../bus/platform", device.join("subsystem")).unwrap();
+            let _ = symlink("../../../bus/platform", device.join("subsystem"));
             self.node(number, 0, &device);
+            fs::write(device.join(format!("video4linux/video{number}/name")), name).unwrap();
         }
     }
 
@@ -376,11 +402,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn cameras_of_one_device_are_told_apart() {
+        let fake = Fake::new("siblings");
+        let tree = fake.tree();
+        for (number, name) in [(0, "cap 0"), (1, "cap 1"), (2, "cap 1"), (3, "cap 1")] {
+            fake.platform(number, name);
+        }
+        let ids: Vec<String> = tree.identities().into_iter().map(|i| i.id).collect();
+        let place = "platform-vivid.0-cap";
+        assert_eq!(ids, ["0", "1", "1-2", "1-3"].map(|n| format!("{place}-{n}")));
+        fake.plug(4, "1", "S");
+        let interface = fs::canonicalize(fake.root.join("sys/class/video4linux/video4/device"));
+        fs::write(interface.unwrap().join("bInterfaceNumber"), "03\n").unwrap();
+        assert_eq!(tree.identity(4).id, "usb-1d6b-0102-S-if03");
+    }
+
+    #[test]
     fn a_device_that_came_back_leaves_another_trace() {
         let fake = Fake::new("trace");
         let tree = fake.tree();
-        fake.platform(0);
-        assert_eq!(tree.identity(0).id, "platform-vivid.0");
+        fake.platform(0, "cap");
+        assert_eq!(tree.identity(0).id, "platform-vivid.0-cap");
         let before = tree.nodes();
         assert_eq!(before, tree.nodes());
         let link = fake.root.join("sys/class/video4linux/video0");
