@@ -202,30 +202,42 @@ impl Watch {
     /// Looks at the devices; whether they have changed, or must have. Then all are woken.
     fn look(&self, seen: &mut Seen, told: bool) -> bool {
         let nodes = self.tree.nodes();
-        if !told && nodes == seen.nodes {
-            return false;
+        let news = told || nodes != seen.nodes;
+        if news {
+            // First of all: who waits for a device need not wait until all were asked.
+            self.tell();
         }
-        if let Some(cameras) = &self.cameras {
-            seen.capturing = nodes
-                .iter()
-                .map(|trace| {
-                    let known = seen.capturing.iter().find(|(known, _)| known == trace);
-                    let path = || self.tree.node(trace.number);
-                    (trace.clone(), known.map_or_else(|| devices::captures(&path()), |k| k.1))
-                })
-                .collect();
-            let capturing = seen.capturing.iter().filter(|(_, captures)| *captures);
+        let unsure = seen.capturing.iter().any(|(_, captures)| captures.is_none());
+        if let Some(cameras) = &self.cameras
+            && (news || unsure)
+        {
+            let before = std::mem::take(&mut seen.capturing);
+            let ask = |trace: &Trace| {
+                let known = before.iter().find(|(known, _)| known == trace);
+                let known = known.and_then(|(_, captures)| *captures);
+                let captures = known.or_else(|| devices::captures(&self.tree.node(trace.number)));
+                (trace.clone(), captures)
+            };
+            seen.capturing = nodes.iter().map(ask).collect();
+            let capturing = seen.capturing.iter().filter(|(_, captures)| *captures == Some(true));
             let paths: Vec<_> = capturing.map(|(t, _)| self.tree.node(t.number)).collect();
             let mut all = self.tree.identities();
             all.retain(|i| paths.contains(&i.path));
-            *cameras.lock() = all;
+            if *cameras.lock() != all {
+                *cameras.lock() = all;
+                self.tell();
+            }
         }
         seen.nodes = nodes;
+        news
+    }
+
+    /// Wakes all.
+    fn tell(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         for bell in self.bells.lock().iter() {
             bell.ring();
         }
-        true
     }
 
     /// As the thread does, for tests that have none.
@@ -270,8 +282,8 @@ impl Watch {
 #[derive(Debug, Default)]
 struct Seen {
     nodes: Vec<Trace>,
-    /// Whether each captures: a node is opened once for that.
-    capturing: Vec<(Trace, bool)>,
+    /// Whether each captures: a node is opened once for that. None: it could not be asked yet.
+    capturing: Vec<(Trace, Option<bool>)>,
 }
 
 /// Starts the thread that looks.

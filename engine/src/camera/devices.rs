@@ -133,16 +133,16 @@ pub fn find(
     found.retain(|i| !taken(i));
     if found.len() > 1 {
         let place = found.iter().position(|i| i.full() == last);
-        let place = place.or_else(|| found.iter().position(|i| captures(&i.path)));
+        let place = place.or_else(|| found.iter().position(|i| captures(&i.path) == Some(true)));
         found.swap(0, place.unwrap_or(0));
     }
     found.into_iter().next().ok_or_else(|| missing(&name.words(), None))
 }
 
-/// Whether a node is one that pictures are captured from; not if it cannot be opened now.
-pub fn captures(path: &Path) -> bool {
-    let cap = Node::open(path).and_then(|node| node.querycap());
-    cap.is_ok_and(|cap| cap.streams() && cap.capture_queue().is_some())
+/// Whether a node is one that pictures are captured from; `None` if it cannot be asked now.
+pub fn captures(path: &Path) -> Option<bool> {
+    let cap = Node::open(path).and_then(|node| node.querycap()).ok()?;
+    Some(cap.streams() && cap.capture_queue().is_some())
 }
 
 /// All video nodes, whatever they are for.
