@@ -63,7 +63,7 @@ impl StandIn {
         };
         let mut picture = Picture::default();
         picture.resize(width, height);
-        let columns = width / (text::CELL * scale_of(width)) - 2;
+        let columns = (width / (text::ADVANCE * scale_of(width))).saturating_sub(2);
         let mut lines = vec![name.chars().take(columns).collect(), String::new()];
         lines.extend(text::wrap(why, columns, 4));
         let pipeline = Pipeline::new(&config, info, false, publishers);
@@ -98,7 +98,7 @@ impl StandIn {
     fn draw(&mut self, now: Stamp) {
         let (width, height) = (self.picture.width(), self.picture.height());
         let small = scale_of(width);
-        let (line, left) = (text::CELL * small * 3 / 2, text::CELL * small);
+        let (line, left) = (text::HEIGHT * small, text::ADVANCE * small);
         text::fill(&mut self.picture, [32, 128, 128]);
         let mut y = (height / 4).min(height.saturating_sub(line * 8));
         text::write(&mut self.picture, "NO SIGNAL", left, y, small * 2, 220);
@@ -120,7 +120,7 @@ impl StandIn {
 
 /// Pixels of a point, so that a line has some forty characters.
 fn scale_of(width: usize) -> usize {
-    (width / (text::CELL * 40)).max(1)
+    (width / (text::ADVANCE * 40)).max(1)
 }
 
 /// `hh:mm:ss`.
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn any_size_and_any_words_will_do() {
-        for size in [(0, 0), (16, 16), (33, 1001), (3840, 16)] {
+        for size in [(0, 0), (2, 2), (16, 16), (33, 1001), (3840, 16)] {
             let make = |kind, codec| {
                 Stream::create(1, kind, codec, geometry_for(1), Bell::new().unwrap()).unwrap().1
             };
