@@ -1,7 +1,7 @@
 //! What clients see while a camera is away, if that is wished: a still picture that says so.
 //!
 //! It comes through the same stages as the camera's own pictures, in the size that these had, but
-//! twice a second only. Its capture time is the moment it was drawn, and it is no picture of the
+//! five times a second only. Its capture time is the moment it was drawn, and it is no picture of the
 //! camera: stills are refused meanwhile, and the camera counts as disconnected.
 
 use crate::camera::CameraInfo;
@@ -14,7 +14,7 @@ use lensd_ffi::time::{Nanos, Stamp};
 use std::sync::Arc;
 
 /// Pictures per second.
-const RATE: u64 = 2;
+const RATE: u64 = 5;
 /// The size while it is not known which the camera has.
 const USUAL: (usize, usize) = (1280, 720);
 /// Most bits per second: a still picture needs few.
@@ -162,7 +162,7 @@ mod tests {
         let times: Vec<u64> = (0..ring.head())
             .map(|seq| ring.view(seq).unwrap().meta.capture.mono.0 / 1_000_000)
             .collect();
-        assert_eq!(times, [1000, 1500, 2100]);
+        assert_eq!(times, [1000, 1200, 1499, 1999]);
         let first = ring.view(0).unwrap();
         assert!(first.meta.key && (first.meta.width, first.meta.height) == (640, 360));
         let mut bytes = Vec::new();
