@@ -92,7 +92,7 @@ fn options() -> Vec<Arg> {
             .long("camera")
             .value_name("SPEC")
             .action(ArgAction::Append)
-            .help("A camera: v4l2:/dev/video0, test:, file:PATH, publish:NAME; repeatable [env: LENSD_CAMERA]"),
+            .help("A camera: v4l2:/dev/video0, v4l2:serial=…, test:, file:PATH, publish:NAME; repeatable [env: LENSD_CAMERA]"),
     ];
     for setting in SETTINGS {
         let Some(option) = setting.option else { continue };

@@ -36,6 +36,8 @@ pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepa
             data.display()
         )
     })?;
+    // What the engine of an earlier run had found is not what there is now.
+    let _ = fs::remove_file(data.join("run/cameras.json"));
     if !data.join("tls/key.pem").exists() {
         make_identity(&data.join("tls")).map_err(|e| format!("TLS identity: {e}"))?;
     }

@@ -27,6 +27,7 @@ say "real drivers, in the virtual machine"
 tests/rig/v4l2.sh
 tests/rig/stream.sh
 tests/rig/clock.sh
+tests/rig/plug.sh
 
 models() {
   # The stress test of killed processes is one of the tests above.

@@ -360,7 +360,7 @@ impl Desk {
     /// Takes up what happened; whether viewers are to be looked at: somebody is to be told of that
     /// or that nothing happened, or it is time to see whether their logins still hold.
     pub(crate) fn look_at_events(&mut self, is_time: bool) -> bool {
-        let news = self.events.look(&self.audit, &self.board.notices);
+        let news = self.events.look(&self.audit, &self.board.notices, self.engine.state());
         is_time && !self.viewers.is_empty()
             || news && self.viewers.values().any(|v| matches!(v, Viewer::Events(_)))
     }

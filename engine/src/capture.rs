@@ -3,6 +3,8 @@
 //! A panic in a camera or an encoder is a failure like any other: the camera and its stages are
 //! thrown away, its rings and their readers stay, and it is opened again after the same waits.
 
+mod absence;
+
 use crate::camera::knobs::Knobs;
 use crate::camera::spec::CameraSpec;
 use crate::camera::v4l2::CameraV4l2;
@@ -12,11 +14,13 @@ use crate::change::Change;
 use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::glimpse::Glimpses;
+use crate::hotplug::Watch;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
 use crate::publisher::PublishedCamera;
 use crate::pull::PulledCamera;
 use crate::thread::{Stop, guard};
+use absence::Absence;
 use crossbeam::channel::{Receiver, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::state::CameraState;
@@ -29,6 +33,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Waits between attempts to open: doubling from the first to the last.
 const FIRST_WAIT: Nanos = Nanos::from_millis(500);
+/// The first wait after a device has come back: its node is there, but udev may not have given it
+/// to our group yet.
+const BACK_WAIT: Nanos = Nanos::from_millis(20);
 const LAST_WAIT: Nanos = Nanos::from_secs(15);
 /// A camera that has delivered this long has earned the first wait again.
 const HEALTHY: Nanos = Nanos::from_secs(20);
@@ -87,6 +94,8 @@ pub struct Task {
     pub handles: Arc<Handles>,
     /// Rung when they are.
     pub desk_bell: Bell,
+    /// Which devices there are.
+    pub hotplug: Arc<Watch>,
 }
 
 /// A camera that is to be opened in another way.
@@ -99,7 +108,8 @@ struct Reopen {
 
 /// Runs until told to stop.
 pub fn run(task: Task, stop: &Stop) {
-    run_with(task, stop, open);
+    let (id, hotplug) = (task.id, Arc::clone(&task.hotplug));
+    run_with(task, stop, |spec, desk, bell| open(spec, (id, &hotplug), desk, bell));
 }
 
 /// As [`run`], with another way to open cameras.
@@ -121,6 +131,7 @@ fn run_with(
         panics,
         handles,
         desk_bell,
+        hotplug,
     } = task;
     // The kernel may round a sleep up by 50 us to save wake-ups, which would be latency here.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
@@ -128,6 +139,7 @@ fn run_with(
     let mut wait = FIRST_WAIT;
     let mut said = String::new();
     let mut reopen: Option<Reopen> = None;
+    let mut away_since = None;
     while !stop.is_set() {
         let Some(own) = publishers.take() else { return };
         if config.on_demand && !is_wanted(&own) {
@@ -140,12 +152,14 @@ fn run_with(
             note_orders(&orders, &mut config, "the camera rests: nobody reads it");
             continue;
         }
+        // Before the attempt: a device that comes while it fails must not be missed.
+        let changes = hotplug.changes();
         let opened = guarded(&panics, || {
             let camera = open(&spec, &desk, &bell)?;
             let info = camera.info();
             Ok((camera, info))
         });
-        let (own, error) = match opened {
+        let (mut own, error) = match opened {
             Err(error) => {
                 if let Some(failed) = reopen.take() {
                     spec = failed.before;
@@ -160,8 +174,10 @@ fn run_with(
             }
             Ok((mut camera, info)) => {
                 let since = now();
+                away_since = None;
                 // Streams that nobody reads now would keep the fault, and refuse whoever comes.
                 for publisher in [&own.main, &own.sub, &own.mjpeg] {
+                    publisher.stream().set_away("", false);
                     publisher.stream().set_error("");
                 }
                 for remark in &info.remarks {
@@ -183,6 +199,15 @@ fn run_with(
                     } else {
                         config.name.clone()
                     };
+                    if let Some(device) = hotplug.device(id) {
+                        s.stable_id = device.id;
+                        s.node = device.path.display().to_string();
+                        if !s.source.starts_with("v4l2:") {
+                            // The test camera has stepped aside.
+                            s.source = spec.shown();
+                        }
+                    }
+                    hotplug.note(id, &s.name, Ok(()));
                     s.format = words_of(&info);
                     (s.width, s.height) = (info.width as u32, info.height as u32);
                     s.fps = info.fps;
@@ -227,6 +252,7 @@ fn run_with(
                 (pipeline.into_publishers(), ended.err())
             }
         };
+        hotplug.closed(id);
         if let Some(error) = error {
             // The same refusal at every attempt is said once.
             if said == error.message {
@@ -235,20 +261,40 @@ fn run_with(
                 tracing::warn!(camera = id, "{error}");
                 said.clone_from(&error.message);
             }
-            for publisher in [&own.main, &own.sub, &own.mjpeg] {
-                publisher.stream().set_error(&error.message);
-                publisher.stream().ring_bells();
-            }
             note(&state, |s| {
                 s.connected = false;
                 s.error.clone_from(&error.message);
+                let name = if s.name.is_empty() { &s.source } else { &s.name };
+                hotplug.note(id, name, Err(&error.message));
             });
-            if !stop.is_set() {
-                let span = if error.retry { wait } else { LAST_WAIT };
-                rest_until(stop, &bell, span, || {
-                    note_orders(&orders, &mut config, &error.message);
-                    desk_bell.ring();
-                });
+            let (name, size) = {
+                let known = state.lock();
+                let size = (known.width as usize, known.height as usize);
+                (known.name.clone(), if size.0 > 0 { size } else { wanted_size(&spec) })
+            };
+            let mut absence = Absence {
+                name,
+                size,
+                why: &error.message,
+                since: *away_since.get_or_insert_with(now),
+                config: &mut config,
+                orders: &orders,
+                bell: &bell,
+                desk_bell: &desk_bell,
+                panics: &panics,
+            };
+            let span = if error.retry { wait } else { LAST_WAIT };
+            let back = || {
+                let CameraSpec::V4l2(v4l2) = &spec else { return false };
+                hotplug.changes() != changes && hotplug.is_there(id, &v4l2.device)
+            };
+            let is_back;
+            (own, is_back) = absence.pass(own, stop, now().plus(span), back);
+            if is_back {
+                // What goes wrong with it now is news.
+                wait = BACK_WAIT;
+                said.clear();
+            } else {
                 wait = Nanos((wait.0 * 2).min(LAST_WAIT.0));
             }
         }
@@ -309,21 +355,22 @@ fn note_orders(orders: &Receiver<Order>, config: &mut CameraConfig, why: &str) {
     }
 }
 
-/// Waits as long as `span` although clients come and ring, but not when told to stop. `woken` is
-/// called at each ring.
-fn rest_until(stop: &Stop, bell: &Bell, span: Nanos, mut woken: impl FnMut()) {
-    let until = now().plus(span);
-    loop {
-        woken();
-        let left = until.since(now());
-        if left.0 == 0 || stop.is_set() {
-            return;
-        }
-        rest(bell, left);
-    }
+/// The size that a SPEC asks for.
+fn wanted_size(spec: &CameraSpec) -> (usize, usize) {
+    let size = match spec {
+        CameraSpec::Test(test) => Some(test.size),
+        CameraSpec::V4l2(v4l2) => v4l2.size,
+        CameraSpec::File(_) | CameraSpec::Rtsp { .. } | CameraSpec::Publish { .. } => None,
+    };
+    size.map_or((0, 0), |size| (size.width, size.height))
 }
 
-fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, CameraError> {
+fn open(
+    spec: &CameraSpec,
+    (id, hotplug): (u32, &Watch),
+    desk: &Desk,
+    bell: &Bell,
+) -> Result<Box<dyn Camera>, CameraError> {
     match spec {
         CameraSpec::Test(test) => Ok(Box::new(pattern::open(test)?)),
         CameraSpec::Publish { name } => {
@@ -338,7 +385,10 @@ fn open(spec: &CameraSpec, desk: &Desk, bell: &Bell) -> Result<Box<dyn Camera>, 
                 fps: v4l2.fps,
                 input: v4l2.input,
             };
-            Ok(Box::new(CameraV4l2::open(&v4l2.device, &wanted)?))
+            let found = hotplug.find(id, &v4l2.device).map_err(CameraError::passing)?;
+            let camera = CameraV4l2::open(&found.path, &wanted)?;
+            hotplug.opened(id, &v4l2.device, &found);
+            Ok(Box::new(camera))
         }
         CameraSpec::Rtsp { url } if url.starts_with("rtsps:") => Err(CameraError::lasting(
             "an rtsps:// stream cannot be pulled; its rtsp:// can".to_owned(),
@@ -444,14 +494,18 @@ fn note_size(state: &Mutex<CameraState>, width: usize, height: usize) {
 mod tests {
     use super::*;
     use crate::camera::CodedUnit;
-    use crate::publish::{Kind, Stream, Subscription};
+    use crate::camera::tree::tests::Fake;
+    use crate::publish::{Kind, Stream, Subscription, geometry_for};
     use crate::thread::Thread;
     use lensd_ffi::ring::Geometry;
     use lensd_ffi::unit::{Codec, NalSpan};
+    use std::sync::atomic::AtomicBool;
 
-    /// A camera that passes one unit through at each look, or panics.
+    /// A camera that passes one unit through at each look until it is pulled out, or panics.
+    #[derive(Default)]
     struct Doll {
         broken: bool,
+        pulled: Arc<AtomicBool>,
     }
 
     impl Camera for Doll {
@@ -461,6 +515,9 @@ mod tests {
 
         fn next(&mut self, _: &Bell) -> Result<Shot, CameraError> {
             assert!(!self.broken, "broken");
+            if self.pulled.load(Ordering::Acquire) {
+                return Err(CameraError::passing("pulled out"));
+            }
             let (bytes, nals) = (vec![0, 0, 0, 1, 0x65], vec![NalSpan { offset: 4, len: 1 }]);
             Ok(Shot::Unit(CodedUnit { key: true, bytes, nals, ..CodedUnit::default() }))
         }
@@ -491,6 +548,7 @@ mod tests {
             panics: Arc::clone(&panics),
             handles: Arc::default(),
             desk_bell: Bell::new().unwrap(),
+            hotplug: Arc::default(),
         };
         let reader = Bell::new().unwrap();
         let _subscription = Subscription::new(&main, reader.try_clone().unwrap());
@@ -502,7 +560,7 @@ mod tests {
                 opened += 1;
                 // The first cannot even be opened, the second breaks when it delivers.
                 assert!(opened > 1, "broken");
-                Ok(Box::new(Doll { broken: opened == 2 }))
+                Ok(Box::new(Doll { broken: opened == 2, ..Doll::default() }))
             });
         });
         let thread = thread.unwrap();
@@ -521,6 +579,78 @@ mod tests {
         drop(thread);
         assert_eq!(panics.load(Ordering::Relaxed), 2);
         assert_eq!(main.state(now()).error, "");
+    }
+
+    #[test]
+    fn a_camera_that_is_pulled_out_leaves_a_picture_and_comes_back_under_another_number() {
+        let fake = Fake::new("away");
+        fake.plug(0, "1", "A");
+        let hotplug = Arc::new(Watch::new(fake.tree(), false));
+        let bell = Arc::new(Bell::new().unwrap());
+        let make = |kind, codec| {
+            Stream::create(1, kind, codec, geometry_for(1), bell.try_clone().unwrap()).unwrap()
+        };
+        let (main, main_publisher) = make(Kind::Main, Codec::H264);
+        let sub = make(Kind::Sub, Codec::H264).1;
+        let mjpeg = make(Kind::Mjpeg, Codec::Jpeg).1;
+        let (_orders, receiver) = crossbeam::channel::bounded(1);
+        let state = Arc::<Mutex<CameraState>>::default();
+        let task = Task {
+            id: 1,
+            config: CameraConfig { no_signal: true, ..CameraConfig::default() },
+            spec: "v4l2:/dev/video0?size=320x180".parse().unwrap(),
+            publishers: Publishers { main: main_publisher, sub, mjpeg },
+            glimpses: Arc::default(),
+            bell: bell.try_clone().unwrap(),
+            state: Arc::clone(&state),
+            orders: receiver,
+            desk: Arc::default(),
+            panics: Arc::default(),
+            handles: Arc::default(),
+            desk_bell: Bell::new().unwrap(),
+            hotplug: Arc::clone(&hotplug),
+        };
+        hotplug.wake(bell.try_clone().unwrap());
+        let reader = Bell::new().unwrap();
+        let _subscription = Subscription::new(&main, reader.try_clone().unwrap());
+        let pulled = Arc::<AtomicBool>::default();
+        let (devices, gone) = (Arc::clone(&hotplug), Arc::clone(&pulled));
+        let thread = Thread::start("cam-1", Stop::new(Arc::clone(&bell)), move |stop| {
+            run_with(task, stop, |_, _, _| {
+                let found = devices.find(1, "/dev/video0").map_err(CameraError::passing)?;
+                if !found.path.exists() {
+                    return Err(CameraError::passing("not there"));
+                }
+                devices.opened(1, "/dev/video0", &found);
+                Ok(Box::new(Doll { broken: false, pulled: Arc::clone(&gone) }))
+            });
+        });
+        let _thread = thread.unwrap();
+        let until = |what: &str, done: &dyn Fn() -> bool| {
+            for _ in 0..100_000 {
+                if done() {
+                    return;
+                }
+                rest(&reader, Nanos::from_secs(60));
+            }
+            panic!("never: {what}");
+        };
+        let width = || main.ring().newest_key().map_or(0, |key| key.meta.width);
+        until("pictures", &|| main.ring().head() > 0);
+        assert_eq!((state.lock().connected, main.away()), (true, None));
+        assert_eq!(state.lock().stable_id, "usb-1d6b-0102-A");
+        fake.pull(0, "1");
+        pulled.store(true, Ordering::Release);
+        until("a picture that says so", &|| width() == 320);
+        assert!(!state.lock().connected && main.away().is_some() && main.silent().is_none());
+        pulled.store(false, Ordering::Release);
+        fake.plug(6, "2", "A");
+        hotplug.look_now();
+        until("the camera's own pictures", &|| main.away().is_none() && width() == 0);
+        assert!(state.lock().node.ends_with("video6"));
+        let events = hotplug.events();
+        let told: Vec<_> = events.iter().map(|e| (e.connected, e.reason.as_str())).collect();
+        assert_eq!(told, [(true, ""), (false, "pulled out"), (true, "")]);
     }
 
     #[test]

@@ -23,12 +23,16 @@ pub enum Change {
     Finish(Box<Finish>),
     /// How encoders spend bits.
     Style(Style),
+    /// Whether a picture says so while the camera is away.
+    NoSignal(bool),
     /// Size of the camera's picture: it is opened anew.
     Size(Size),
     /// Pictures per second of the camera: it is opened anew.
     Fps(f64),
     /// The input that delivers, from 0: it is opened anew.
     Input(u32),
+    /// Another source in place of this one.
+    Source(CameraSpec),
 }
 
 impl Change {
@@ -42,7 +46,8 @@ impl Change {
             Self::CaptureSei(on) => config.capture_sei = *on,
             Self::Finish(finish) => config.finish.clone_from(finish),
             Self::Style(style) => config.style = *style,
-            Self::Size(_) | Self::Fps(_) | Self::Input(_) => return false,
+            Self::NoSignal(on) => config.no_signal = *on,
+            Self::Size(_) | Self::Fps(_) | Self::Input(_) | Self::Source(_) => return false,
         }
         true
     }
@@ -52,6 +57,9 @@ impl Change {
     /// # Errors
     /// Why such a source cannot be.
     pub fn respecify(&self, spec: &CameraSpec) -> Result<CameraSpec, EncodeError> {
+        if let Self::Source(other) = self {
+            return Ok(other.clone());
+        }
         let mut spec = spec.clone();
         match (&mut spec, self) {
             (CameraSpec::Test(test), Self::Size(size)) => test.size = *size,

@@ -90,6 +90,8 @@ pub struct CameraConfig {
     pub capture_sei: bool,
     /// Whether the camera rests while nobody reads any of its streams.
     pub on_demand: bool,
+    /// Whether a picture that says so is sent while the camera is away.
+    pub no_signal: bool,
     /// What is done to its pictures: settings say so while the engine runs.
     #[serde(skip)]
     pub finish: Finish,
@@ -111,6 +113,7 @@ impl Default for CameraConfig {
             encoder: "auto".to_owned(),
             capture_sei: false,
             on_demand: false,
+            no_signal: false,
             finish: Finish::default(),
             style: Style::default(),
         }

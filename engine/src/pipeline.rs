@@ -39,6 +39,8 @@ pub struct Pipeline {
     info: CameraInfo,
     /// Whether frames carry a capture SEI whatever the configuration says.
     always_stamped: bool,
+    /// Whether a coded key frame has come.
+    begun: bool,
     main: Track,
     sub: Track,
     mjpeg: Publisher,
@@ -115,6 +117,7 @@ impl Pipeline {
             config: config.clone(),
             info,
             always_stamped,
+            begun: false,
             jpeg: None,
             scaled: None,
             finisher: None,
@@ -197,7 +200,8 @@ impl Pipeline {
                 self.sub.set_style(style)?;
                 self.config.style = style;
             }
-            Change::Size(_) | Change::Fps(_) | Change::Input(_) => {
+            Change::NoSignal(on) => self.config.no_signal = on,
+            Change::Size(_) | Change::Fps(_) | Change::Input(_) | Change::Source(_) => {
                 return Err(EncodeError("only opening the camera anew changes this".into()));
             }
         }
@@ -376,6 +380,11 @@ impl Pipeline {
 
     /// A coded unit: the main stream is passed through, the others are decoded while wanted.
     pub fn unit(&mut self, unit: &CodedUnit) {
+        // What comes before refers to what was before the camera was opened.
+        self.begun |= unit.key;
+        if !self.begun {
+            return;
+        }
         let sei = self
             .is_stamped()
             .then(|| sei::build(unit.codec, &Capture::of(unit.capture, unit.number, None)))
@@ -671,6 +680,33 @@ mod tests {
         pipeline.change(&Change::Bitrate(1_000_000)).unwrap();
         assert_eq!(pipeline.main.rate.bitrate, 1_000_000);
         assert!(pipeline.change(&Change::Fps(5.0)).is_err());
+    }
+
+    #[test]
+    fn a_camera_that_codes_begins_with_a_key_frame_whenever_it_is_opened() {
+        let make = |kind, codec| {
+            let bell = Bell::new().unwrap();
+            Stream::create(1, kind, codec, geometry_for(1), bell).unwrap().1
+        };
+        let mut publishers = Publishers {
+            main: make(Kind::Main, Codec::H264),
+            sub: make(Kind::Sub, Codec::H264),
+            mjpeg: make(Kind::Mjpeg, Codec::Jpeg),
+        };
+        let unit = |key| {
+            let (bytes, nals) = (vec![0, 0, 0, 1, 0x41], vec![NalSpan { offset: 4, len: 1 }]);
+            CodedUnit { key, bytes, nals, ..CodedUnit::default() }
+        };
+        for units in [2, 4] {
+            let info = CameraInfo { coded: Some(Codec::H264), ..CameraInfo::default() };
+            let mut pipeline =
+                Pipeline::new(&CameraConfig::default(), info, false, publishers, Arc::default());
+            for key in [false, false, true, false] {
+                pipeline.unit(&unit(key));
+            }
+            publishers = pipeline.into_publishers();
+            assert_eq!(publishers.main.stream().ring().head(), units);
+        }
     }
 
     #[test]

@@ -102,6 +102,10 @@ struct Figures {
     copied_pixel_bytes: u64,
     pipeline: String,
     error: String,
+    /// Why the camera is away; empty while it is there.
+    away: String,
+    /// Whether something else is shown meanwhile.
+    covered: bool,
     latency: Latency,
 }
 
@@ -152,7 +156,7 @@ impl Stream {
             published: Mutex::default(),
         });
         let publisher =
-            Publisher { stream: Arc::clone(&stream), writer, refused: 0, spans: Vec::new() };
+            Publisher { stream: Arc::clone(&stream), writer, broken: None, spans: Vec::new() };
         Ok((stream, publisher))
     }
 
@@ -228,6 +232,29 @@ impl Stream {
         }
     }
 
+    /// Notes why the camera is away, or with an empty text that it is there. `covered`: whether
+    /// another picture is shown meanwhile.
+    pub fn set_away(&self, why: &str, covered: bool) {
+        let mut figures = self.figures.lock();
+        if figures.away != why {
+            why.clone_into(&mut figures.away);
+            figures.error.clear();
+        }
+        figures.covered = covered;
+    }
+
+    /// Why the camera is away; none while it is there.
+    pub fn away(&self) -> Option<String> {
+        let figures = self.figures.lock();
+        (!figures.away.is_empty()).then(|| figures.away.clone())
+    }
+
+    /// The same, if nothing is shown meanwhile.
+    pub fn silent(&self) -> Option<String> {
+        let figures = self.figures.lock();
+        (!figures.away.is_empty() && !figures.covered).then(|| figures.away.clone())
+    }
+
     /// Notes how many picture bytes the processor has copied for this stream so far.
     pub fn set_copied(&self, bytes: u64) {
         self.figures.lock().copied_pixel_bytes = bytes;
@@ -297,7 +324,7 @@ impl Stream {
             readers: self.readers.load(Ordering::Relaxed),
             copied_pixel_bytes: figures.copied_pixel_bytes,
             pipeline: figures.pipeline.clone(),
-            error: figures.error.clone(),
+            error: if figures.away.is_empty() { &figures.error } else { &figures.away }.clone(),
             stages: Vec::new(),
         };
         drop(figures);
@@ -355,7 +382,8 @@ impl Drop for Subscription {
 pub struct Publisher {
     stream: Arc<Stream>,
     writer: RingWriter<Region>,
-    refused: u64,
+    /// Why a unit was left out to which those up to the next key frame refer.
+    broken: Option<Refused>,
     /// Reused for units that get a SEI.
     spans: Vec<NalSpan>,
 }
@@ -369,8 +397,16 @@ impl Publisher {
     /// Publishes a unit, with a capture SEI put in where it belongs, and wakes the readers.
     ///
     /// # Errors
-    /// When the ring refuses it; the readers then miss one unit and the next key frame mends that.
+    /// When the ring refuses it. What follows would refer to a unit that nobody has, so it is left
+    /// out as well, with the same error, up to the next key frame, which is asked for.
     pub fn publish(&mut self, unit: &CodedUnit, sei: Option<&SeiNal>) -> Result<u64, Refused> {
+        if !unit.key
+            && let Some(refused) = &self.broken
+        {
+            // Again and again: the encoder may have made one meanwhile that was refused, too.
+            self.stream.key_wanted.store(true, Ordering::Release);
+            return Err(*refused);
+        }
         let meta = UnitMeta {
             codec: unit.codec,
             key: unit.key,
@@ -391,11 +427,13 @@ impl Publisher {
         let seq = match published {
             Ok(seq) => seq,
             Err(refused) => {
-                self.refused += 1;
+                self.stream.key_wanted.store(true, Ordering::Release);
                 self.stream.set_error(&refused.to_string());
+                self.broken = Some(refused);
                 return Err(refused);
             }
         };
+        self.broken = None;
         let published = now();
         self.stream.note_published(seq, published);
         // Before the bells: whoever waits to describe the stream is woken by them.
@@ -489,5 +527,38 @@ mod tests {
         assert!(!bell.take());
         let parameters = stream.parameters().unwrap();
         assert_eq!(parameters.sets.len(), 2, "the second key frame had none of its own");
+    }
+
+    #[test]
+    fn behind_a_unit_that_was_refused_nothing_goes_before_a_key_frame() {
+        let (stream, mut publisher) = stream();
+        let small = |key| CodedUnit { key, ..unit(&[&[0x41, 1]]) };
+        let large = CodedUnit { key: false, ..unit(&[&[0x41; 2000]]) };
+        publisher.publish(&small(true), None).unwrap();
+        assert!(!stream.take_key_wanted());
+        let refused = publisher.publish(&large, None).unwrap_err();
+        assert!(matches!(refused, Refused::TooLarge { .. }));
+        for _ in 0..2 {
+            assert!(stream.take_key_wanted());
+            assert_eq!(publisher.publish(&small(false), None), Err(refused));
+        }
+        assert_eq!(stream.ring().head(), 1);
+        publisher.publish(&small(true), None).unwrap();
+        publisher.publish(&small(false), None).unwrap();
+        assert_eq!(stream.ring().head(), 3);
+    }
+
+    #[test]
+    fn that_a_camera_is_away_outlives_an_encoder_that_works() {
+        let (stream, _publisher) = stream();
+        assert_eq!(stream.away(), None);
+        stream.set_away("unplugged", true);
+        stream.set_error("");
+        assert_eq!(stream.state(now()).error, "unplugged");
+        assert_eq!((stream.away().as_deref(), stream.silent()), (Some("unplugged"), None));
+        stream.set_away("unplugged", false);
+        assert_eq!(stream.silent().as_deref(), Some("unplugged"));
+        stream.set_away("", false);
+        assert_eq!((stream.away(), stream.state(now()).error), (None, String::new()));
     }
 }

@@ -138,6 +138,9 @@ impl Requests {
         let Some(stream) = self.switchboard.of(camera, Kind::Mjpeg) else {
             return Some(fault("NOT_FOUND", format!("there is no camera {camera}")));
         };
+        if let Some(why) = stream.away() {
+            return Some(fault("CAMERA_NOT_CONNECTED", why));
+        }
         let bell = match self.bell.try_clone() {
             Ok(bell) if self.stills.len() < MAX_STILLS => bell,
             _ => return Some(fault("RATE_LIMITED", "too many still pictures at once")),

@@ -1,13 +1,18 @@
 //! The engine's main thread: it puts everything together, talks to the supervisor and to control,
 //! and publishes the state.
 
+mod arrivals;
+mod roster;
+
 use crate::apply::{self, Apply};
 use crate::camera::devices;
 use crate::camera::spec::CameraSpec;
+use crate::camera::tree::Tree;
 use crate::capture;
 use crate::clock;
 use crate::config::{CameraConfig, Config};
 use crate::glimpse::Glimpses;
+use crate::hotplug::{self, Watch};
 use crate::ingest::Desk;
 use crate::ops;
 use crate::pipeline::Publishers;
@@ -20,7 +25,8 @@ use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
 use crate::thread::{Stop, Thread};
 use crate::users::UserTable;
-use crossbeam::channel::bounded;
+use arrivals::Arrivals;
+use crossbeam::channel::{Sender, bounded};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Link, Order, Received, Report};
 use lensd_ffi::region::Region;
@@ -54,6 +60,9 @@ const BELL: Token = Token(2);
 const BIND_WAIT: Nanos = Nanos::from_secs(1);
 const BIND_PAUSE: Duration = Duration::from_millis(20);
 
+/// Most cameras that are found by themselves: as many as settings can name.
+const MAX_CAMERAS: usize = 64;
+
 /// How often the state is published.
 const PUBLISH_EVERY: Nanos = Nanos::from_millis(500);
 
@@ -80,6 +89,8 @@ pub fn run(leash: Link) -> ExitCode {
 struct Cam {
     state: Arc<Mutex<CameraState>>,
     panics: Arc<AtomicU64>,
+    orders: Sender<capture::Order>,
+    bell: Bell,
     thread: Thread,
 }
 
@@ -92,6 +103,11 @@ struct Engine {
     rtsp_bell: Arc<Bell>,
     rtsp: Thread,
     cameras: Vec<Cam>,
+    desk: Arc<Desk>,
+    glimpses: Arc<Glimpses>,
+    hotplug: Arc<Watch>,
+    arrivals: Arrivals,
+    _devices: Thread,
     requests: Requests,
     shown: Arc<Mutex<ops::Shown>>,
     _ops: Option<ops::Ops>,
@@ -140,14 +156,22 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let users = Arc::new(UserTable::new(config.open));
     let (specs, notes) = cameras_of(&config)?;
     let glimpses = Arc::<Glimpses>::default();
+    let automatic = config.cameras.is_empty();
+    let hotplug = Arc::new(Watch::new(Tree::default(), automatic));
     let bell = Bell::new().map_err(fail("eventfd"))?;
     let mut cameras = Vec::new();
     let mut applied = Vec::new();
     for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
         let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
-        let (cam, camera) =
-            start_camera(id, camera_config, spec, &switchboard, &desk, &glimpses, &bell)
-                .map_err(|e| format!("camera {id}: {e}"))?;
+        let (cam, camera) = start_camera(
+            id,
+            camera_config,
+            spec,
+            &switchboard,
+            (&desk, &glimpses, &bell),
+            &hotplug,
+        )
+        .map_err(|e| format!("camera {id}: {e}"))?;
         cameras.push(cam);
         applied.push(camera);
     }
@@ -194,6 +218,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         config.data.join("media/uploads"),
     )
     .map_err(fail("sensors"))?;
+    hotplug.wake(bell.try_clone().map_err(fail("eventfd"))?);
     let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view), bell, apply);
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
@@ -210,6 +235,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
             None
         }
     };
+    let devices = hotplug::start(Arc::clone(&hotplug)).map_err(fail("devices"))?;
     let mut engine = Engine {
         started_ms,
         state,
@@ -220,9 +246,15 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         rtsp_bell,
         rtsp,
         cameras,
+        desk,
+        glimpses,
+        hotplug,
+        arrivals: Arrivals::new(automatic, config.main_camera, config.data.clone()),
+        _devices: devices,
         shown,
         _ops: ops,
     };
+    engine.write_roster();
     // Whoever hears that we listen may ask for a camera at once.
     engine.publish(now());
     let _ = leash.send(&Report::Listening { ports, notes }, &[]);
@@ -294,7 +326,8 @@ impl Engine {
                 return Err(io::Error::other("the RTSP thread has ended"));
             }
             let at = now();
-            if at.since(published) >= PUBLISH_EVERY {
+            self.meet_arrivals(at);
+            if at.since(published) >= PUBLISH_EVERY || self.is_news() {
                 published = at;
                 self.publish(at);
             }
@@ -320,7 +353,9 @@ impl Engine {
             )
             .unwrap_or(u32::MAX),
             clock: clock::state(),
+            events: self.hotplug.events(),
         };
+        self.arrivals.told = state.events.last().map_or(0, |event| event.number);
         if !self.state.set(&state) {
             tracing::warn!("the engine's state is too long for its cell");
         }
@@ -346,9 +381,8 @@ fn start_camera(
     config: CameraConfig,
     spec: CameraSpec,
     switchboard: &Switchboard,
-    desk: &Arc<Desk>,
-    glimpses: &Arc<Glimpses>,
-    desk_bell: &Bell,
+    (desk, glimpses, desk_bell): (&Arc<Desk>, &Arc<Glimpses>, &Bell),
+    hotplug: &Arc<Watch>,
 ) -> io::Result<(Cam, apply::Camera)> {
     let bell = Arc::new(Bell::new()?);
     let make = |kind, codec, bitrate| {
@@ -361,13 +395,22 @@ fn start_camera(
     for stream in [main, sub, mjpeg] {
         switchboard.add(stream);
     }
-    if let CameraSpec::Publish { name } = &spec {
-        desk.open(name, bell.try_clone()?);
+    match &spec {
+        CameraSpec::Publish { name } => _ = desk.open(name, bell.try_clone()?),
+        CameraSpec::V4l2(v4l2) => hotplug.expect(id, &v4l2.device),
+        _ => {}
     }
+    hotplug.wake(bell.try_clone()?);
     let state = Arc::new(Mutex::new(CameraState {
         id,
         name: config.name.clone(),
         source: spec.shown(),
+        stable_id: match &spec {
+            CameraSpec::V4l2(v4l2) => {
+                v4l2.device.strip_prefix("id=").unwrap_or_default().to_owned()
+            }
+            _ => String::new(),
+        },
         error: "starting".to_owned(),
         ..CameraState::default()
     }));
@@ -388,16 +431,24 @@ fn start_camera(
         panics: Arc::clone(&panics),
         handles: Arc::clone(&handles),
         desk_bell: desk_bell.try_clone()?,
+        hotplug: Arc::clone(hotplug),
     };
-    let camera =
-        apply::Camera::new(id, own, Arc::clone(&state), handles, orders, bell.try_clone()?);
+    let told = orders.clone();
+    let camera = apply::Camera::new(id, own, Arc::clone(&state), handles, told, bell.try_clone()?);
+    let own_bell = bell.try_clone()?;
     let thread =
         Thread::start(&format!("cam-{id}"), Stop::new(bell), move |stop| capture::run(task, stop))?;
-    Ok((Cam { state, panics, thread }, camera))
+    Ok((Cam { state, panics, orders, bell: own_bell, thread }, camera))
 }
 
 /// A camera's configuration and what its SPEC says.
 type Source = (CameraConfig, CameraSpec);
+
+/// A camera that nobody has configured.
+fn found(source: String) -> Result<Source, String> {
+    let spec = source.parse::<CameraSpec>().map_err(|e| e.0)?;
+    Ok((CameraConfig { source, ..CameraConfig::default() }, spec))
+}
 
 /// The cameras: those of the configuration, or all that are found, or the test camera.
 fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
@@ -409,12 +460,10 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
         }
         return Ok((out, Vec::new()));
     }
-    let with = |source: String| -> Result<Source, String> {
-        let spec = source.parse::<CameraSpec>().map_err(|e| e.0)?;
-        Ok((CameraConfig { source, ..CameraConfig::default() }, spec))
-    };
-    let mut out = Vec::new();
     let mut notes = Vec::new();
+    // Those of an engine before this one come first, be they there or not.
+    let known = roster::read(&config.data);
+    let mut out = known.iter().cloned().map(found).collect::<Result<Vec<_>, _>>()?;
     for device in devices::list() {
         if device.role != devices::Role::Camera {
             continue;
@@ -422,11 +471,19 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
         if let Some(problem) = &device.problem {
             notes.push(format!("{} ({}): {problem}", device.path.display(), device.card));
         }
-        out.push(with(format!("v4l2:{}", device.path.display()))?);
+        if out.len() < MAX_CAMERAS && !roster::knows(&known, &device.id) {
+            // Its number may be another when it comes back.
+            let by_number = || found(format!("v4l2:{}", device.path.display()));
+            out.push(found(format!("v4l2:id={}", device.id)).or_else(|_| by_number())?);
+        }
     }
     if out.is_empty() {
-        out.push(with("test:".to_owned())?);
-        notes.push("no camera was found, so this is the built-in test camera".to_owned());
+        out.push(found("test:".to_owned())?);
+        notes.push(
+            "no camera was found, so this is the built-in test camera; one that is plugged in \
+             takes its place"
+                .to_owned(),
+        );
     }
     Ok((out, notes))
 }

@@ -5,7 +5,8 @@ use lensd_ffi::bell::Bell;
 use parking_lot::RwLock;
 use std::sync::Arc;
 
-/// The streams of all cameras. Made once; only the active camera changes.
+/// The streams of all cameras. Cameras are added, while the engine runs too, and never removed; the
+/// active one changes.
 #[derive(Debug, Default)]
 pub struct Switchboard {
     streams: RwLock<Vec<Arc<Stream>>>,

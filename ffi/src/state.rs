@@ -41,6 +41,29 @@ pub struct EngineState {
     /// How good the clock is that capture times are told by.
     #[serde(default)]
     pub clock: ClockState,
+    /// What became of the cameras, oldest first; the last [`MAX_EVENTS`].
+    #[serde(default)]
+    pub events: Vec<CameraEvent>,
+}
+
+/// Most events that are kept for who looks late.
+pub const MAX_EVENTS: usize = 32;
+
+/// A camera began to deliver, or ceased to.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraEvent {
+    /// Counts from 1 in each incarnation of the engine.
+    pub number: u64,
+    /// When, in UTC milliseconds since 1970.
+    pub time_ms: i64,
+    /// The camera, from 1.
+    pub camera: u32,
+    /// Its name.
+    pub name: String,
+    /// Whether it delivers now.
+    pub connected: bool,
+    /// Why not; empty if it does.
+    pub reason: String,
 }
 
 /// A camera.
@@ -52,6 +75,12 @@ pub struct CameraState {
     pub name: String,
     /// The SPEC that it was configured with.
     pub source: String,
+    /// What it is known by wherever it is plugged in; empty for what is no device.
+    #[serde(default)]
+    pub stable_id: String,
+    /// The device's node now, or when it was there last.
+    #[serde(default)]
+    pub node: String,
     /// Whether it delivers.
     pub connected: bool,
     /// Why it does not; empty if it does.

@@ -396,4 +396,10 @@ pub(crate) const CAMERA_SETTINGS: &[CameraSetting] = &[
         help: "Whether the camera rests while nobody reads it",
         apply: |c, v| c.on_demand = v.flag(),
     },
+    CameraSetting {
+        key: "no-signal",
+        kind: Kind::Flag,
+        help: "Whether a picture that says so is sent while the camera is away",
+        apply: |c, v| c.no_signal = v.flag(),
+    },
 ];

@@ -1,8 +1,11 @@
-//! The event log: what is written down of people and what operators are told, in one order.
+//! The event log: what is written down of people, what operators are told, and cameras that come
+//! and go, in one order.
 
 use super::Notices;
 use crate::audit::Audit;
+use crate::http::respond::redact;
 use lensd_ffi::auth::{Access, Permission};
+use lensd_ffi::state::EngineState;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 
@@ -14,7 +17,7 @@ const MOST: usize = 1000;
 pub(crate) struct Event {
     /// Its number, from 1.
     pub(crate) id: u64,
-    /// `notice` or `audit`.
+    /// `notice`, `audit` or `camera`.
     pub(crate) kind: &'static str,
     body: Map<String, Value>,
 }
@@ -41,11 +44,13 @@ pub(crate) struct Events {
     last: u64,
     audited: u64,
     noticed: u64,
+    /// Which incarnation of the engine was listened to, and up to which of its events.
+    engine: (i64, u64),
 }
 
 impl Events {
     /// Takes over what has happened since; whether that is anything.
-    pub(crate) fn look(&mut self, audit: &Audit, notices: &Notices) -> bool {
+    pub(crate) fn look(&mut self, audit: &Audit, notices: &Notices, engine: &EngineState) -> bool {
         let before = self.last;
         let (number, recent) = audit.recent();
         let new = usize::try_from(number.saturating_sub(self.audited)).unwrap_or(usize::MAX);
@@ -59,6 +64,19 @@ impl Events {
             self.noticed = id;
             self.add("notice", value);
         }
+        if self.engine.0 != engine.started_ms {
+            self.engine = (engine.started_ms, 0);
+        }
+        let heard = self.engine.1;
+        for event in engine.events.iter().filter(|e| e.number > heard) {
+            let what = if event.connected { "camera.connected" } else { "camera.disconnected" };
+            let (camera, reason) = (event.camera, redact(&event.reason));
+            self.add(
+                "camera",
+                json!({"time": event.time_ms, "event": what, "camera": camera, "name": event.name, "reason": reason}),
+            );
+        }
+        self.engine.1 = engine.events.last().map_or(self.engine.1, |e| e.number);
         self.last > before
     }
 
@@ -88,6 +106,7 @@ mod tests {
     use super::*;
     use crate::audit::Event as Happened;
     use crate::http::At;
+    use lensd_ffi::state::CameraEvent;
     use std::path::Path;
 
     #[test]
@@ -95,10 +114,11 @@ mod tests {
         let mut audit = Audit::open(Path::new("/proc/none"));
         let mut notices = Notices::default();
         let mut events = Events::default();
-        assert!(!events.look(&audit, &notices));
+        let engine = EngineState::default();
+        assert!(!events.look(&audit, &notices, &engine));
         notices.add("error", "camera 1 is gone", At::default());
         audit.note(&Happened { what: "login", user: "ann", ..Happened::default() }, 1);
-        assert!(events.look(&audit, &notices) && !events.look(&audit, &notices));
+        assert!(events.look(&audit, &notices, &engine) && !events.look(&audit, &notices, &engine));
         let all: Vec<Value> = events.since(0).map(Event::value).collect();
         assert_eq!(all.len(), 2);
         assert_eq!((&all[0]["event"], &all[0]["kind"]), (&json!("login"), &json!("audit")));
@@ -107,11 +127,39 @@ mod tests {
         for i in 0..3 * MOST {
             audit.note(&Happened { what: "login", ..Happened::default() }, 1);
             if i % 700 == 0 {
-                events.look(&audit, &notices);
+                events.look(&audit, &notices, &engine);
             }
         }
-        events.look(&audit, &notices);
+        events.look(&audit, &notices, &engine);
         assert_eq!(events.since(0).count(), MOST);
         assert_eq!(events.since(events.last()).count(), 0);
+    }
+
+    #[test]
+    fn what_became_of_cameras_is_taken_once_from_each_engine() {
+        let audit = Audit::open(Path::new("/proc/none"));
+        let (notices, mut events) = (Notices::default(), Events::default());
+        let of = |number, connected: bool| CameraEvent {
+            number,
+            camera: 1,
+            connected,
+            reason: if connected { "" } else { "rtsp://u:p@h/ unplugged" }.to_owned(),
+            ..CameraEvent::default()
+        };
+        let mut engine = EngineState { started_ms: 5, ..EngineState::default() };
+        engine.events = vec![of(7, true), of(8, false)];
+        assert!(events.look(&audit, &notices, &engine) && !events.look(&audit, &notices, &engine));
+        engine.events.push(of(9, true));
+        assert!(events.look(&audit, &notices, &engine));
+        // Another engine counts from 1.
+        engine = EngineState { started_ms: 6, events: vec![of(1, true)], ..engine };
+        assert!(events.look(&audit, &notices, &engine));
+        let all: Vec<Value> = events.since(0).map(Event::value).collect();
+        let what: Vec<_> = all.iter().map(|e| e["event"].as_str().unwrap()).collect();
+        let (on, off) = ("camera.connected", "camera.disconnected");
+        assert_eq!(what, [on, off, on, on]);
+        assert_eq!((&all[1]["camera"], &all[1]["kind"]), (&json!(1), &json!("camera")));
+        let reason = all[1]["reason"].as_str().unwrap();
+        assert!(reason.ends_with("unplugged") && !reason.contains("u:p"), "{reason}");
     }
 }

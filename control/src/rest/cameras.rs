@@ -11,6 +11,8 @@ fn describe(camera: &CameraState, active: u32) -> Value {
         "id": camera.id,
         "name": camera.name,
         "source": redact(&camera.source),
+        "stable_id": camera.stable_id,
+        "node": camera.node,
         "status": if camera.connected { "connected" } else { "disconnected" },
         "connected": camera.connected,
         "error": redact(&camera.error),

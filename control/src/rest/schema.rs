@@ -153,6 +153,8 @@ fn cameras() -> Named {
                 ("id", whole()),
                 ("name", text()),
                 ("source", text()),
+                ("stable_id", text()),
+                ("node", text()),
                 ("status", word(&["connected", "disconnected"])),
                 ("connected", flag()),
                 ("error", text()),
@@ -481,7 +483,7 @@ fn system() -> Named {
             "Event",
             object(&[
                 ("id", whole()),
-                ("kind", word(&["notice", "audit"])),
+                ("kind", word(&["notice", "audit", "camera"])),
                 ("time", whole()),
                 ("level?", text()),
                 ("text?", text()),
@@ -490,6 +492,9 @@ fn system() -> Named {
                 ("subject?", text()),
                 ("from?", text()),
                 ("details?", json!({})),
+                ("camera?", whole()),
+                ("name?", text()),
+                ("reason?", text()),
             ]),
         ),
         (

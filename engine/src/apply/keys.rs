@@ -81,6 +81,7 @@ pub(super) fn means(key: &str) -> Means {
         "qp-min" => Means::Style(|style, v| style.qp_min = quantizer(v)),
         "qp-max" => Means::Style(|style, v| style.qp_max = quantizer(v)),
         "jpeg-quality" => Means::Quality,
+        "no-signal" => Means::Change(|v| Change::NoSignal(v == true)),
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),
         "rtsp-join" => Means::Rtsp(|options, v| {
             options.join = if v == "gop" { Join::Gop } else { Join::Key };

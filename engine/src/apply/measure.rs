@@ -4,6 +4,7 @@ use super::Apply;
 use super::image::MEANINGS;
 use super::keys::{Means, means};
 use crate::camera::devices;
+use crate::camera::tree::{Trace, Tree};
 use crate::config::Join;
 use crate::hardware::Lamp;
 use crate::publish::{Kind, Stage};
@@ -37,8 +38,8 @@ fn fault<'a>(errors: impl IntoIterator<Item = Option<&'a String>>) -> Held {
 /// Notices that devices come and go.
 #[derive(Default)]
 pub(super) struct DeviceWatch {
-    /// Names of nodes at the last look.
-    nodes: Option<Vec<String>>,
+    /// Nodes at the last look.
+    nodes: Option<Vec<Trace>>,
     /// Devices are asked what they are on a thread of their own: a driver may take its time.
     asked: Option<Receiver<Vec<Value>>>,
 }
@@ -52,13 +53,7 @@ impl DeviceWatch {
         if self.asked.is_some() {
             return None;
         }
-        let mut nodes: Vec<String> = std::fs::read_dir("/sys/class/video4linux")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        nodes.sort_unstable();
+        let nodes = Tree::default().nodes();
         if self.nodes.as_ref() == Some(&nodes) {
             return None;
         }
@@ -127,6 +122,9 @@ impl Apply {
             },
             Means::Input(camera) => match self.cameras.get(camera) {
                 None => Held::missing("there is no such camera"),
+                Some(camera) if camera.knobs.is_none() => {
+                    Held::missing("the camera is away, or has no inputs to choose from")
+                }
                 Some(camera) if camera.inputs.0.is_empty() => {
                     Held::missing("this camera has no inputs to choose from")
                 }
@@ -188,6 +186,7 @@ impl Apply {
             "gop" => json!(config.gop_secs),
             "jpeg-quality" => json!(config.quality),
             "capture-sei" => json!(config.capture_sei),
+            "no-signal" => json!(config.no_signal),
             name => {
                 let state = camera.state.lock();
                 if state.width == 0 {

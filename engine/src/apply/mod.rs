@@ -178,6 +178,30 @@ impl Apply {
         })
     }
 
+    /// A camera that was plugged in: it gets what is wished of all, and is the active one if that is
+    /// wished; `first`: the active one where nothing is.
+    pub fn add(&mut self, camera: Camera, first: u32, at: Nanos) {
+        let (index, id) = (self.cameras.len(), camera.id);
+        self.cameras.push(camera);
+        let mut progress = Vec::new();
+        let mut main = u64::from(first);
+        for (place, value) in self.desired.clone() {
+            let Some(entry) = entries().get(place) else { continue };
+            match keys::means(entry.key.name) {
+                Means::Change(make) => progress.push(self.tell(entry, make(&value), Some(index))),
+                Means::Main => main = value.as_u64().unwrap_or(main),
+                Means::Quality => _ = self.set_quality(&value),
+                _ => {}
+            }
+        }
+        if main == u64::from(id) {
+            self.switchboard.select(id);
+        }
+        if !progress.is_empty() {
+            self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });
+        }
+    }
+
     /// Another incarnation of control: whatever its bank wants otherwise than is done is done.
     pub fn attach(&mut self, reader: Option<BankReader<Region>>, at: Nanos) {
         self.reader = reader;
@@ -580,11 +604,13 @@ fn value_of(change: &Change) -> Value {
     match change {
         Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
         Change::Gop(secs) => (*secs).into(),
-        Change::CaptureSei(on) => (*on).into(),
+        Change::CaptureSei(on) | Change::NoSignal(on) => (*on).into(),
         Change::Size(size) => size.to_string().into(),
         Change::Fps(fps) => fps.round().into(),
         Change::Input(input) => (input + 1).into(),
         // Only the key that asked for it knows.
         Change::Finish(_) | Change::Style(_) => Value::Null,
+        // No key means this.
+        Change::Source(_) => Value::Null,
     }
 }

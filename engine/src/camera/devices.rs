@@ -1,6 +1,7 @@
 //! V4L2 devices of this machine: cameras and encoders, and what they can do.
 
 use crate::camera::controls::{self, Control};
+use crate::camera::tree::{Identity, Name, Tree};
 use crate::sys::v4l2::format::{FourCc, Interval, IntervalEntry, SizeEntry};
 use crate::sys::v4l2::{Device as Node, QueueType, Refusal};
 use rustix::io::Errno;
@@ -36,6 +37,9 @@ pub struct Device {
     pub driver: String,
     /// Where it is attached.
     pub bus: String,
+    /// USB serial number.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub serial: String,
     /// Why it cannot be used now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -101,47 +105,63 @@ const MOST: u32 = 512;
 /// All cameras and encoders, in the order of their numbers. Metadata, output and radio nodes,
 /// decoders and converters are left out; what is busy or denied is listed with the reason.
 pub fn list() -> Vec<Device> {
-    let mut devices: Vec<_> = paths().iter().filter_map(|path| examine(path)).collect();
+    let tree = Tree::default();
+    let known = tree.identities();
+    let mut devices: Vec<_> =
+        known.into_iter().filter_map(|i| Some((examine(&i)?, i.full()))).collect();
     tell_apart(&mut devices);
-    devices
+    devices.into_iter().map(|(device, _)| device).collect()
 }
 
-/// The node that `name` means: a path, or the id of a device that is there now.
-pub fn find(name: &str) -> PathBuf {
-    if name.starts_with('/') {
-        return name.into();
+/// The device that a SPEC's name means now: of several, the one that was used last, else the first
+/// that captures. Those that `taken` says are somebody else's are left out.
+///
+/// # Errors
+/// There is none, in words.
+pub fn find(
+    tree: &Tree,
+    name: Name<'_>,
+    last: &str,
+    taken: impl Fn(&Identity) -> bool,
+) -> Result<Identity, String> {
+    let mut found = tree.named(name);
+    if let (Name::Bus(bus), true) = (name, found.is_empty()) {
+        // Drivers have words of their own, such as `platform:bcm2835-isp`.
+        let says = |i: &Identity| Some(Node::open(&i.path).ok()?.querycap().ok()?.bus == bus);
+        found = tree.identities().into_iter().filter(|i| says(i) == Some(true)).collect();
     }
-    list().into_iter().find(|d| d.id == name).map_or_else(|| name.into(), |d| d.path)
+    found.retain(|i| !taken(i));
+    if found.len() > 1 {
+        let place = found.iter().position(|i| i.full() == last);
+        let place = place.or_else(|| found.iter().position(|i| captures(&i.path) == Some(true)));
+        found.swap(0, place.unwrap_or(0));
+    }
+    found.into_iter().next().ok_or_else(|| missing(&name.words(), None))
+}
+
+/// Whether a node is one that pictures are captured from; `None` if it cannot be asked now.
+pub fn captures(path: &Path) -> Option<bool> {
+    let cap = Node::open(path).and_then(|node| node.querycap()).ok()?;
+    Some(cap.streams() && cap.capture_queue().is_some())
 }
 
 /// All video nodes, whatever they are for.
 pub fn paths() -> Vec<PathBuf> {
-    // sysfs knows them even where /dev is not the kernel's; without it, /dev has to do.
-    let from = |folder: &str| -> Vec<u32> {
-        fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("video")?.parse().ok())
-            .collect()
-    };
-    let mut numbers = from("/sys/class/video4linux");
-    if numbers.is_empty() {
-        numbers = from("/dev");
-    }
-    numbers.sort_unstable();
-    numbers.into_iter().map(|n| PathBuf::from(format!("/dev/video{n}"))).collect()
+    let tree = Tree::default();
+    tree.nodes().iter().map(|trace| tree.node(trace.number)).collect()
 }
 
-/// What the device at `path` is; `None` if it is neither camera nor encoder.
-fn examine(path: &Path) -> Option<Device> {
+/// What a device is; `None` if it is neither camera nor encoder.
+fn examine(identity: &Identity) -> Option<Device> {
+    let path = identity.path.as_path();
     let mut device = Device {
         path: path.to_owned(),
-        id: stable_id(path, ""),
+        id: identity.id.clone(),
         role: Role::Unknown,
-        card: sysfs(path, "name").unwrap_or_default(),
+        card: identity.name.clone(),
         driver: String::new(),
-        bus: String::new(),
+        bus: identity.place.clone(),
+        serial: identity.serial.clone(),
         problem: None,
         inputs: Vec::new(),
         input: None,
@@ -157,7 +177,6 @@ fn examine(path: &Path) -> Option<Device> {
             return Some(device);
         }
     };
-    device.id = stable_id(path, &cap.bus);
     if let Some(queue) = cap.capture_queue() {
         device.role = Role::Camera;
         device.formats = formats(&node, queue, |_| true);
@@ -244,23 +263,26 @@ pub(crate) fn reason(path: &Path, refusal: &Refusal) -> String {
             }
             names => format!("{path_shown} is busy: {} has it; stop that first", names.join(", ")),
         },
-        Errno::NOENT | Errno::NODEV | Errno::NXIO => {
-            let cameras: Vec<_> = paths()
-                .iter()
-                .filter(|other| *other != path)
-                .filter_map(|path| {
-                    let queue = Node::open(path).ok()?.querycap().ok()?;
-                    queue.capture_queue()?;
-                    Some(format!("{} ({})", path.display(), queue.card))
-                })
-                .collect();
-            if cameras.is_empty() {
-                format!("{path_shown} does not exist, nor does any other camera")
-            } else {
-                format!("{path_shown} does not exist; there is {}", cameras.join(", "))
-            }
-        }
+        Errno::NOENT | Errno::NODEV | Errno::NXIO => missing(&path_shown.to_string(), Some(path)),
         _ => format!("{path_shown}: {refusal}"),
+    }
+}
+
+/// That a device is not there, and which cameras are.
+fn missing(what: &str, but: Option<&Path>) -> String {
+    let cameras: Vec<_> = paths()
+        .iter()
+        .filter(|other| but.is_none_or(|path| *other != path))
+        .filter_map(|path| {
+            let queue = Node::open(path).ok()?.querycap().ok()?;
+            queue.capture_queue()?;
+            Some(format!("{} ({})", path.display(), queue.card))
+        })
+        .collect();
+    if cameras.is_empty() {
+        format!("{what} does not exist, nor does any other camera")
+    } else {
+        format!("{what} does not exist; there is {}", cameras.join(", "))
     }
 }
 
@@ -280,62 +302,15 @@ fn holders(path: &Path) -> Vec<String> {
     names
 }
 
-/// An attribute of the node in sysfs.
-fn sysfs(path: &Path, attribute: &str) -> Option<String> {
-    let name = path.file_name()?;
-    let file = Path::new("/sys/class/video4linux").join(name).join(attribute);
-    Some(fs::read_to_string(file).ok()?.trim().to_owned())
-}
-
-/// An id that stays with the device: USB vendor, product and serial number where there is one,
-/// else where it is attached, with the number of the node among those of the device.
-fn stable_id(path: &Path, bus: &str) -> String {
-    let number = sysfs(path, "index").filter(|index| index != "0");
-    let suffix = number.map(|n| format!("-{n}")).unwrap_or_default();
-    if let Some(usb) = path.file_name().and_then(|name| {
-        let link = Path::new("/sys/class/video4linux").join(name).join("device");
-        usb_id(&fs::canonicalize(link).ok()?)
-    }) {
-        return format!("{usb}{suffix}");
-    }
-    let bus = slug(bus);
-    if bus.is_empty() {
-        path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    } else {
-        format!("{bus}{suffix}")
-    }
-}
-
-/// The id of the USB device that `interface` in sysfs belongs to.
-fn usb_id(interface: &Path) -> Option<String> {
-    interface.ancestors().take(4).find_map(|folder| {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
-        let (vendor, product) = (read("idVendor")?, read("idProduct")?);
-        let port = folder.file_name()?.to_string_lossy().into_owned();
-        let unique = read("serial").map(|s| slug(&s)).filter(|s| !s.is_empty()).unwrap_or(port);
-        Some(format!("usb-{}-{}-{unique}", vendor.trim(), product.trim()))
-    })
-}
-
 /// Gives devices whose ids are the same, such as two cameras with one serial number, ids that also
 /// say where they are attached.
-fn tell_apart(devices: &mut [Device]) {
-    let ids: Vec<_> = devices.iter().map(|d| d.id.clone()).collect();
-    for device in devices.iter_mut() {
+fn tell_apart(devices: &mut [(Device, String)]) {
+    let ids: Vec<_> = devices.iter().map(|(d, _)| d.id.clone()).collect();
+    for (device, full) in devices.iter_mut() {
         if ids.iter().filter(|id| **id == device.id).count() > 1 {
-            let place = match slug(&device.bus) {
-                bus if bus.is_empty() => device.path.display().to_string(),
-                bus => bus,
-            };
-            device.id = format!("{}@{place}", device.id);
+            device.id.clone_from(full);
         }
     }
-}
-
-fn slug(text: &str) -> String {
-    let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let slug: String = text.trim().chars().map(|c| if keep(c) { c } else { '-' }).collect();
-    slug.trim_matches('-').to_owned()
 }
 
 impl SizeCaps {
@@ -381,6 +356,12 @@ pub fn table(devices: &[Device]) -> String {
         let _ = writeln!(out, "{}  {role}  {}  [{}]", d.path.display(), d.card, d.id);
         if !d.driver.is_empty() {
             let _ = writeln!(out, "  driver   {} at {}", d.driver, d.bus);
+        }
+        if d.role == Role::Camera {
+            let _ = writeln!(out, "  SPEC     v4l2:id={}", d.id);
+        }
+        if !d.serial.is_empty() {
+            let _ = writeln!(out, "  serial   {}", d.serial);
         }
         if let Some(problem) = &d.problem {
             let _ = writeln!(out, "  problem  {problem}");
@@ -438,6 +419,7 @@ mod tests {
             card: "A camera".into(),
             driver: "uvcvideo".into(),
             bus: bus.into(),
+            serial: "SN7".into(),
             problem: None,
             inputs: Vec::new(),
             input: None,
@@ -465,21 +447,22 @@ mod tests {
 
     #[test]
     fn two_cameras_with_one_serial_number() {
+        let twin = |path, id: &str, place| (device(path, id, place), format!("{id}@{place}"));
         let mut devices = [
-            device("/dev/video0", "usb-1-2-SN", "usb-0000:00:14.0-1"),
-            device("/dev/video2", "usb-1-2-SN", "usb-0000:00:14.0-2"),
-            device("/dev/video4", "usb-1-2-SM", "usb-0000:00:14.0-3"),
+            twin("/dev/video0", "usb-1-2-SN", "usb-1"),
+            twin("/dev/video2", "usb-1-2-SN", "usb-2"),
+            twin("/dev/video4", "usb-1-2-SM", "usb-3"),
         ];
         tell_apart(&mut devices);
-        assert_eq!(devices[0].id, "usb-1-2-SN@usb-0000-00-14.0-1");
-        assert_eq!(devices[1].id, "usb-1-2-SN@usb-0000-00-14.0-2");
-        assert_eq!(devices[2].id, "usb-1-2-SM");
+        let ids = devices.each_ref().map(|(d, _)| d.id.as_str());
+        assert_eq!(ids, ["usb-1-2-SN@usb-1", "usb-1-2-SN@usb-2", "usb-1-2-SM"]);
     }
 
     #[test]
     fn the_table_says_sizes_and_rates() {
         let table = table(&[device("/dev/video0", "x", "y")]);
         assert!(table.contains("/dev/video0  camera  A camera  [x]"), "{table}");
+        assert!(table.contains("SPEC     v4l2:id=x\n  serial   SN7"), "{table}");
         assert!(table.contains("16x16 to 1920x1080 in steps of 8x2 29.97 5-60 fps"), "{table}");
     }
 

@@ -15,6 +15,7 @@ mod mp4_file;
 pub mod pattern;
 mod pool;
 pub mod spec;
+pub mod tree;
 pub mod v4l2;
 pub mod y4m;
 mod y4m_file;

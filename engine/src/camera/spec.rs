@@ -1,6 +1,7 @@
 //! Camera SPECs: the text that names a camera, as typed on the command line or in a settings file.
 //!
-//! `v4l2:/dev/video0[?format=NV12&size=1280x720&fps=30]`,
+//! `v4l2:DEVICE[?format=NV12&size=1280x720&fps=30]` with a DEVICE that is a path (`/dev/video0`,
+//! `/dev/v4l/by-path/…`, `/dev/v4l/by-id/…`), `serial=…`, `bus=…` or `id=…`,
 //! `test:[?size=1280x720&fps=30&pattern=bars|noise|clock|still&seed=N]`,
 //! `file:PATH[?stamp=1&loop=0&fps=25]`, `rtsp://…`, `rtsps://…`, `publish:NAME`.
 //!
@@ -75,7 +76,8 @@ impl Default for TestSpec {
 /// A V4L2 camera's parameters. What is `None` is the driver's choice.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct V4l2Spec {
-    /// Path of the device node.
+    /// Path of the device node or of a link to it, or what stays when that changes: `serial=…`,
+    /// `bus=…`, `id=…` ([`Name`](super::tree::Name)).
     pub device: String,
     /// Name of a format that lensd can take from a driver: one of [`V4L2_FORMATS`].
     pub format: Option<String>,
@@ -145,6 +147,9 @@ pub const MIN_TEST_SIZE: Size = Size { width: 320, height: 180 };
 /// Highest rate in pictures per second.
 pub const MAX_FPS: f64 = 1000.0;
 
+/// Longest serial number, bus or id of a device in bytes.
+pub const MAX_NAME: usize = 255;
+
 /// Why a SPEC was refused: the SPEC, the place in it, and what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecError(pub String);
@@ -197,8 +202,17 @@ fn unknown_scheme(found: &str) -> String {
 
 fn parse_v4l2(rest: &str) -> Result<CameraSpec, String> {
     let (device, query) = split_query(rest);
-    if !device.starts_with('/') {
-        return Err(format!("device \"{device}\" must be a full path such as /dev/video0"));
+    let named = match device.split_once('=') {
+        Some(("serial" | "bus" | "id", value)) => {
+            (1..=MAX_NAME).contains(&value.len()) && value.trim() == value
+        }
+        _ => device.starts_with('/'),
+    };
+    if !named {
+        return Err(format!(
+            "device \"{device}\" must be a full path such as /dev/video0, or serial=…, bus=… or \
+             id=… as `lensd devices` says them (1 to {MAX_NAME} bytes)"
+        ));
     }
     let mut spec = V4l2Spec { device: device.into(), ..V4l2Spec::default() };
     for (key, value) in pairs(query)? {
@@ -403,6 +417,10 @@ mod tests {
         for text in [
             "v4l2:/dev/video0",
             "v4l2:/dev/video2?format=NV12&size=1280x720&fps=29.97",
+            "v4l2:/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0",
+            "v4l2:serial=SN 7/a?fps=5",
+            "v4l2:bus=usb-0000:00:14.0-1",
+            "v4l2:id=usb-1d6b-0102-SN@usb-0000-00-14.0-1",
             "test:?size=640x360&fps=25&pattern=noise&seed=7",
             "file:/data/a b.mp4",
             "file:/data/what?.h264?stamp=1&loop=0&fps=12.5",
@@ -447,6 +465,10 @@ mod tests {
             ("test:?seed", "should be key=value"),
             ("test:?seed=1&seed=2", "given twice"),
             ("v4l2:video0", "full path"),
+            ("v4l2:", "full path"),
+            ("v4l2:serial=", "serial=…"),
+            ("v4l2:serial= 7", "serial=…"),
+            ("v4l2:name=x", "full path"),
             ("v4l2:/dev/video0?format=P010", "NV12"),
             ("v4l2:/dev/video0?sise=1x1", "there are format, size, fps"),
             ("file:", "no path"),

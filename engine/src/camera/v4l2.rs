@@ -24,7 +24,7 @@ use lensd_ffi::time::{Nanos, Stamp, now};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Buffers to ask for: one that is filled, one that waits, and four for encoders and readers.
@@ -102,7 +102,7 @@ impl Numbers {
     }
 }
 
-/// Notices that no frame comes any more.
+/// Notices that no frame comes any more: for three intervals and a second.
 #[derive(Debug, Clone, Copy)]
 struct Stall {
     last: Nanos,
@@ -113,7 +113,7 @@ struct Stall {
 impl Stall {
     fn new(now: Nanos, fps: f64) -> Self {
         let interval = if fps > 0.0 { (3e9 / fps) as u64 } else { 0 };
-        let usual = Nanos::from_secs(1).plus(Nanos(interval)).max(Nanos::from_secs(2));
+        let usual = Nanos::from_secs(if fps > 0.0 { 1 } else { 2 }).plus(Nanos(interval));
         Self { last: now, patience: usual.max(FIRST_FRAME), usual }
     }
 
@@ -127,14 +127,13 @@ impl Stall {
 }
 
 impl CameraV4l2 {
-    /// Opens `device` (a node, or an id that [`devices::list`] gives) with the format, size and
-    /// rate nearest to what is wanted, and starts it.
+    /// Opens a node with the format, size and rate nearest to what is wanted, and starts it.
     ///
     /// # Errors
     /// One that may pass: busy, unplugged, no permission. One that stays: not a camera, or a format
     /// that it lacks; the message then says what it has.
-    pub fn open(device: &str, wanted: &Wanted) -> Result<Self, CameraError> {
-        let path = devices::find(device);
+    pub fn open(path: impl Into<PathBuf>, wanted: &Wanted) -> Result<Self, CameraError> {
+        let path = path.into();
         let refused = |refusal: Refusal| failed(&path, &refusal);
         let node = Arc::new(Device::open(&path).map_err(refused)?);
         let cap = node.querycap().map_err(refused)?;
@@ -505,7 +504,7 @@ mod tests {
         assert_eq!(stall.deadline(), Nanos::from_secs(5));
         let mut stall = Stall::new(Nanos(0), 30.0);
         stall.frame(Nanos(0));
-        assert_eq!(stall.deadline(), Nanos::from_secs(2));
+        assert_eq!(stall.deadline(), Nanos::from_millis(1_100));
         assert_eq!(Stall::new(Nanos(0), 0.0).usual, Nanos::from_secs(2));
     }
 

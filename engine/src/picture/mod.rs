@@ -7,6 +7,7 @@ pub mod finish;
 pub mod pool;
 pub mod range;
 pub mod scale;
+pub mod text;
 
 use crate::frame::{Frame, PixelFormat, Plane, packed_planes};
 

@@ -304,7 +304,11 @@ impl Session {
             Method::Options => Some(Response::new(Status::OK).with("Public", PUBLIC)),
             Method::Describe => self.describe(request, path, late, house),
             Method::Announce => Some(self.announce(request, path, house)),
-            Method::Setup => Some(self.setup(request, path, house)),
+            Method::Setup => match self.check_fit(&path, late, house) {
+                Fit::Yes => Some(self.setup(request, path, house)),
+                Fit::No(refusal) => Some(refusal),
+                Fit::Unknown => None,
+            },
             Method::Play => Some(self.play(request, &path, house)),
             Method::Pause => Some(self.pause(house)),
             Method::Record => Some(self.record(house)),
@@ -433,10 +437,21 @@ impl Session {
             Described::Wait => None,
             Described::NotFound => Some(Response::new(Status::NOT_FOUND)),
             Described::Unavailable(why) => Some(warn(Status::UNAVAILABLE, &why)),
-            Described::Unfit(why) => {
-                let why = format!("RTP cannot carry this camera's JPEG pictures: {why}");
-                Some(warn(Status::UNSUPPORTED_MEDIA, &why))
-            }
+            Described::Unfit(why) => Some(unfit(why)),
+        }
+    }
+
+    /// Whether RTP can carry the pictures of a path that is set up without a DESCRIBE before, which
+    /// would have said so: such a client would wait for pictures that never come.
+    fn check_fit(&self, path: &Path, late: bool, house: &mut dyn House) -> Fit {
+        if self.state != State::Init || self.announced.is_some() || self.path.name == path.name {
+            return Fit::Yes;
+        }
+        match house.describe(path) {
+            Described::Unfit(why) => Fit::No(unfit(why)),
+            Described::Wait if !late => Fit::Unknown,
+            // Whatever else there is to say, the set-up says it.
+            _ => Fit::Yes,
         }
     }
 
@@ -611,6 +626,19 @@ fn names_track(uri: &str, announced: &Announced) -> bool {
     let control = announced.control.split('?').next().unwrap_or_default().trim_end_matches('/');
     // Publishers of one track may name none.
     matches!(control, "" | "*") || !announced.several || uri.ends_with(control)
+}
+
+/// Whether RTP can carry what is set up.
+enum Fit {
+    Yes,
+    No(Response),
+    /// The camera has not delivered a picture yet.
+    Unknown,
+}
+
+fn unfit(why: &str) -> Response {
+    let why = format!("RTP cannot carry this camera's JPEG pictures: {why}");
+    warn(Status::UNSUPPORTED_MEDIA, &why)
 }
 
 fn warn(status: Status, why: &str) -> Response {

@@ -425,6 +425,11 @@ impl House for Call<'_> {
         let Some(stream) = self.world.switchboard.resolve(&path.name) else {
             return Described::NotFound;
         };
+        // What is known of its pictures would be a promise that nobody keeps.
+        if let Some(why) = stream.silent() {
+            self.holding.hold = None;
+            return Described::Unavailable(why);
+        }
         let state = stream.state(self.now.mono);
         let unfit = self.unfit(&stream);
         if let Some((why, true)) = unfit {

@@ -8,4 +8,5 @@ pub mod socket;
 pub mod clock;
 pub mod dmabuf;
 pub mod jpeg;
+pub mod uevent;
 pub mod v4l2;

@@ -30,6 +30,11 @@ impl Server {
         let limit = timeout(&self.world.options);
         let mut over = Vec::new();
         for (token, client) in &mut self.clients {
+            let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
+            if post.is_some_and(|p| p.outlet.stream().silent().is_some()) {
+                // Who gets nothing, for the camera is away, has nothing to report either.
+                client.session.heard(stamp.mono);
+            }
             let silent = stamp.mono.since(client.session.last_heard());
             let late =
                 !client.session.has_spoken() && stamp.mono.since(client.accepted) > FIRST_REQUEST;

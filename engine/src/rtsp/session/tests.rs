@@ -146,11 +146,27 @@ fn from_describe_to_teardown() {
 }
 
 #[test]
+fn a_set_up_without_a_description_waits_for_a_picture_as_that_does() {
+    let (mut s, mut house) = (Session::new(T0), Doll { ready: false, ..doll() });
+    assert!(ask(&mut s, &mut house, "SETUP rtsp://h/s", TCP).starts_with('?'));
+    assert!(s.is_waiting() && house.calls.is_empty());
+    house.ready = true;
+    s.handle_timeout(T0, &mut house);
+    let Some(Output::Bytes(bytes)) = s.poll_output() else { panic!("no answer") };
+    assert_eq!(status(&String::from_utf8(bytes).unwrap()), 200);
+    let (mut s, mut house) = (Session::new(T0), doll());
+    let refused = ask(&mut s, &mut house, "SETUP rtsp://h/odd", TCP);
+    assert!(refused.contains("it is too large"), "{refused}");
+}
+
+#[test]
 fn each_mistake_has_its_status() {
     for (want, lines) in [
         (404, vec![("DESCRIBE rtsp://h/x", "")]),
         (503, vec![("DESCRIBE rtsp://h/dead", "")]),
         (415, vec![("DESCRIBE rtsp://h/odd", "")]),
+        (415, vec![("SETUP rtsp://h/odd", TCP)]),
+        (415, vec![("DESCRIBE rtsp://h/s", ""), ("SETUP rtsp://h/odd", TCP)]),
         (406, vec![("DESCRIBE rtsp://h/s", "Accept: text/html\r\n")]),
         (404, vec![("SETUP rtsp://h/x", TCP)]),
         (400, vec![("SETUP rtsp://h/s", "")]),

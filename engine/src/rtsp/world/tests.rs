@@ -116,6 +116,25 @@ fn a_stream_that_rests_is_woken_although_another_was_asked_for_before() {
 }
 
 #[test]
+fn a_camera_that_is_away_is_not_described_unless_something_is_shown_meanwhile() {
+    let (mut world, mut publishers) = world();
+    let (mut holding, path) = (Holding::default(), Path::parse("/cam1/main"));
+    let unit = |key| {
+        let (bytes, nals) = (vec![0, 0, 0, 1, 0x65], vec![NalSpan { offset: 4, len: 1 }]);
+        CodedUnit { codec: Codec::H264, key, bytes, nals, ..CodedUnit::default() }
+    };
+    publishers[0].publish(&unit(true), None).unwrap();
+    let mut said = || call(&mut world, &mut holding, 0).describe(&path);
+    assert!(matches!(said(), Described::Sdp(_)));
+    publishers[0].stream().set_away("unplugged", false);
+    assert_eq!(said(), Described::Unavailable("unplugged".to_owned()));
+    publishers[0].stream().set_away("unplugged", true);
+    assert!(matches!(said(), Described::Sdp(_)));
+    publishers[0].stream().set_away("", false);
+    assert!(matches!(said(), Described::Sdp(_)));
+}
+
+#[test]
 fn pictures_that_rtp_cannot_carry_are_not_announced() {
     let (mut world, _publishers) = world();
     let geometry = Geometry { slots: 16, bytes: 4096 };

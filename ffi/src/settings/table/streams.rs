@@ -51,6 +51,12 @@ pub(super) const STREAM_MAIN: Module = Module {
             D::Null,
             "Whether each unit carries its capture time in an SEI (the test camera's always do)",
         ),
+        Key::set(
+            "no-signal",
+            Kind::Flag,
+            D::Null,
+            "Whether a picture that says why is sent while a camera is away; stills are refused then",
+        ),
         Key::action("key-frame", Kind::Flag, "Asks the encoder for a key frame"),
         Key::measured(
             "stream-main-fps",
