@@ -28,5 +28,6 @@ pub mod sdp;
 pub mod switchboard;
 pub mod syntax;
 pub mod sys;
+pub mod tap;
 pub mod thread;
 pub mod users;

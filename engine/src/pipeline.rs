@@ -18,6 +18,7 @@ use crate::picture::decode::{H264Decoder, JpegDecoder};
 use crate::picture::scale::Scaler;
 use crate::publish::{Publisher, Stream};
 use crate::syntax::sei::{self, Capture};
+use crate::tap::CameraTap;
 use lensd_ffi::time::{Nanos, Stamp, now};
 use lensd_ffi::unit::{Codec, NalSpan};
 use std::path::Path;
@@ -36,6 +37,8 @@ pub struct Pipeline {
     main: Track,
     sub: Track,
     mjpeg: Publisher,
+    /// Other programs that want the raw frames.
+    tap: Arc<CameraTap>,
     jpeg: Option<Jpeg>,
     /// For the sub stream.
     scaled: Option<Scaled>,
@@ -74,7 +77,7 @@ fn gop_of(fps: f64, secs: f64) -> u32 {
     (fps * secs).round().clamp(1.0, 100_000.0) as u32
 }
 
-/// The publishers of a camera's three streams.
+/// The publishers of a camera's three streams, and where its raw frames go.
 pub struct Publishers {
     /// Main.
     pub main: Publisher,
@@ -82,6 +85,8 @@ pub struct Publishers {
     pub sub: Publisher,
     /// MJPEG.
     pub mjpeg: Publisher,
+    /// Frames.
+    pub tap: Arc<CameraTap>,
 }
 
 impl Pipeline {
@@ -99,6 +104,7 @@ impl Pipeline {
             main: Track::new(publishers.main, rate(config.bitrate)),
             sub: Track::new(publishers.sub, rate(config.sub_bitrate)),
             mjpeg: publishers.mjpeg,
+            tap: publishers.tap,
             config: config.clone(),
             info,
             always_stamped,
@@ -118,12 +124,19 @@ impl Pipeline {
 
     /// Gives the publishers back, for the camera's next life.
     pub fn into_publishers(self) -> Publishers {
-        Publishers { main: self.main.publisher, sub: self.sub.publisher, mjpeg: self.mjpeg }
+        self.tap.rest();
+        Publishers {
+            main: self.main.publisher,
+            sub: self.sub.publisher,
+            mjpeg: self.mjpeg,
+            tap: self.tap,
+        }
     }
 
     /// Whether anybody reads anything.
     pub fn is_wanted(&self) -> bool {
-        [self.main.stream(), self.sub.stream(), self.mjpeg.stream()].iter().any(|s| s.is_wanted())
+        let streams = [self.main.stream(), self.sub.stream(), self.mjpeg.stream()];
+        streams.iter().any(|s| s.is_wanted()) || self.tap.is_wanted()
     }
 
     /// Changes how streams are made while they are.
@@ -177,6 +190,7 @@ impl Pipeline {
     }
 
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
+        self.tap.offer(frame);
         let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
         let config = &self.config;
         let (software, fresh) = (self.main.software, self.main.encoder.is_none());
@@ -291,7 +305,8 @@ impl Pipeline {
             Err(e) => self.main.stream().set_error(&e.to_string()),
         }
         let (sub, mjpeg) = (self.sub.stream().is_wanted(), self.mjpeg.stream().is_wanted());
-        if !sub && !mjpeg {
+        let tap = self.tap.is_wanted();
+        if !sub && !mjpeg && !tap {
             if self.decoder.take().is_some() {
                 self.sub.rest();
                 self.describe();
@@ -302,6 +317,7 @@ impl Pipeline {
             let why = format!("{} can be passed through, but not decoded here", unit.codec.name());
             self.sub.stream().set_error(&why);
             self.mjpeg.stream().set_error(&why);
+            self.tap.set_fault(&why);
             return;
         }
         let mut decoder = self.decoder.take().unwrap_or_default();
@@ -313,6 +329,9 @@ impl Pipeline {
         match decoder.decode(&unit.bytes, unit.key) {
             Ok(Some(view)) => {
                 let raw = frame_of(&view, unit.capture, unit.number);
+                if tap {
+                    self.tap.offer(&raw);
+                }
                 if sub {
                     let stamp =
                         self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
@@ -552,6 +571,7 @@ mod tests {
             Stream::create(1, kind, codec, geometry_for(1), bell).unwrap().1
         };
         let publishers = Publishers {
+            tap: CameraTap::new(1, Bell::new().unwrap(), Arc::default()),
             main: make(Kind::Main, Codec::H264),
             sub: make(Kind::Sub, Codec::H264),
             mjpeg: make(Kind::Mjpeg, Codec::Jpeg),

@@ -16,6 +16,7 @@ use crate::rtsp::serve::{Identity, Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
+use crate::tap;
 use crate::thread::{Stop, Thread};
 use crate::users::UserTable;
 use crossbeam::channel::bounded;
@@ -89,6 +90,8 @@ struct Engine {
     view: Arc<View>,
     rtsp_bell: Arc<Bell>,
     rtsp: Thread,
+    tap_view: Arc<tap::view::View>,
+    tap: Option<Thread>,
     cameras: Vec<Cam>,
     requests: Requests,
     shown: Arc<Mutex<ops::Shown>>,
@@ -138,11 +141,14 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let users = Arc::new(UserTable::new(config.open));
     let (specs, notes) = cameras_of(&config)?;
     let bell = Bell::new().map_err(fail("eventfd"))?;
+    let tap_view = Arc::new(tap::view::View::new(config.tap.clone()));
+    let hub = Arc::new(tap::Hub::default());
     let mut cameras = Vec::new();
     let mut applied = Vec::new();
     for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
         let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
-        let (cam, camera) = start_camera(id, camera_config, spec, &switchboard, &desk, &bell)
+        let tap = (&*hub, &tap_view);
+        let (cam, camera) = start_camera(id, camera_config, spec, &switchboard, tap, &desk, &bell)
             .map_err(|e| format!("camera {id}: {e}"))?;
         cameras.push(cam);
         applied.push(camera);
@@ -178,6 +184,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
+    let tap_bell = Arc::new(Bell::new().map_err(fail("eventfd"))?);
     // Before the thread: a fault after it would leave that running, and us waiting for it.
     let apply = Apply::new(
         bank,
@@ -186,6 +193,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         Arc::clone(&view),
         (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
         config.hardware.clone(),
+        (Arc::clone(&tap_view), Arc::clone(&tap_bell)),
     )
     .map_err(fail("sensors"))?;
     let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view), bell, apply);
@@ -195,6 +203,21 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         }
     })
     .map_err(fail("thread"))?;
+
+    let change = Bell::new().map_err(fail("eventfd"))?;
+    switchboard.watch(change.try_clone().map_err(fail("eventfd"))?);
+    let tap = start_tap(
+        &config,
+        tap::serve::World {
+            switchboard: Arc::clone(&switchboard),
+            hub,
+            users: Arc::clone(&users),
+            guard: users.guard(random_key()),
+            view: Arc::clone(&tap_view),
+            bell: tap_bell,
+            change,
+        },
+    );
 
     let shown = Arc::<Mutex<ops::Shown>>::default();
     let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
@@ -213,6 +236,8 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         view,
         rtsp_bell,
         rtsp,
+        tap_view,
+        tap,
         cameras,
         shown,
         _ops: ops,
@@ -320,12 +345,16 @@ impl Engine {
         let panics = self.cameras.iter().map(|c| c.panics.load(Ordering::Relaxed)).collect();
         self.requests.apply().measure(&state);
         self.requests.apply().measure_devices();
-        *self.shown.lock() = ops::Shown { engine: state, panics };
+        let tap = self.tap_view.figures();
+        let tap_clients = self.tap_view.clients.lock().clone();
+        *self.shown.lock() = ops::Shown { engine: state, panics, tap, tap_clients };
     }
 
     /// Ends in order: first the clients, who get their goodbyes, then the cameras.
     fn end(mut self) {
         self.view.stop.store(true, Ordering::Release);
+        self.tap_view.stop.store(true, Ordering::Release);
+        drop(self.tap.take());
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");
@@ -334,11 +363,27 @@ impl Engine {
     }
 }
 
+/// Starts the frame tap. Streams go on without it if its socket cannot be had.
+fn start_tap(config: &Config, world: tap::serve::World) -> Option<Thread> {
+    let usual = || config.data.join("run/tap.sock");
+    let path = config.tap.socket.clone().unwrap_or_else(usual);
+    let stop = Stop::new(Arc::clone(&world.bell));
+    let started = tap::serve::Server::new(&path, world).and_then(|server| {
+        Thread::start("tap", stop, move |_| {
+            if let Err(e) = server.run() {
+                tracing::error!("the frame tap's loop failed: {e}");
+            }
+        })
+    });
+    started.map_err(|e| tracing::warn!("no frame tap: {e}")).ok()
+}
+
 fn start_camera(
     id: u32,
     config: CameraConfig,
     spec: CameraSpec,
     switchboard: &Switchboard,
+    tap: (&tap::Hub, &Arc<tap::view::View>),
     desk: &Arc<Desk>,
     desk_bell: &Bell,
 ) -> io::Result<(Cam, apply::Camera)> {
@@ -353,6 +398,8 @@ fn start_camera(
     for stream in [main, sub, mjpeg] {
         switchboard.add(stream);
     }
+    let camera_tap = tap::CameraTap::new(id, bell.try_clone()?, Arc::clone(tap.1));
+    tap.0.add(Arc::clone(&camera_tap));
     if let CameraSpec::Publish { name } = &spec {
         desk.open(name, bell.try_clone()?);
     }
@@ -371,7 +418,12 @@ fn start_camera(
         id,
         config,
         spec,
-        publishers: Publishers { main: main_publisher, sub: sub_publisher, mjpeg: mjpeg_publisher },
+        publishers: Publishers {
+            main: main_publisher,
+            sub: sub_publisher,
+            mjpeg: mjpeg_publisher,
+            tap: camera_tap,
+        },
         bell: bell.try_clone()?,
         state: Arc::clone(&state),
         orders: receiver,

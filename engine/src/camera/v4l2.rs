@@ -10,7 +10,7 @@ pub use layout::Delivers;
 
 use crate::camera::knobs::{DeviceKnobs, Knobs};
 use crate::camera::{Camera, CameraError, CameraInfo, CodedUnit, Shot, devices};
-use crate::frame::{Frame, Memory, PixelFormat, Plane};
+use crate::frame::{Frame, Memory, PixelFormat, Plane, Shared, SharedKind};
 use crate::sys::v4l2::event::Event;
 use crate::sys::v4l2::format::{Format, PlaneFormat};
 use crate::sys::v4l2::queue::{CaptureQueue, Filled, Lease};
@@ -24,8 +24,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Buffers to ask for: one that is filled, one that waits, and four for encoders and readers.
-const BUFFERS: u32 = 6;
+/// Buffers to ask for: one that is filled, one that waits, and six for encoders, readers and the tap.
+const BUFFERS: u32 = 8;
 /// How often the mapping to UTC is measured.
 const UTC_EVERY: Nanos = Nanos::from_secs(5);
 /// How long [`Camera::next`] waits at most.
@@ -41,6 +41,12 @@ impl Memory for Lease {
 
     fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
         Lease::dmabuf(self)
+    }
+
+    fn shared(&self) -> Option<Shared<'_>> {
+        let (pool, index, buffers) = self.identity();
+        let (fd, kind) = (Lease::dmabuf(self)?, SharedKind::DmaBuf);
+        Some(Shared { fd, kind, len: self.length(), pool, index, buffers })
     }
 }
 

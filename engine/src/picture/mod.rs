@@ -2,6 +2,7 @@
 
 pub mod convert;
 pub mod decode;
+pub mod pack;
 pub mod range;
 pub mod scale;
 

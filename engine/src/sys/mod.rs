@@ -7,4 +7,5 @@ pub mod socket;
 
 pub mod dmabuf;
 pub mod jpeg;
+pub mod unix;
 pub mod v4l2;

@@ -39,6 +39,7 @@ pub static MODULES: &[Module] = &[
     streams::LATENCY,
     streams::RTSP,
     streams::MJPEG,
+    streams::FRAME_TAP,
     streams::SNAPSHOT,
     system::DISK,
     servers::NETWORK,
