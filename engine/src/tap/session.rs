@@ -91,6 +91,10 @@ impl<M: Words> Session<M> {
     /// they came.
     pub fn give(&mut self, frame: &Frame, record: &Record, turn: u64) {
         self.make_room();
+        let places = SLOTS as u64;
+        while self.loans.iter().any(|l| l.seq % places == self.giver.next_seq() % places) {
+            self.giver.skip();
+        }
         let seq = self.giver.give(record);
         let memory = Arc::clone(&frame.memory);
         self.loans.push_back(Loan { seq, turn, since: record.given, _memory: memory });
@@ -105,19 +109,11 @@ impl<M: Words> Session<M> {
             Mode::Every => (waiting + 1).saturating_sub(self.queue),
         };
         let lost = self.mode == Mode::Every;
-        let next = self.giver.next_seq();
         let Self { giver, acks, loans, .. } = self;
         loans.retain(|loan| {
-            if over > 0 && !said.holds(loan.seq) && giver.withdraw(loan.seq, acks, lost) {
-                over -= 1;
-                return false;
-            }
-            // Its place in the block comes round again.
-            if next - loan.seq >= SLOTS as u64 {
-                giver.revoke(loan.seq);
-                return false;
-            }
-            true
+            let goes = over > 0 && !said.holds(loan.seq) && giver.withdraw(loan.seq, acks, lost);
+            over -= usize::from(goes);
+            !goes
         });
     }
 
@@ -146,9 +142,15 @@ impl<M: Words> Session<M> {
         self.giver.note_lost(frames);
     }
 
-    /// Turns of the frames that are lent.
-    pub fn turns(&self) -> impl Iterator<Item = u64> {
-        self.loans.iter().map(|loan| loan.turn)
+    /// Turns of the frames that are lent, and whether the client holds them.
+    pub fn loans(&self) -> impl Iterator<Item = (u64, bool)> {
+        let said = self.acks.read();
+        self.loans.iter().map(move |loan| (loan.turn, said.holds(loan.seq)))
+    }
+
+    /// How many are lent.
+    pub fn loan_count(&self) -> usize {
+        self.loans.len()
     }
 
     /// Frames lost and revoked so far.
@@ -252,7 +254,7 @@ mod tests {
         let Taken::Frame(_) = client.take(0, 0) else { panic!() };
         session.take_back(10);
         session.take_back(11);
-        assert_eq!(session.turns().collect::<Vec<_>>(), [12]);
+        assert_eq!(session.loans().collect::<Vec<_>>(), [(12, false)]);
         assert_eq!(session.counts(), (1, 1));
         session.rest();
         assert!(loans.iter().all(|w| w.strong_count() == 0));
@@ -275,15 +277,17 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_whose_place_comes_round_is_revoked() {
+    fn a_frame_that_is_held_keeps_its_place() {
         let (mut session, client) = session(Mode::Latest, 0);
         let held = give(&mut session, 0, 0);
         let Taken::Frame(_) = client.take(0, 0) else { panic!() };
-        for turn in 1..SLOTS as u64 {
+        for turn in 1..3 * SLOTS as u64 {
             give(&mut session, turn, 0);
+            let newest = client.head() - 1;
+            assert!(matches!(client.take(newest, 1), Taken::Frame(f) if f.number == turn));
+            assert!(client.give_back(newest, 1));
         }
         assert!(client.is_valid(0) && held.strong_count() == 1);
-        give(&mut session, SLOTS as u64, 0);
-        assert!(!client.is_valid(0) && held.strong_count() == 0);
+        assert_eq!((client.given(), client.head()), (3 * SLOTS as u64, 3 * SLOTS as u64 + 3));
     }
 }

@@ -34,6 +34,8 @@ const W_HEAD: usize = 8;
 const W_LOST: usize = 16;
 /// Frames that were taken back while it held them.
 const W_REVOKED: usize = 17;
+/// Frames given.
+const W_GIVEN: usize = 18;
 const HEADER: usize = 24;
 
 /// Records in the engine's block, a power of two: more than a client can hold and have waiting.
@@ -156,6 +158,7 @@ const fn slot(seq: u64) -> usize {
 pub struct Giver<M: Words> {
     memory: Arc<M>,
     next: u64,
+    given: u64,
     lost: u64,
     revoked: u64,
 }
@@ -171,12 +174,18 @@ impl<M: Words> Giver<M> {
         words[W_VERSION].store(super::wire::VERSION.into(), Ordering::Relaxed);
         words[W_SLOTS].store(SLOTS as u64, Ordering::Relaxed);
         order::publish(&words[W_MAGIC], MAGIC);
-        Self { memory, next: 0, lost: 0, revoked: 0 }
+        Self { memory, next: 0, given: 0, lost: 0, revoked: 0 }
     }
 
     /// The number that the next frame will have.
     pub const fn next_seq(&self) -> u64 {
         self.next
+    }
+
+    /// Leaves out a number, whose place is that of a frame that is still lent. The client finds
+    /// nothing under it.
+    pub fn skip(&mut self) {
+        self.next += 1;
     }
 
     /// Lends a frame; its number is in `record.seq` from now on. **The frame that has this place
@@ -208,6 +217,8 @@ impl<M: Words> Giver<M> {
             record_words[at + 1].store(pack(plane.row, plane.rows), Ordering::Relaxed);
         }
         order::publish(&record_words[R_GENERATION], lent(seq));
+        self.given += 1;
+        words[W_GIVEN].store(self.given, Ordering::Relaxed);
         order::publish(&words[W_HEAD], seq + 1);
         self.next = seq + 1;
         seq
@@ -345,6 +356,11 @@ impl<M: Words> Taker<M> {
     /// One past the newest frame that was given.
     pub fn head(&self) -> u64 {
         order::observe(&self.given.words()[W_HEAD])
+    }
+
+    /// Frames that were given.
+    pub fn given(&self) -> u64 {
+        self.given.words()[W_GIVEN].load(Ordering::Relaxed)
     }
 
     /// Frames that the engine did not give because the client was slow.

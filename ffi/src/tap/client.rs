@@ -281,7 +281,7 @@ impl Tap {
     /// How it has fared.
     pub fn counts(&self) -> Counts {
         let taker = &self.hold.taker;
-        Counts { given: taker.head(), lost: taker.lost() + self.gone, revoked: taker.revoked() }
+        Counts { given: taker.given(), lost: taker.lost() + self.gone, revoked: taker.revoked() }
     }
 
     /// The next frame, or none if there is none within `patience` (none: for ever) or a signal
@@ -346,14 +346,12 @@ impl Tap {
             if head <= self.next {
                 return Ok(None);
             }
-            // Who is so far behind that places were used again finds only what is left.
+            // What is older has no place any more.
             let oldest = head.saturating_sub(super::block::SLOTS as u64);
             let seq = match self.mode {
                 Mode::Latest => head - 1,
-                Mode::Every => {
-                    self.gone += oldest.saturating_sub(self.next);
-                    self.next.max(oldest)
-                }
+                // What was given up is counted by the server.
+                Mode::Every => self.next.max(oldest),
             };
             let place = self.hold.reserve().ok_or(TapError::Full)?;
             self.next = seq + 1;
