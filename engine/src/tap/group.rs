@@ -48,7 +48,10 @@ impl Group {
 
     /// Lets a client out; everything that was lent to it comes back.
     pub fn leave(&mut self, id: u64, view: &View) {
-        self.count(view, |group| group.members.retain(|m| m.id != id));
+        let at = self.members.iter().position(|m| m.id == id);
+        if let Some(mut member) = at.map(|at| self.count(view, |group| group.members.remove(at))) {
+            member.session.end();
+        }
     }
 
     /// Whether there is nobody.
@@ -146,7 +149,7 @@ impl Group {
     }
 
     /// Does something, and adds what it changed to the counts of all.
-    fn count(&mut self, view: &View, act: impl FnOnce(&mut Self)) {
+    fn count<T>(&mut self, view: &View, act: impl FnOnce(&mut Self) -> T) -> T {
         let sums = |group: &Self| {
             let counts = group.members.iter().map(|m| m.session.counts());
             let (lost, revoked) = counts.fold((0, 0), |a, c| (a.0 + c.0, a.1 + c.1));
@@ -154,7 +157,7 @@ impl Group {
             (lost, revoked, loans as u64)
         };
         let before = sums(self);
-        act(self);
+        let done = act(self);
         let after = sums(self);
         // Less than before where a client has left.
         view.lost.fetch_add(after.0.saturating_sub(before.0), Ordering::Relaxed);
@@ -164,6 +167,7 @@ impl Group {
         } else {
             view.loans.fetch_sub(before.2 - after.2, Ordering::Relaxed);
         }
+        done
     }
 }
 

@@ -280,6 +280,8 @@ impl Server {
             return Err(("INTERNAL", "the connection is gone".into()));
         };
         let (link, peer) = (Arc::clone(&guest.link), guest.peer.clone());
+        // What was set a moment ago holds, though the bell may still ring.
+        self.look_up_users(&options.users);
         let login = self.identify(&peer, request.token.as_deref())?;
         let most = options.max_clients as usize;
         if self.guests.iter().filter(|(_, g)| g.client.is_some()).count() >= most {
@@ -416,25 +418,33 @@ impl Server {
             .ok_or_else(|| io::Error::other("this camera has no frames"))?;
         let given = Arc::new(Region::create("lensd-tap", GIVER_WORDS)?);
         let acks = Arc::new(Region::invite("lensd-tap-acks", ACK_WORDS)?);
+        // Its header is in the block before the client is told of it.
+        let session =
+            Session::new(Arc::clone(&given), Arc::clone(&acks), request.mode, request.queue);
         let fds = [given.as_fd(), acks.as_fd(), bell.as_fd()];
         link.send(&told, &fds[..3 - kept])?;
-        let session = Session::new(given, acks, request.mode, request.queue);
         self.next_id += 1;
         let member = Member { id: self.next_id, session, link: Arc::clone(link), bell };
         Ok((own, Gets::Frames(tap.join(shape, member)?)))
     }
 
+    /// Whom the setting means.
+    fn look_up_users(&mut self, users: &str) {
+        if self.allowed.0 == users {
+            return;
+        }
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        // It was checked when it was set; a user that has gone since is nobody.
+        let known = users.split_whitespace().filter_map(|word| {
+            Allowed::parse(word, &read("/etc/passwd"), &read("/etc/group")).ok()
+        });
+        self.allowed = (users.to_owned(), known.fold(Allowed::default(), Allowed::or));
+    }
+
     /// Other options: those who may not any more go.
     fn take_options(&mut self) {
         let options = self.view.options.lock().clone();
-        if self.allowed.0 != options.users {
-            let read = |path| fs::read_to_string(path).unwrap_or_default();
-            // It was checked when it was set; a user that has gone since is nobody.
-            let allowed = options.users.split_whitespace().filter_map(|word| {
-                Allowed::parse(word, &read("/etc/passwd"), &read("/etc/group")).ok()
-            });
-            self.allowed = (options.users.clone(), allowed.fold(Allowed::default(), Allowed::or));
-        }
+        self.look_up_users(&options.users);
         let own = rustix::process::geteuid().as_raw();
         let over: Vec<(usize, &str)> = self
             .guests

@@ -137,6 +137,14 @@ impl<M: Words> Session<M> {
         loans.retain(|loan| !giver.withdraw(loan.seq, acks, false));
     }
 
+    /// The client is let out: whatever it holds is not its any more.
+    pub fn end(&mut self) {
+        let Self { giver, loans, .. } = self;
+        for loan in loans.drain(..) {
+            giver.revoke(loan.seq);
+        }
+    }
+
     /// Counts frames that it does not get.
     pub fn miss(&mut self, frames: u64) {
         self.giver.note_lost(frames);
@@ -258,6 +266,10 @@ mod tests {
         assert_eq!(session.counts(), (1, 1));
         session.rest();
         assert!(loans.iter().all(|w| w.strong_count() == 0));
+        let last = give(&mut session, 13, 0);
+        assert!(matches!(client.take(3, 1), Taken::Frame(_)) && client.is_valid(3));
+        session.end();
+        assert!(!client.is_valid(3) && last.strong_count() == 0);
     }
 
     #[test]
