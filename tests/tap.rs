@@ -184,7 +184,7 @@ fn ffmpeg_and_gstreamer_read_the_pipe() {
 fn install_package(to: &Folder) -> PathBuf {
     let (venv, source) = (to.file("venv"), to.file("package"));
     run(Command::new(linked_tool("python3"))
-        .args(["-m", "venv", "--system-site-packages"])
+        .args(["-m", "venv", "--without-pip", "--system-site-packages"])
         .arg(&venv));
     // The build writes beside its sources.
     run(Command::new("cp").arg("-r").arg(format!("{ROOT}/ffi/python")).arg(&source));
