@@ -26,6 +26,7 @@ fi
 say "real drivers, in the virtual machine"
 tests/rig/v4l2.sh
 tests/rig/stream.sh
+tests/rig/tap.sh
 
 models() {
   # The stress test of killed processes is one of the tests above.

@@ -4,15 +4,19 @@
 //! A thread and a connection for each client, as each would be a program of its own.
 
 use hdrhistogram::Histogram;
+use lensd_ffi::bell::Bell;
 use lensd_ffi::tap::client::{Counts, Options, Tap};
 use lensd_ffi::tap::wire::Mode;
 use lensd_ffi::time::{Nanos, now};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Builder};
+use std::time::Duration;
 
 /// How long a client waits for a frame before it looks at the time.
 const WAIT: Nanos = Nanos::from_millis(200);
@@ -71,6 +75,9 @@ pub struct Report {
     pub wake: Spread,
     /// From the capture to the client's having.
     pub latency: Spread,
+    /// What the kernel alone takes on this machine at this time: as many threads that wait for an
+    /// eventfd each, rung at the same rate by one thread that does nothing else.
+    pub floor: Spread,
     /// Frames that a client did not get, or lost while it held them.
     pub lost: u64,
     /// Picture bytes that the server's processors wrote for the tap meanwhile; none: its operations
@@ -82,7 +89,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clients, size, frames, fps, lost, .. } = self;
         writeln!(f, "{clients} clients, {size}, {fps:.1} frames per second each, {frames} in all")?;
-        for (name, s) in [("given to woken", self.wake), ("capture to woken", self.latency)] {
+        let rows = [
+            ("given to woken", self.wake),
+            ("capture to woken", self.latency),
+            ("bare eventfds", self.floor),
+        ];
+        for (name, s) in rows {
             let Spread { p50_us, p99_us, p999_us, max_us } = s;
             writeln!(
                 f,
@@ -139,6 +151,7 @@ pub fn run(config: &Config) -> Result<Report, String> {
     }
     #[expect(clippy::cast_precision_loss, reason = "counts of seconds")]
     let fps = wake.len() as f64 / config.clients as f64 / (config.length.0 as f64 / 1e9);
+    let floor = floor(config, fps)?;
     Ok(Report {
         clients: config.clients,
         size: found[0].size.clone(),
@@ -146,14 +159,20 @@ pub fn run(config: &Config) -> Result<Report, String> {
         fps,
         wake: Spread::of(&wake),
         latency: Spread::of(&latency),
+        floor: Spread::of(&floor),
         lost: found.iter().map(|f| f.counts.lost + f.counts.revoked).sum(),
         copied_bytes,
     })
 }
 
+/// Spans from a nanosecond to a minute.
+#[expect(clippy::expect_used, reason = "constant bounds")]
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are sound")
+}
+
 fn client(config: &Config, begin: Nanos, end: Nanos) -> Result<Found, String> {
-    let histogram = || Histogram::new(3).map_err(|e| e.to_string());
-    let (mut wake, mut latency) = (histogram()?, histogram()?);
+    let (mut wake, mut latency) = (histogram(), histogram());
     let options = Options {
         socket: Some(config.socket.clone()),
         stream: config.stream.clone(),
@@ -184,6 +203,52 @@ fn client(config: &Config, begin: Nanos, end: Nanos) -> Result<Found, String> {
     Ok(Found { wake, latency, counts: tap.counts(), size })
 }
 
+/// The same without a server: see [`Report::floor`].
+fn floor(config: &Config, fps: f64) -> Result<Histogram<u64>, String> {
+    let bells = (0..config.clients).map(|_| Bell::new());
+    let bells = bells.collect::<Result<Vec<_>, _>>().map_err(|e| format!("eventfd: {e}"))?;
+    let (rung, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let period = Duration::from_secs_f64(1.0 / fps.clamp(1.0, 1000.0));
+    let end = now().plus(config.length);
+    thread::scope(|scope| {
+        let waiters: Vec<_> = bells
+            .iter()
+            .map(|bell| {
+                let (rung, over) = (&rung, &over);
+                Builder::new().name("waiter".to_owned()).spawn_scoped(scope, move || {
+                    let mut spans = histogram();
+                    loop {
+                        let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], None);
+                        bell.take();
+                        let woken = now();
+                        // The last ring has no moment of its own.
+                        if over.load(Ordering::Acquire) {
+                            return spans;
+                        }
+                        let rung = Nanos(rung.load(Ordering::Acquire));
+                        spans.saturating_record(woken.since(rung).0);
+                    }
+                })
+            })
+            .collect();
+        while now() < end {
+            thread::sleep(period);
+            rung.store(now().0, Ordering::Release);
+            bells.iter().for_each(Bell::ring);
+        }
+        thread::sleep(period);
+        over.store(true, Ordering::Release);
+        bells.iter().for_each(Bell::ring);
+        let mut all = histogram();
+        for waiter in waiters {
+            let waiter = waiter.map_err(|e| format!("thread: {e}"))?;
+            let spans = waiter.join().map_err(|_| "a waiter has panicked".to_owned())?;
+            all.add(&spans).map_err(|e| e.to_string())?;
+        }
+        Ok(all)
+    })
+}
+
 /// The server's own count of copied bytes.
 fn copied(ops: &std::path::Path) -> Option<u64> {
     let mut stream = UnixStream::connect(ops).ok()?;
@@ -192,4 +257,21 @@ fn copied(ops: &std::path::Path) -> Option<u64> {
     stream.read_to_string(&mut text).ok()?;
     let line = text.lines().find(|l| l.starts_with("lensd_tap_copied_pixel_bytes_total "))?;
     line.split(' ').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_microseconds() {
+        let mut all = histogram();
+        for span in (1..=1000).map(|us| us * 1000) {
+            all.saturating_record(span);
+        }
+        let Spread { p50_us, p99_us, max_us, .. } = Spread::of(&all);
+        assert!((499.0..501.0).contains(&p50_us), "{p50_us}");
+        assert!((989.0..992.0).contains(&p99_us), "{p99_us}");
+        assert!((999.0..1002.0).contains(&max_us), "{max_us}");
+    }
 }

@@ -162,7 +162,7 @@ impl Talk {
                     if left == Nanos(0) {
                         return Err(unreachable(&"it does not answer"));
                     }
-                    wait(&[talk.link.as_fd()], Some(left))?;
+                    poll_for(&mut [PollFd::new(&talk.link, PollFlags::IN)], Some(left))?;
                 }
             }
         }
@@ -193,17 +193,35 @@ impl Talk {
     }
 }
 
-/// Waits until one is readable, or as long as `span`. `false`: a signal came.
-pub(super) fn wait(fds: &[BorrowedFd<'_>], span: Option<Nanos>) -> Result<bool, TapError> {
+/// What [`wait`] found.
+pub(super) struct Ready {
+    /// The server has said something.
+    pub(super) news: bool,
+    /// A signal ended it.
+    pub(super) signal: bool,
+}
+
+/// Waits until the bell rings or the server says something, or as long as `span`.
+pub(super) fn wait(bell: &Bell, talk: &Talk, span: Option<Nanos>) -> Result<Ready, TapError> {
+    let flags = PollFlags::IN;
+    let mut fds = [
+        PollFd::from_borrowed_fd(talk.as_fd(), flags),
+        PollFd::from_borrowed_fd(bell.as_fd(), flags),
+    ];
+    let signal = poll_for(&mut fds, span)?;
+    // Not asked for on each frame: a call of the kernel costs as much as the frame.
+    Ok(Ready { news: !fds[0].revents().is_empty(), signal })
+}
+
+/// Whether a signal ended it.
+fn poll_for(fds: &mut [PollFd<'_>], span: Option<Nanos>) -> Result<bool, TapError> {
     let span = span.map(|span| Timespec {
         tv_sec: (span.0 / 1_000_000_000).cast_signed(),
         tv_nsec: (span.0 % 1_000_000_000).cast_signed(),
     });
-    let mut polled: Vec<PollFd<'_>> =
-        fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-    match poll(&mut polled, span.as_ref()) {
-        Ok(_) => Ok(true),
-        Err(rustix::io::Errno::INTR) => Ok(false),
+    match poll(fds, span.as_ref()) {
+        Ok(_) => Ok(false),
+        Err(rustix::io::Errno::INTR) => Ok(true),
         Err(e) => Err(e.into()),
     }
 }
@@ -303,9 +321,11 @@ impl Tap {
                 self.hear()?;
                 return Ok(None);
             }
-            let waited = wait(&[self.bell.as_fd(), self.talk.as_fd()], left)?;
-            self.hear()?;
-            if !waited {
+            let ready = wait(&self.bell, &self.talk, left)?;
+            if ready.news {
+                self.hear()?;
+            }
+            if ready.signal {
                 return Ok(None);
             }
         }

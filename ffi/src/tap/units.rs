@@ -75,8 +75,14 @@ impl Units {
                 return Ok(Some(Unit { seq, meta, bytes: &self.bytes }));
             }
             let left = until.map(|until| until.since(now()));
-            let over =
-                left == Some(Nanos(0)) || !wait(&[self.bell.as_fd(), self.talk.as_fd()], left)?;
+            let mut over = left == Some(Nanos(0));
+            if !over {
+                let ready = wait(&self.bell, &self.talk, left)?;
+                over = ready.signal;
+                if !ready.news && !over {
+                    continue;
+                }
+            }
             loop {
                 match self.talk.news()? {
                     News::Nothing => break,
