@@ -108,7 +108,10 @@ fn a_program_in_c_sees_whole_frames() {
     assert_eq!(numbers.len(), 200);
     play::proof::check_numbers(&server, 1, &numbers);
     assert!(out.lines().all(|l| l.contains(" YU12 320x180 ")), "{out}");
-    // As it is, nothing was copied.
+    // As it is, nothing was copied, also if that is what one asks for.
+    let asked = ["--format", "I420", "--size", "320x180", "--crc", "--frames", "20"];
+    assert_eq!(counts(&run(client(&tap, &server).args(asked)))[3], 0);
+    let_frames_pass(&server, 30);
     assert_eq!(tap_state(&server, "copied_pixel_bytes"), 0);
 }
 
@@ -438,7 +441,21 @@ fn frames_of_cameras_that_deliver_something_else() {
         assert!(luma.iter().max().unwrap() - luma.iter().min().unwrap() > 100, "{camera}");
     }
     // They were decoded, and that is told.
-    assert!(tap_state(&server, "copied_pixel_bytes") > 0);
+    until("the count", || (tap_state(&server, "copied_pixel_bytes") > 0).then_some(()));
+}
+
+#[test]
+fn a_camera_that_delivers_something_else_than_was_asked_for() {
+    let server = Play::open().users().start();
+    let fixed =
+        Options { size: Some("320x180".into()), format: Some("I420".into()), ..options(&server) };
+    let mut fixed = Tap::open(&fixed).unwrap();
+    let mut free = Tap::open(&options(&server)).unwrap();
+    assert_eq!(fixed.next(WAIT).unwrap().unwrap().record.width, 320);
+    http(&server, "PATCH /api/settings", r#"{"resolution":"640x360"}"#);
+    until("the new size", || (free.next(WAIT).unwrap()?.record.width == 640).then_some(()));
+    let end = until("the end", || fixed.next(Some(Nanos::from_millis(100))).err());
+    assert!(end.to_string().contains("something else"), "{end}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
 use crate::tap;
-use crate::thread::{Stop, Thread};
+use crate::thread::{Stop, Thread, guard};
 use crate::users::UserTable;
 use crossbeam::channel::bounded;
 use lensd_ffi::bell::Bell;
@@ -369,10 +369,10 @@ fn start_tap(config: &Config, world: tap::serve::World) -> Option<Thread> {
     let path = config.tap.socket.clone().unwrap_or_else(usual);
     let stop = Stop::new(Arc::clone(&world.bell));
     let started = tap::serve::Server::new(&path, world).and_then(|server| {
-        Thread::start("tap", stop, move |_| {
-            if let Err(e) = server.run() {
-                tracing::error!("the frame tap's loop failed: {e}");
-            }
+        Thread::start("tap", stop, move |_| match guard(|| server.run()) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::error!("the frame tap's loop failed: {e}"),
+            Err(panic) => tracing::error!(panic, "the frame tap has panicked"),
         })
     });
     started.map_err(|e| tracing::warn!("no frame tap: {e}")).ok()

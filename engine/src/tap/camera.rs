@@ -2,7 +2,7 @@
 
 use super::group::{Group, Member};
 use super::view::View;
-use super::workshop::{KEEPS, Press, Shape, Workshop};
+use super::workshop::{KEEPS, Kind, Press, Shape, Workshop};
 use crate::frame::{Frame, PixelFormat};
 use crate::picture::convert::Converter;
 use lensd_ffi::bell::Bell;
@@ -43,6 +43,8 @@ pub struct CameraTap {
     view: Arc<View>,
     /// Clients of any shape.
     wanted: AtomicUsize,
+    /// What the newest frame was like.
+    kind: Mutex<Option<Kind>>,
     /// Those that take frames as they are.
     raw: Mutex<Group>,
     workshop: Mutex<Option<Workshop>>,
@@ -66,6 +68,7 @@ impl CameraTap {
             bell,
             view,
             wanted: AtomicUsize::new(0),
+            kind: Mutex::default(),
             raw: Mutex::default(),
             workshop: Mutex::default(),
             press: Mutex::default(),
@@ -80,6 +83,11 @@ impl CameraTap {
 
     /// Gives a raw frame to everybody who wants it. For the camera's thread.
     pub fn offer(&self, frame: &Frame) {
+        *self.kind.lock() = Some(Kind {
+            format: frame.format,
+            width: u32::try_from(frame.width).unwrap_or(0),
+            height: u32::try_from(frame.height).unwrap_or(0),
+        });
         if !self.is_wanted() {
             return;
         }
@@ -161,7 +169,9 @@ impl CameraTap {
     /// When there is no thread to be had for another shape.
     pub fn join(self: &Arc<Self>, shape: Shape, member: Member) -> io::Result<Seat> {
         let id = member.id;
-        if shape == Shape::default() {
+        // What the camera delivers anyway is lent as it is.
+        let kind = self.kind.lock().filter(|kind| shape.is_met_by(*kind));
+        if shape == Shape::default() || kind.is_some() {
             self.raw.lock().join(member);
         } else {
             let mut workshop = self.workshop.lock();
@@ -174,7 +184,7 @@ impl CameraTap {
         self.wanted.fetch_add(1, Ordering::AcqRel);
         // A camera that rests until somebody wants it.
         self.bell.ring();
-        Ok(Seat { tap: Arc::clone(self), id })
+        Ok(Seat { tap: Arc::clone(self), id, shape, kind })
     }
 
     fn leave(&self, id: u64) {
@@ -198,12 +208,20 @@ impl CameraTap {
 pub struct Seat {
     tap: Arc<CameraTap>,
     id: u64,
+    shape: Shape,
+    /// What the camera delivered then, if that was what is asked for.
+    kind: Option<Kind>,
 }
 
 impl Seat {
-    /// The camera's tap.
-    pub const fn tap(&self) -> &Arc<CameraTap> {
-        &self.tap
+    /// Why there are no frames for this client.
+    pub fn fault(&self) -> Option<String> {
+        let now = *self.tap.kind.lock();
+        let met = self.kind.is_none() || now.is_some_and(|kind| self.shape.is_met_by(kind));
+        if met {
+            return self.tap.fault();
+        }
+        Some("the camera delivers something else now than was asked for: connect again".to_owned())
     }
 }
 

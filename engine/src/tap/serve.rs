@@ -540,7 +540,7 @@ impl Server {
             if client.login.as_ref().is_some_and(|l| !users.holds(l, now_ms)) {
                 over.push((token, "the login does not stand any more".to_owned()));
             } else if let Gets::Frames(seat) = &client.gets
-                && let Some(fault) = seat.tap().fault()
+                && let Some(fault) = seat.fault()
             {
                 over.push((token, fault));
             }

@@ -34,6 +34,25 @@ pub struct Shape {
     pub format: Option<PixelFormat>,
 }
 
+impl Shape {
+    /// Whether frames like this one are what is asked for.
+    pub fn is_met_by(&self, kind: Kind) -> bool {
+        self.size.is_none_or(|size| size == (kind.width, kind.height))
+            && self.format.is_none_or(|format| format == kind.format)
+    }
+}
+
+/// What a camera's frames are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// Layout.
+    pub format: PixelFormat,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((width, height)) = self.size {
@@ -66,7 +85,7 @@ struct Shared {
 pub(super) struct Workshop {
     shared: Arc<Shared>,
     bell: Arc<Bell>,
-    _thread: Thread,
+    thread: Thread,
 }
 
 impl Workshop {
@@ -84,7 +103,7 @@ impl Workshop {
         let stop = Stop::new(Arc::clone(&bell));
         let thread =
             Thread::start(&format!("tap-{camera}"), stop, move |stop| run(&own, &rung, stop))?;
-        Ok(Self { shared, bell, _thread: thread })
+        Ok(Self { shared, bell, thread })
     }
 
     /// The clients that want frames of this shape; made if there are none.
@@ -125,6 +144,9 @@ impl Workshop {
 
     /// Why frames cannot be made.
     pub(super) fn fault(&self) -> Option<String> {
+        if self.thread.is_finished() {
+            return Some("the thread that makes these frames has ended: connect again".to_owned());
+        }
         Some(self.shared.fault.lock().clone()).filter(|f| !f.is_empty())
     }
 }
@@ -191,11 +213,6 @@ impl Maker {
     ) -> Result<Option<Frame>, String> {
         let (width, height) = size_of(shape, frame);
         let format = shape.format.unwrap_or(PixelFormat::I420);
-        let as_it_is = (width, height) == (frame.width, frame.height)
-            && shape.format.is_none_or(|f| f == frame.format);
-        if as_it_is && frame.memory.shared().is_some() {
-            return Ok(Some(frame.clone()));
-        }
         let mut view = converter.view(frame)?;
         if (width, height) != (view.width(), view.height()) {
             view = self.scaler.scale(view.even(), width, height)?;

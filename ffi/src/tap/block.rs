@@ -10,7 +10,7 @@
 //!
 //! * The client gives it back: it has seen the frame ([`Acks::seen`]) and does not hold it.
 //! * The engine withdraws one that the client has not taken. Both may happen at once, so that each
-//!   side says what it does, and then looks at what the other has said ([`order::settle`]): either
+//!   side says what it does, and then looks at what the other has said (`order::settle`): either
 //!   the client finds it withdrawn and leaves it, or the engine finds it taken and lets it be.
 //! * The engine revokes one that the client holds for too long. The client finds out when it looks
 //!   at the generation after its work ([`Taker::is_valid`]), and throws away what it has read.
