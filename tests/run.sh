@@ -28,6 +28,7 @@ tests/rig/v4l2.sh
 tests/rig/stream.sh
 tests/rig/clock.sh
 tests/rig/plug.sh
+tests/rig/tap.sh
 
 models() {
   # The stress test of killed processes is one of the tests above.

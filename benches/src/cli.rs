@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use lensd_ffi::tap::wire::Mode;
 use lensd_ffi::time::Nanos;
 
 use crate::compare::{self, Contestant};
@@ -12,6 +13,7 @@ use crate::load::{self, Stop};
 use crate::rtsp::auth::Login;
 use crate::rtsp::url::RtspUrl;
 use crate::sender::{self, Sender};
+use crate::tap;
 use crate::ws;
 
 /// The grammar of the command line; public so that `lensd --help` and the docs can show it.
@@ -25,6 +27,7 @@ pub fn command() -> Command {
         .subcommand(compare_command())
         .subcommand(latency_command())
         .subcommand(ws_command())
+        .subcommand(tap_command())
 }
 
 fn ws_command() -> Command {
@@ -39,6 +42,21 @@ fn ws_command() -> Command {
         .arg(option("user", "USER", "Who may set it").default_value("admin"))
         .arg(option("password", "PASSWORD", "Password").required(true))
         .arg(pids())
+        .arg(json())
+}
+
+fn tap_command() -> Command {
+    Command::new("tap")
+        .about("Reads frames from shared memory, and reports how soon clients are woken")
+        .arg(option("socket", "PATH", "The server's socket").default_value("data/run/tap.sock"))
+        .arg(option("stream", "STREAM", "Which stream").default_value("stream1"))
+        .arg(number("clients", "N", "How many read").default_value("4"))
+        .arg(seconds("seconds", "Length of the measurement").default_value("10"))
+        .arg(
+            option("mode", "every|latest", "All frames, or the newest")
+                .value_parser(PossibleValuesParser::new(["every", "latest"]))
+                .default_value("every"),
+        )
         .arg(json())
 }
 
@@ -198,6 +216,7 @@ pub fn run(matches: &ArgMatches, again: &[&str]) -> Result<bool, String> {
         Some(("compare", m)) => run_compare(m, again),
         Some(("latency", m)) => run_latency(m, again),
         Some(("ws", m)) => run_ws(m),
+        Some(("tap", m)) => run_tap(m),
         _ => Err("no such bench".to_owned()),
     }
 }
@@ -253,6 +272,26 @@ fn run_ws(m: &ArgMatches) -> Result<bool, String> {
         user: get(m, "user").unwrap_or_default(),
         password: get(m, "password").unwrap_or_default(),
         server_pids: get_all(m, "server-pid"),
+    })?;
+    let text = if m.get_flag("json") {
+        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
+    } else {
+        report.to_string()
+    };
+    print(&text)?;
+    Ok(report.lost == 0)
+}
+
+fn run_tap(m: &ArgMatches) -> Result<bool, String> {
+    let report = tap::run(&tap::Config {
+        socket: get::<String>(m, "socket").unwrap_or_default().into(),
+        stream: get(m, "stream").unwrap_or_default(),
+        clients: get_number(m, "clients") as usize,
+        length: get(m, "seconds").unwrap_or_default(),
+        mode: match get::<String>(m, "mode").as_deref() {
+            Some("latest") => Mode::Latest,
+            _ => Mode::Every,
+        },
     })?;
     let text = if m.get_flag("json") {
         serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"

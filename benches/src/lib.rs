@@ -16,6 +16,7 @@ pub mod media;
 pub mod process;
 pub mod rtsp;
 pub mod sender;
+pub mod tap;
 pub mod ws;
 
 /// Runs one bench command and says how it went: 0 all well, 1 something was lost or failed, 2 the

@@ -328,7 +328,7 @@ fn words_of(info: &CameraInfo) -> String {
 }
 
 fn is_wanted(own: &Publishers) -> bool {
-    [&own.main, &own.sub, &own.mjpeg].iter().any(|p| p.stream().is_wanted())
+    [&own.main, &own.sub, &own.mjpeg].iter().any(|p| p.stream().is_wanted()) || own.tap.is_wanted()
 }
 
 fn note(state: &Mutex<CameraState>, change: impl FnOnce(&mut CameraState)) {
@@ -539,7 +539,12 @@ mod tests {
             id: 1,
             config: CameraConfig::default(),
             spec: "test:".parse().unwrap(),
-            publishers: Publishers { main: main_publisher, sub, mjpeg },
+            publishers: Publishers {
+                main: main_publisher,
+                sub,
+                mjpeg,
+                tap: crate::tap::CameraTap::new(1, bell.try_clone().unwrap(), Arc::default()),
+            },
             glimpses: Arc::default(),
             bell: bell.try_clone().unwrap(),
             state: Arc::clone(&state),
@@ -599,7 +604,12 @@ mod tests {
             id: 1,
             config: CameraConfig { no_signal: true, ..CameraConfig::default() },
             spec: "v4l2:/dev/video0?size=320x180".parse().unwrap(),
-            publishers: Publishers { main: main_publisher, sub, mjpeg },
+            publishers: Publishers {
+                main: main_publisher,
+                sub,
+                mjpeg,
+                tap: crate::tap::CameraTap::new(1, Bell::new().unwrap(), Arc::default()),
+            },
             glimpses: Arc::default(),
             bell: bell.try_clone().unwrap(),
             state: Arc::clone(&state),

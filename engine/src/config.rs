@@ -27,6 +27,8 @@ pub struct Config {
     pub main_camera: u32,
     /// What is built around the cameras.
     pub hardware: HardwareConfig,
+    /// How frames are given to other programs.
+    pub tap: TapOptions,
 }
 
 /// Where lights, motor and sensors are below `/sys`; none: there is none.
@@ -62,6 +64,42 @@ impl Default for Config {
             cameras: Vec::new(),
             main_camera: 1,
             hardware: HardwareConfig::default(),
+            tap: TapOptions::default(),
+        }
+    }
+}
+
+/// How raw frames and units are given to other programs of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TapOptions {
+    /// Whether they are.
+    pub enabled: bool,
+    /// Who gets them without a token besides the server's user and root: names or numbers of users,
+    /// and of groups behind an `@`, separated by blanks.
+    pub users: String,
+    /// Size for those who name none: `WIDTHxHEIGHT`, or `camera`.
+    pub size: String,
+    /// Layout for those who name none, or `camera`.
+    pub format: String,
+    /// How long a client may hold a frame, in milliseconds.
+    pub lease_ms: u64,
+    /// Most clients at a time.
+    pub max_clients: u32,
+    /// The socket; none: `run/tap.sock` in the data folder, which other users cannot reach.
+    pub socket: Option<PathBuf>,
+}
+
+impl Default for TapOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            users: String::new(),
+            size: "camera".to_owned(),
+            format: "camera".to_owned(),
+            lease_ms: 1000,
+            max_clients: 16,
+            socket: None,
         }
     }
 }

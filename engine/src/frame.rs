@@ -153,10 +153,42 @@ pub trait Memory: Send + Sync {
     /// All bytes, mapped. For software stages only: the zero-copy path never calls it.
     fn bytes(&self) -> &[u8];
 
-    /// The buffer as a DMA-buf or memfd, for hardware and other processes.
+    /// The buffer as a DMA-buf, for hardware.
     fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// The buffer as other processes may have it: they can map it for reading alone.
+    fn shared(&self) -> Option<Shared<'_>> {
+        None
+    }
+}
+
+/// What a shared buffer is to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedKind {
+    /// A DMA-buf.
+    DmaBuf,
+    /// A memfd whose size is sealed, and that nobody else can map for writing.
+    Memfd,
+}
+
+/// A buffer as other processes may have it. Pool and index are its identity: whoever has the
+/// descriptor once knows it by them.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// The descriptor.
+    pub fd: BorrowedFd<'a>,
+    /// What it is.
+    pub kind: SharedKind,
+    /// Its length in bytes.
+    pub len: usize,
+    /// The set of buffers; no other set of this process has the same number.
+    pub pool: u32,
+    /// Which of these, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub buffers: u32,
 }
 
 impl Memory for Vec<u8> {

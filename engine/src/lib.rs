@@ -34,5 +34,6 @@ pub mod style;
 pub mod switchboard;
 pub mod syntax;
 pub mod sys;
+pub mod tap;
 pub mod thread;
 pub mod users;

@@ -71,7 +71,8 @@ impl StandIn {
         let columns = (width / (text::ADVANCE * scale_of(width))).saturating_sub(2);
         let mut lines = vec![name.chars().take(columns).collect(), String::new()];
         lines.extend(text::wrap(why, columns, 4));
-        let pipeline = Pipeline::new(&config, info, false, publishers, Arc::default());
+        let pipeline =
+            Pipeline::new(&config, info, false, publishers, Arc::default()).without_tap();
         Self { pipeline, picture, lines, since, due: since.mono, number: 0 }
     }
 
@@ -157,7 +158,12 @@ mod tests {
         let (stream, main) = make(Kind::Main, Codec::H264);
         let sub = make(Kind::Sub, Codec::H264).1;
         let mjpeg = make(Kind::Mjpeg, Codec::Jpeg).1;
-        let publishers = Publishers { main, sub, mjpeg };
+        let publishers = Publishers {
+            main,
+            sub,
+            mjpeg,
+            tap: crate::tap::CameraTap::new(1, Bell::new().unwrap(), Arc::default()),
+        };
         let config = CameraConfig::default();
         let why = "/dev/video0: unplugged";
         let mut away = StandIn::new(publishers, &config, "door", (640, 360), why, at(1000));
@@ -189,6 +195,7 @@ mod tests {
                 Stream::create(1, kind, codec, geometry_for(1), Bell::new().unwrap()).unwrap().1
             };
             let publishers = Publishers {
+                tap: crate::tap::CameraTap::new(1, Bell::new().unwrap(), Arc::default()),
                 main: make(Kind::Main, Codec::H264),
                 sub: make(Kind::Sub, Codec::H264),
                 mjpeg: make(Kind::Mjpeg, Codec::Jpeg),

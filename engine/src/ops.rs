@@ -2,6 +2,7 @@
 //! while the control plane is down. For the owner of the data folder only.
 
 use crate::rtsp::serve::View;
+use crate::tap::view::{ClientView, Figures};
 use lensd_ffi::state::{EngineState, StageState, StreamState};
 use parking_lot::Mutex;
 use std::fmt::Write as _;
@@ -20,6 +21,10 @@ pub struct Shown {
     pub engine: EngineState,
     /// How often each camera, in order of their numbers, or one of its stages has panicked.
     pub panics: Vec<u64>,
+    /// Counts of the frame tap.
+    pub tap: Figures,
+    /// Its clients.
+    pub tap_clients: Vec<ClientView>,
 }
 
 /// The socket and the thread that answers.
@@ -87,6 +92,8 @@ fn answer(url: &str, shown: &Shown, view: &View) -> (u16, &'static str, String) 
                 "engine": state,
                 "clients": *view.clients.lock(),
                 "camera_panics": shown.panics,
+                "tap": shown.tap,
+                "tap_clients": shown.tap_clients,
             });
             (200, JSON, body.to_string())
         }
@@ -116,6 +123,18 @@ fn metrics(shown: &Shown) -> String {
         let panics = state.cameras.iter().zip(&shown.panics);
         let mut panics = panics.map(|(c, n)| (format!("{{camera=\"{}\"}}", c.id), *n as f64));
         gauge("camera_panics_total", "counter", &mut panics);
+        let tap = &shown.tap;
+        for (name, kind, value) in [
+            ("tap_clients", "gauge", tap.clients),
+            ("tap_loans", "gauge", tap.loans),
+            ("tap_frames_total", "counter", tap.frames),
+            ("tap_lost_total", "counter", tap.lost),
+            ("tap_revoked_total", "counter", tap.revoked),
+            ("tap_refused_total", "counter", tap.refused),
+            ("tap_copied_pixel_bytes_total", "counter", tap.copied_pixel_bytes),
+        ] {
+            gauge(name, kind, &mut std::iter::once((String::new(), value as f64)));
+        }
         let streams = || state.streams.iter().map(|s| (format!("{{stream=\"{}\"}}", s.name), s));
         gauge("stream_units_total", "counter", &mut streams().map(|(l, s)| (l, s.units as f64)));
         gauge("stream_bytes_total", "counter", &mut streams().map(|(l, s)| (l, s.bytes as f64)));

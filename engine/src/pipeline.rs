@@ -24,6 +24,7 @@ use crate::publish::{Publisher, Stream};
 use crate::style::Style;
 use crate::syntax::sei::{self, Capture};
 use crate::syntax::sps::parse_sps;
+use crate::tap::CameraTap;
 use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, NalSpan};
 use std::path::Path;
@@ -44,6 +45,10 @@ pub struct Pipeline {
     main: Track,
     sub: Track,
     mjpeg: Publisher,
+    /// Other programs that want the raw frames.
+    tap: Arc<CameraTap>,
+    /// Whether they are pictures of the camera.
+    taps: bool,
     jpeg: Option<Jpeg>,
     /// For the sub stream.
     scaled: Option<Scaled>,
@@ -88,7 +93,7 @@ fn gop_of(fps: f64, secs: f64) -> u32 {
     (fps * secs).round().clamp(1.0, 100_000.0) as u32
 }
 
-/// The publishers of a camera's three streams.
+/// The publishers of a camera's three streams, and where its raw frames go.
 pub struct Publishers {
     /// Main.
     pub main: Publisher,
@@ -96,6 +101,8 @@ pub struct Publishers {
     pub sub: Publisher,
     /// MJPEG.
     pub mjpeg: Publisher,
+    /// Frames.
+    pub tap: Arc<CameraTap>,
 }
 
 impl Pipeline {
@@ -114,6 +121,8 @@ impl Pipeline {
             main: Track::new(publishers.main, rate(config.bitrate), config.style),
             sub: Track::new(publishers.sub, rate(config.sub_bitrate), config.style),
             mjpeg: publishers.mjpeg,
+            tap: publishers.tap,
+            taps: true,
             config: config.clone(),
             info,
             always_stamped,
@@ -137,13 +146,24 @@ impl Pipeline {
         self.always_stamped || self.config.capture_sei
     }
 
+    /// The same for pictures that no program must take for the camera's.
+    pub fn without_tap(self) -> Self {
+        Self { taps: false, ..self }
+    }
+
     /// Gives the publishers back, for the camera's next life.
     pub fn into_publishers(self) -> Publishers {
         if self.shows_another() {
             self.glimpses.want(false);
         }
         self.glimpses.forget(self.camera());
-        Publishers { main: self.main.publisher, sub: self.sub.publisher, mjpeg: self.mjpeg }
+        self.tap.rest();
+        Publishers {
+            main: self.main.publisher,
+            sub: self.sub.publisher,
+            mjpeg: self.mjpeg,
+            tap: self.tap,
+        }
     }
 
     fn camera(&self) -> u32 {
@@ -156,7 +176,8 @@ impl Pipeline {
 
     /// Whether anybody reads anything.
     pub fn is_wanted(&self) -> bool {
-        [self.main.stream(), self.sub.stream(), self.mjpeg.stream()].iter().any(|s| s.is_wanted())
+        let streams = [self.main.stream(), self.sub.stream(), self.mjpeg.stream()];
+        streams.iter().any(|s| s.is_wanted()) || self.tap.is_wanted()
     }
 
     /// Changes how streams are made while they are.
@@ -242,6 +263,9 @@ impl Pipeline {
     }
 
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
+        if self.taps {
+            self.tap.offer(frame);
+        }
         let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
         self.main.stream().note_taken(frame.number, now());
         let fresh = self.main.encoder.is_none();
@@ -394,7 +418,8 @@ impl Pipeline {
             Err(e) => self.main.stream().set_error(&e.to_string()),
         }
         let (sub, mjpeg) = (self.sub.stream().is_wanted(), self.mjpeg.stream().is_wanted());
-        if !sub && !mjpeg {
+        let tap = self.tap.is_wanted();
+        if !sub && !mjpeg && !tap {
             if self.decoder.take().is_some() {
                 self.sub.rest();
                 self.describe();
@@ -405,6 +430,7 @@ impl Pipeline {
             let why = format!("{} can be passed through, but not decoded here", unit.codec.name());
             self.sub.stream().set_error(&why);
             self.mjpeg.stream().set_error(&why);
+            self.tap.set_fault(&why);
             return;
         }
         let nal = |span: &NalSpan| unit.bytes.get(span.offset as usize..)?.get(..span.len as usize);
@@ -421,6 +447,9 @@ impl Pipeline {
         match decoder.decode(&unit.bytes, unit.key) {
             Ok(Some(view)) => {
                 let raw = Frame { colour: self.coded_colour, ..frame_of(&view, unit) };
+                if tap {
+                    self.tap.offer(&raw);
+                }
                 if sub {
                     let stamp =
                         self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
@@ -668,6 +697,7 @@ mod tests {
             Stream::create(1, kind, codec, geometry_for(1), bell).unwrap().1
         };
         let publishers = Publishers {
+            tap: CameraTap::new(1, Bell::new().unwrap(), Arc::default()),
             main: make(Kind::Main, Codec::H264),
             sub: make(Kind::Sub, Codec::H264),
             mjpeg: make(Kind::Mjpeg, Codec::Jpeg),
@@ -689,6 +719,7 @@ mod tests {
             Stream::create(1, kind, codec, geometry_for(1), bell).unwrap().1
         };
         let mut publishers = Publishers {
+            tap: CameraTap::new(1, Bell::new().unwrap(), Arc::default()),
             main: make(Kind::Main, Codec::H264),
             sub: make(Kind::Sub, Codec::H264),
             mjpeg: make(Kind::Mjpeg, Codec::Jpeg),

@@ -23,7 +23,8 @@ use crate::rtsp::serve::{Identity, Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
 use crate::switchboard::Switchboard;
-use crate::thread::{Stop, Thread};
+use crate::tap;
+use crate::thread::{Stop, Thread, guard};
 use crate::users::UserTable;
 use arrivals::Arrivals;
 use crossbeam::channel::{Sender, bounded};
@@ -102,6 +103,9 @@ struct Engine {
     view: Arc<View>,
     rtsp_bell: Arc<Bell>,
     rtsp: Thread,
+    tap_view: Arc<tap::view::View>,
+    hub: Arc<tap::Hub>,
+    tap: Option<Thread>,
     cameras: Vec<Cam>,
     desk: Arc<Desk>,
     glimpses: Arc<Glimpses>,
@@ -159,15 +163,19 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let automatic = config.cameras.is_empty();
     let hotplug = Arc::new(Watch::new(Tree::default(), automatic));
     let bell = Bell::new().map_err(fail("eventfd"))?;
+    let tap_view = Arc::new(tap::view::View::new(config.tap.clone()));
+    let hub = Arc::new(tap::Hub::default());
     let mut cameras = Vec::new();
     let mut applied = Vec::new();
     for (i, (camera_config, spec)) in specs.into_iter().enumerate() {
         let id = u32::try_from(i + 1).map_err(|_| "too many cameras".to_owned())?;
+        let tap = (&*hub, &tap_view);
         let (cam, camera) = start_camera(
             id,
             camera_config,
             spec,
             &switchboard,
+            tap,
             (&desk, &glimpses, &bell),
             &hotplug,
         )
@@ -207,6 +215,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
+    let tap_bell = Arc::new(Bell::new().map_err(fail("eventfd"))?);
     // Before the thread: a fault after it would leave that running, and us waiting for it.
     let apply = Apply::new(
         bank,
@@ -214,8 +223,8 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         Arc::clone(&switchboard),
         Arc::clone(&view),
         (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
-        config.hardware.clone(),
-        config.data.join("media/uploads"),
+        (config.hardware.clone(), config.data.join("media/uploads")),
+        (Arc::clone(&tap_view), Arc::clone(&tap_bell)),
     )
     .map_err(fail("sensors"))?;
     hotplug.wake(bell.try_clone().map_err(fail("eventfd"))?);
@@ -226,6 +235,21 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         }
     })
     .map_err(fail("thread"))?;
+
+    let change = Bell::new().map_err(fail("eventfd"))?;
+    switchboard.watch(change.try_clone().map_err(fail("eventfd"))?);
+    let tap = start_tap(
+        &config,
+        tap::serve::World {
+            switchboard: Arc::clone(&switchboard),
+            hub: Arc::clone(&hub),
+            users: Arc::clone(&users),
+            guard: users.guard(random_key()),
+            view: Arc::clone(&tap_view),
+            bell: tap_bell,
+            change,
+        },
+    );
 
     let shown = Arc::<Mutex<ops::Shown>>::default();
     let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
@@ -245,6 +269,9 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         view,
         rtsp_bell,
         rtsp,
+        tap_view,
+        hub,
+        tap,
         cameras,
         desk,
         glimpses,
@@ -362,12 +389,16 @@ impl Engine {
         let panics = self.cameras.iter().map(|c| c.panics.load(Ordering::Relaxed)).collect();
         self.requests.apply().measure(&state);
         self.requests.apply().measure_devices();
-        *self.shown.lock() = ops::Shown { engine: state, panics };
+        let tap = self.tap_view.figures();
+        let tap_clients = self.tap_view.clients.lock().clone();
+        *self.shown.lock() = ops::Shown { engine: state, panics, tap, tap_clients };
     }
 
     /// Ends in order: first the clients, who get their goodbyes, then the cameras.
     fn end(mut self) {
         self.view.stop.store(true, Ordering::Release);
+        self.tap_view.stop.store(true, Ordering::Release);
+        drop(self.tap.take());
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");
@@ -376,11 +407,27 @@ impl Engine {
     }
 }
 
+/// Starts the frame tap. Streams go on without it if its socket cannot be had.
+fn start_tap(config: &Config, world: tap::serve::World) -> Option<Thread> {
+    let usual = || config.data.join("run/tap.sock");
+    let path = config.tap.socket.clone().unwrap_or_else(usual);
+    let stop = Stop::new(Arc::clone(&world.bell));
+    let started = tap::serve::Server::new(&path, world).and_then(|server| {
+        Thread::start("tap", stop, move |_| match guard(|| server.run()) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::error!("the frame tap's loop failed: {e}"),
+            Err(panic) => tracing::error!(panic, "the frame tap has panicked"),
+        })
+    });
+    started.map_err(|e| tracing::warn!("no frame tap: {e}")).ok()
+}
+
 fn start_camera(
     id: u32,
     config: CameraConfig,
     spec: CameraSpec,
     switchboard: &Switchboard,
+    tap: (&tap::Hub, &Arc<tap::view::View>),
     (desk, glimpses, desk_bell): (&Arc<Desk>, &Arc<Glimpses>, &Bell),
     hotplug: &Arc<Watch>,
 ) -> io::Result<(Cam, apply::Camera)> {
@@ -395,6 +442,8 @@ fn start_camera(
     for stream in [main, sub, mjpeg] {
         switchboard.add(stream);
     }
+    let camera_tap = tap::CameraTap::new(id, bell.try_clone()?, Arc::clone(tap.1));
+    tap.0.add(Arc::clone(&camera_tap));
     match &spec {
         CameraSpec::Publish { name } => _ = desk.open(name, bell.try_clone()?),
         CameraSpec::V4l2(v4l2) => hotplug.expect(id, &v4l2.device),
@@ -422,7 +471,12 @@ fn start_camera(
         id,
         config,
         spec,
-        publishers: Publishers { main: main_publisher, sub: sub_publisher, mjpeg: mjpeg_publisher },
+        publishers: Publishers {
+            main: main_publisher,
+            sub: sub_publisher,
+            mjpeg: mjpeg_publisher,
+            tap: camera_tap,
+        },
         glimpses: Arc::clone(glimpses),
         bell: bell.try_clone()?,
         state: Arc::clone(&state),

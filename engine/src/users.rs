@@ -10,8 +10,16 @@ use std::sync::Arc;
 /// Shared by the thread that learns of a new control plane and those that ask for verdicts.
 #[derive(Debug, Default)]
 pub struct UserTable {
-    state: Mutex<Option<StateReader<Region>>>,
+    state: Mutex<State>,
     open: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reader: Option<StateReader<Region>>,
+    users: Users,
+    /// How many tables there were: each guard has to learn of each.
+    edition: u64,
 }
 
 impl UserTable {
@@ -24,15 +32,22 @@ impl UserTable {
     /// Reads from another incarnation of control from now on. The last users stay valid until it
     /// has published its own.
     pub fn attach(&self, memory: Arc<Region>) {
-        *self.state.lock() = StateReader::attach(memory);
+        self.state.lock().reader = StateReader::attach(memory);
     }
 
     /// Brings a guard up to date, and says whether something has changed. Cheap when nothing has.
     pub fn refresh(&self, guard: &mut Guard) -> bool {
-        let new = self.state.lock().as_mut().and_then(StateReader::read_new::<ControlState>);
-        let Some(mut state) = new else { return false };
-        state.users.open |= self.open;
-        guard.set_users(state.users);
+        let mut state = self.state.lock();
+        let new = state.reader.as_mut().and_then(StateReader::read_new::<ControlState>);
+        if let Some(ControlState { mut users, .. }) = new {
+            users.open |= self.open;
+            state.users = users;
+            state.edition += 1;
+        }
+        if std::mem::replace(guard.edition(), state.edition) == state.edition {
+            return false;
+        }
+        guard.set_users(state.users.clone());
         true
     }
 
@@ -41,5 +56,29 @@ impl UserTable {
         let mut guard = Guard::new(Users { open: self.open, ..Users::default() }, key);
         self.refresh(&mut guard);
         guard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lensd_ffi::auth::{Role, User};
+    use lensd_ffi::state::{PLANE_WORDS, StateWriter};
+
+    #[test]
+    fn every_guard_learns_of_every_table() {
+        let memory = Arc::new(Region::create("control", PLANE_WORDS).unwrap());
+        let mut control = StateWriter::new(Arc::clone(&memory));
+        let table = UserTable::new(false);
+        let mut guards = [table.guard([1; 32]), table.guard([2; 32])];
+        table.attach(memory);
+        for name in ["ann", "bob"] {
+            let users = vec![User::new(name, Role::Viewer, "lensd", "secret")];
+            control.set(&ControlState { users: Users { users, ..Users::default() } });
+            for guard in &mut guards {
+                assert!(table.refresh(guard) && guard.users().find(name).is_some());
+                assert!(!table.refresh(guard));
+            }
+        }
     }
 }

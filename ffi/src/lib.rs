@@ -1,12 +1,14 @@
 //! The contract of lensd's planes: what the engine, the control plane and any third process that
 //! maps the shared memory must agree on byte for byte, or verdict for verdict.
 //!
-//! Nothing here imports another crate of this workspace. `unsafe` lives in [`region`] alone.
+//! Nothing here imports another crate of this workspace. `unsafe` lives in [`region`] and [`capi`].
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod auth;
 pub mod bell;
+#[cfg(not(loom))]
+pub mod capi;
 pub mod cell;
 pub mod link;
 #[cfg(not(loom))]
@@ -19,6 +21,7 @@ pub mod ring;
 pub mod settings;
 pub mod state;
 pub mod sync;
+pub mod tap;
 pub mod time;
 pub mod unit;
 pub mod update;

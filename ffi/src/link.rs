@@ -93,6 +93,22 @@ impl Link {
     /// # Errors
     /// `InvalidData` for a packet that is no such message; else what the kernel says.
     pub fn receive<T: DeserializeOwned>(&self) -> io::Result<Received<T>> {
+        Ok(match self.receive_packet()? {
+            Received::Empty => Received::Empty,
+            Received::Closed => Received::Closed,
+            Received::Message(bytes, fds) => {
+                let message = serde_json::from_slice(&bytes)
+                    .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+                Received::Message(message, fds)
+            }
+        })
+    }
+
+    /// Receives one packet as it is.
+    ///
+    /// # Errors
+    /// `InvalidData` for one that was cut; else what the kernel says.
+    pub fn receive_packet(&self) -> io::Result<Received<Vec<u8>>> {
         let mut bytes = vec![0; MAX_PACKET];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -125,9 +141,8 @@ impl Link {
         if len == 0 {
             return Ok(Received::Closed);
         }
-        let message = serde_json::from_slice(&bytes[..len])
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-        Ok(Received::Message(message, fds))
+        bytes.truncate(len);
+        Ok(Received::Message(bytes, fds))
     }
 }
 

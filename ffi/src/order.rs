@@ -1,7 +1,8 @@
-//! The four orderings by which rings and cells are safe, each named by its partner.
+//! The five orderings by which rings, cells and the tap are safe, each named by its partner.
 //!
 //! Both overwrite in place under one rule: announce, overwrite, publish; and read under one rule:
-//! observe, read, look at the announcement again. In a loom build a test weakens one ordering at a
+//! observe, read, look at the announcement again. [`settle`] is for two that both speak before they
+//! listen. In a loom build a test weakens one ordering at a
 //! time, and the model must notice (`tests/loom.rs`).
 
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -9,7 +10,7 @@ use crate::sync::{AtomicU64, Ordering, fence};
 #[cfg(loom)]
 static WEAKENED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
-/// Weakens one ordering (1 to 4, in the order of this file; 0: none), to show that a model notices.
+/// Weakens one ordering (1 to 5, in the order of this file; 0: none), to show that a model notices.
 #[cfg(loom)]
 pub fn weaken(which: usize) {
     WEAKENED.store(which, std::sync::atomic::Ordering::SeqCst);
@@ -55,5 +56,13 @@ pub(crate) fn before_overwrite() {
 pub(crate) fn after_read() {
     if !weak(4) {
         fence(Ordering::Acquire);
+    }
+}
+
+/// Between saying what one does with a frame of the tap and looking at what the other side says of
+/// it. SYNC POINT with itself: of two sides that both did, at least one sees what the other said.
+pub(crate) fn settle() {
+    if !weak(5) {
+        fence(Ordering::SeqCst);
     }
 }

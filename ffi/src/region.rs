@@ -19,6 +19,9 @@ const SEALS: SealFlags =
 /// Largest region that is mapped, in bytes.
 pub const MAX_REGION: u64 = 8 << 30;
 
+/// Seals that keep the size, so that no mapping can be cut.
+const SIZE_SEALS: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK).union(SealFlags::SEAL);
+
 /// Makes an unsealed memfd of at least `words` zero words, for a process that will
 /// [`Region::adopt`] it.
 ///
@@ -103,6 +106,30 @@ impl Region {
         Self::map(fd, bytes, ProtFlags::READ)
     }
 
+    /// Makes memory of at least `words` zero words that another process will write, and maps it for
+    /// reading. Its size cannot change.
+    ///
+    /// # Errors
+    /// As [`Region::create`].
+    pub fn invite(name: &str, words: usize) -> io::Result<Self> {
+        let fd = blank(name, words)?;
+        fcntl_add_seals(&fd, SIZE_SEALS)?;
+        let bytes = size_of(&fd)?;
+        Self::map(fd, bytes, ProtFlags::READ)
+    }
+
+    /// Maps what another process made with [`Region::invite`] for writing.
+    ///
+    /// # Errors
+    /// `InvalidData` if its size is not sealed or beyond reason; else what the kernel says.
+    pub fn accept(fd: OwnedFd) -> io::Result<Self> {
+        if !fcntl_get_seals(&fd)?.contains(SIZE_SEALS) {
+            return Err(invalid("the size of the shared memory is not sealed"));
+        }
+        let bytes = size_of(&fd)?;
+        Self::map(fd, bytes, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
     fn map(fd: OwnedFd, bytes: usize, prot: ProtFlags) -> io::Result<Self> {
         // SAFETY: a fresh shared mapping, placed by the kernel where nothing is.
         let start = unsafe { mmap(std::ptr::null_mut(), bytes, prot, MapFlags::SHARED, &fd, 0) }?;
@@ -145,6 +172,105 @@ impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping that `map` made; no reference to it outlives `self`.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.words * 8) };
+    }
+}
+
+/// A buffer of pictures that another process or a device writes, mapped for reading.
+#[derive(Debug)]
+pub struct Pixels {
+    fd: OwnedFd,
+    start: NonNull<u8>,
+    len: usize,
+    dmabuf: bool,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread, and is only read.
+unsafe impl Send for Pixels {}
+// SAFETY: as above.
+unsafe impl Sync for Pixels {}
+
+impl Pixels {
+    /// Maps the first `len` bytes of a memfd whose size is sealed, or of a DMA-buf, whose size is
+    /// fixed.
+    ///
+    /// # Errors
+    /// `InvalidData` if it could be cut, or is shorter; else what the kernel says.
+    pub fn open(fd: OwnedFd, len: u64, dmabuf: bool) -> io::Result<Self> {
+        if !dmabuf && !fcntl_get_seals(&fd)?.contains(SealFlags::SHRINK) {
+            return Err(invalid("the size of the buffer is not sealed"));
+        }
+        // A DMA-buf says its size to lseek(2) alone.
+        let size = rustix::fs::seek(&fd, rustix::fs::SeekFrom::End(0))?;
+        let len = usize::try_from(len).ok().filter(|l| *l > 0 && *l as u64 <= size.min(MAX_REGION));
+        let len = len.ok_or_else(|| invalid("the buffer is not as long as it is said to be"))?;
+        let flags = MapFlags::SHARED;
+        // SAFETY: a fresh shared mapping, placed by the kernel where nothing is.
+        let start = unsafe { mmap(std::ptr::null_mut(), len, ProtFlags::READ, flags, &fd, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { fd, start, len, dmabuf })
+    }
+
+    /// Where its bytes lie in this process. Their owner may change them at any time.
+    pub const fn address(&self) -> *const u8 {
+        self.start.as_ptr().cast_const()
+    }
+
+    /// Their number.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none; there always are some.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Before the processor looks at what a device wrote (`DMA_BUF_IOCTL_SYNC` of the kernel's
+    /// "Buffer Sharing and Synchronization"). Nothing for a memfd.
+    pub fn begin_look(&self) {
+        /// `DMA_BUF_SYNC_READ | DMA_BUF_SYNC_START`
+        const START: u64 = 1;
+        self.sync(START);
+    }
+
+    /// After it.
+    pub fn end_look(&self) {
+        /// `DMA_BUF_SYNC_READ | DMA_BUF_SYNC_END`
+        const END: u64 = 1 | 1 << 2;
+        self.sync(END);
+    }
+
+    fn sync(&self, flags: u64) {
+        use rustix::ioctl::{Setter, ioctl, opcode};
+        const DMA_BUF_IOCTL_SYNC: rustix::ioctl::Opcode = opcode::write::<u64>(b'b', 0);
+        if self.dmabuf {
+            // SAFETY: `struct dma_buf_sync` is one __u64 of flags, which the call only reads.
+            let call = unsafe { Setter::<DMA_BUF_IOCTL_SYNC, u64>::new(flags) };
+            // SAFETY: as above; the descriptor is open as long as `self`.
+            let _ = unsafe { ioctl(&self.fd, call) };
+        }
+    }
+
+    /// Copies bytes out, as far as there are any. They are each of some moment: whoever lent the
+    /// buffer says afterwards whether all are of one picture.
+    pub fn copy(&self, from: usize, out: &mut [u8]) {
+        use std::sync::atomic::AtomicU8;
+        let from = from.min(self.len);
+        let len = out.len().min(self.len - from);
+        // SAFETY: `open` mapped `len` bytes that stay as long as `self`; others may change them,
+        // which atomics allow, and relaxed loads of a byte are allowed in read-only memory.
+        let bytes =
+            unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast::<AtomicU8>(), self.len) };
+        for (to, byte) in out.iter_mut().zip(&bytes[from..from + len]) {
+            *to = byte.load(std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Pixels {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping that `open` made; whoever asked for its address keeps `self`.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
 
@@ -192,5 +318,34 @@ mod tests {
         let region = Region::create("zero", 600).unwrap();
         assert!(region.words().len() >= 600);
         assert!(region.words().iter().all(|w| w.load(Ordering::Relaxed) == 0));
+    }
+
+    #[test]
+    fn what_another_process_shall_write_is_written_by_it_alone() {
+        let ours = Region::invite("invite", 8).unwrap();
+        let theirs = Region::accept(ours.share().unwrap()).unwrap();
+        assert!(theirs.is_writable() && !ours.is_writable());
+        theirs.words()[3].store(7, Ordering::Relaxed);
+        assert_eq!(ours.words()[3].load(Ordering::Relaxed), 7);
+        assert!(ftruncate(&ours.fd, 0).is_err());
+        assert!(Region::accept(blank("open", 8).unwrap()).is_err());
+    }
+
+    #[test]
+    fn pixels_are_those_of_a_sealed_buffer() {
+        let fd = || {
+            let fd = blank("pixels", 512).unwrap();
+            rustix::io::pwrite(&fd, b"abc", 4095).unwrap();
+            fd
+        };
+        assert!(Pixels::open(fd(), 4096, false).is_err(), "it could be cut");
+        let sealed = fd();
+        fcntl_add_seals(&sealed, SIZE_SEALS).unwrap();
+        assert!(Pixels::open(sealed.try_clone().unwrap(), 1 << 20, false).is_err());
+        assert!(Pixels::open(sealed.try_clone().unwrap(), 0, false).is_err());
+        let pixels = Pixels::open(sealed, 4096, false).unwrap();
+        let mut out = [9; 4];
+        pixels.copy(4094, &mut out);
+        assert_eq!((out, pixels.len()), ([0, b'a', 9, 9], 4096));
     }
 }

@@ -153,6 +153,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         apply: |s, v| s.engine.rtsp_options.multicast_ttl = v.whole(),
     },
     Setting {
+        key: "tap.socket",
+        option: None,
+        kind: Kind::Text,
+        help: "Socket of the frame tap; other users do not reach it in the data folder [default: DATA/run/tap.sock]",
+        apply: |s, v| s.engine.tap.socket = v.path(),
+    },
+    Setting {
         key: "hardware.light1",
         option: None,
         kind: Kind::Text,

@@ -4,7 +4,7 @@ use super::finish::{self, Set};
 use super::image::MEANINGS;
 use crate::camera::spec::Size;
 use crate::change::Change;
-use crate::config::{Extensions, Join, RtspOptions};
+use crate::config::{Extensions, Join, RtspOptions, TapOptions};
 use crate::style::{Profile, RateMode, Style};
 use lensd_ffi::settings::Kind;
 use serde_json::Value;
@@ -27,6 +27,8 @@ pub(super) enum Means {
     Input(usize),
     /// Changes how the RTSP server works.
     Rtsp(fn(&mut RtspOptions, &Value)),
+    /// Changes how the frame tap works.
+    Tap(fn(&mut TapOptions, &Value)),
     /// Switches a light or says how bright it is; its index.
     Light(usize),
     /// Drives the disc's motor.
@@ -49,6 +51,10 @@ fn whole(value: &Value) -> u32 {
 
 fn quantizer(value: &Value) -> u8 {
     value.as_u64().and_then(|n| u8::try_from(n).ok()).unwrap_or_default()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 /// What the key of this name does.
@@ -91,6 +97,12 @@ pub(super) fn means(key: &str) -> Means {
         }),
         "rtsp-max-sessions" => Means::Rtsp(|options, v| options.max_sessions = whole(v)),
         "rtsp-pacing" => Means::Rtsp(|options, v| options.pacing_ms = whole(v).into()),
+        "tap-enabled" => Means::Tap(|options, v| options.enabled = v == true),
+        "tap-users" => Means::Tap(|options, v| text(v).clone_into(&mut options.users)),
+        "tap-size" => Means::Tap(|options, v| text(v).clone_into(&mut options.size)),
+        "tap-format" => Means::Tap(|options, v| text(v).clone_into(&mut options.format)),
+        "tap-lease" => Means::Tap(|options, v| options.lease_ms = whole(v).into()),
+        "tap-max-clients" => Means::Tap(|options, v| options.max_clients = whole(v)),
         "cam1-light" | "cam1-light-level" => Means::Light(0),
         "cam2-light" | "cam2-light-level" => Means::Light(1),
         "disc-rotation" | "disc-speed" => Means::Disc,

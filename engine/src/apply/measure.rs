@@ -140,6 +140,7 @@ impl Apply {
                 "rtsp-max-sessions" => json!(self.rtsp.max_sessions),
                 _ => json!(self.rtsp.pacing_ms),
             }),
+            Means::Tap(_) => self.tap_now(name),
             Means::Light(lamp) => self.driven(name, &self.lights[lamp]),
             Means::Disc => self.driven(name, &self.disc),
             Means::AutoRotate => Held {
@@ -255,6 +256,8 @@ impl Apply {
                 });
             }
             "rtsp-sessions" => json!(state.sessions),
+            "tap-clients" | "tap-frames" | "tap-lost" | "tap-revoked" | "tap-loans"
+            | "tap-copied" => whole(self.tap_measured(name)),
             "light-error" => {
                 let faults = self.lights.each_ref().map(Lamp::missing);
                 return fault(faults.iter().map(Option::as_ref));

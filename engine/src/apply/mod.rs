@@ -8,6 +8,7 @@ mod finish;
 mod image;
 mod keys;
 mod measure;
+mod tap;
 
 use crate::camera::controls::{Control, Value as Raw};
 use crate::camera::knobs::Knobs;
@@ -129,6 +130,7 @@ pub struct Apply {
     view: Arc<View>,
     rtsp: RtspOptions,
     rtsp_bell: Arc<Bell>,
+    tap: (Arc<crate::tap::view::View>, Arc<Bell>),
     lights: [Lamp; 2],
     disc: Lamp,
     sensors: Watch,
@@ -151,8 +153,8 @@ impl Apply {
         switchboard: Arc<Switchboard>,
         view: Arc<View>,
         rtsp: (RtspOptions, Arc<Bell>),
-        hardware: HardwareConfig,
-        uploads: PathBuf,
+        (hardware, uploads): (HardwareConfig, PathBuf),
+        tap: (Arc<crate::tap::view::View>, Arc<Bell>),
     ) -> io::Result<Self> {
         let lamp = |path: &Option<std::path::PathBuf>, key| Lamp::new(path.clone(), key);
         Ok(Self {
@@ -165,6 +167,7 @@ impl Apply {
             view,
             rtsp: rtsp.0,
             rtsp_bell: rtsp.1,
+            tap,
             lights: [
                 lamp(&hardware.light1, "hardware.light1"),
                 lamp(&hardware.light2, "hardware.light2"),
@@ -290,6 +293,7 @@ impl Apply {
                 self.rtsp_bell.ring();
                 Ok(())
             }
+            Means::Tap(change) => self.set_tap(entry.key.name, change, &value),
             Means::Light(lamp) => self.drive_light(entry, lamp, &value),
             Means::Disc => self.drive_disc(entry, &value),
             Means::AutoRotate => self.follow_mounting(value == Value::Bool(true), now()),

@@ -23,7 +23,7 @@ pub(super) struct MjpegFile {
     /// Offset in the file of the first byte of `ahead`.
     offset: u64,
     ended: bool,
-    pool: Pool,
+    pool: Pool<Vec<u8>>,
     pace: Pace,
     count: u64,
     size: (usize, usize),

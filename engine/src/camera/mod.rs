@@ -13,7 +13,7 @@ mod mjpeg_file;
 pub mod mp4;
 mod mp4_file;
 pub mod pattern;
-mod pool;
+pub mod pool;
 pub mod spec;
 pub mod tree;
 pub mod v4l2;

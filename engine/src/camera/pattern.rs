@@ -7,7 +7,7 @@
 use super::knobs::Knobs;
 use super::look::{Filter, Look};
 use super::marks::{self, GRID_COLUMNS, GRID_ROWS, Marks, cell_side};
-use super::pool::Pool;
+use super::pool::{Pool, Sheet, sheets};
 use super::spec::{Pattern, TestSpec};
 use super::{Camera, CameraError, CameraInfo, Shot, StampedAt};
 use crate::clock;
@@ -19,12 +19,12 @@ use std::sync::Arc;
 pub use super::marks::read_marks;
 
 /// Pictures that consumers can hold at the same time before frames are lost.
-const BUFFERS: usize = 8;
+const BUFFERS: u32 = 8;
 
 /// The test camera.
 pub struct TestCamera {
     painter: Painter,
-    pool: Pool,
+    pool: Pool<Sheet>,
     clock: Pace,
     lost: u64,
     look: Arc<Look>,
@@ -40,7 +40,8 @@ pub fn open(spec: &TestSpec) -> Result<TestCamera, CameraError> {
     text.parse::<super::spec::CameraSpec>().map_err(|e| CameraError::lasting(e.0))?;
     let painter = Painter::new(spec);
     // Painted once: that takes longer than all else before the first picture.
-    let pool = Pool::new(std::iter::repeat_n(painter.background(), BUFFERS));
+    let pool =
+        painter.pool().map_err(|e| CameraError::passing(format!("no memory for pictures: {e}")))?;
     let at = now();
     Ok(TestCamera { painter, pool, clock: Pace::new(spec.fps, at), lost: 0, look: Arc::default() })
 }
@@ -66,7 +67,8 @@ impl Camera for TestCamera {
         let (number, capture) = self.clock.take(now());
         self.painter.follow(&self.look);
         let painter = &self.painter;
-        let Some((buffer, crc)) = self.pool.lend(|bytes| painter.paint(bytes, number, capture))
+        let Some((buffer, crc)) =
+            self.pool.lend(|sheet| sheet.fill(|bytes| painter.paint(bytes, number, capture)))
         else {
             // Every buffer is still in use: the frame cannot be drawn, as in a real driver.
             self.lost += 1;
@@ -202,6 +204,18 @@ impl Painter {
     fn new(spec: &TestSpec) -> Self {
         let (planes, bytes) = packed_planes(PixelFormat::I420, spec.size.width, spec.size.height);
         Self { spec: spec.clone(), planes, bytes, looks: None }
+    }
+
+    /// Buffers with the background in them.
+    fn pool(&self) -> std::io::Result<Pool<Sheet>> {
+        let background = self.background();
+        let mut pool = sheets(BUFFERS, self.bytes)?;
+        // All at once, so that each gets it.
+        let painted: Vec<_> = (0..BUFFERS)
+            .map(|_| pool.lend(|sheet| sheet.fill(|bytes| bytes.copy_from_slice(&background))))
+            .collect();
+        drop(painted);
+        Ok(pool)
     }
 
     /// Takes over what was turned since the last picture.
@@ -428,7 +442,7 @@ mod tests {
         let bell = Bell::new().unwrap();
         let mut camera = open(&spec(Pattern::Bars, 320, 180, 0)).unwrap();
         let mut held = Vec::new();
-        while held.len() < BUFFERS {
+        while held.len() < BUFFERS as usize {
             if let Shot::Frame(frame) = camera.next(&bell).unwrap() {
                 assert!(frame.capture.mono <= now());
                 held.push(frame);

@@ -13,7 +13,7 @@ pub use crate::camera::StampedAt;
 use crate::camera::knobs::{DeviceKnobs, Knobs};
 use crate::camera::{Camera, CameraError, CameraInfo, CodedUnit, Shot, devices};
 use crate::clock;
-use crate::frame::{Colour, Frame, Memory, PixelFormat, Plane};
+use crate::frame::{Colour, Frame, Memory, PixelFormat, Plane, Shared, SharedKind};
 use crate::sys::v4l2::event::Event;
 use crate::sys::v4l2::format::{Format, PlaneFormat};
 use crate::sys::v4l2::queue::{CaptureQueue, Filled, Lease};
@@ -27,8 +27,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Buffers to ask for: one that is filled, one that waits, and four for encoders and readers.
-const BUFFERS: u32 = 6;
+/// Buffers to ask for: one that is filled, one that waits, and six for encoders, readers and the tap.
+const BUFFERS: u32 = 8;
 /// How long [`Camera::next`] waits at most.
 const LONGEST_WAIT: Nanos = Nanos::from_secs(1);
 /// What a camera may take from streaming on to its first frame: USB cameras adjust their exposure.
@@ -42,6 +42,12 @@ impl Memory for Lease {
 
     fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
         Lease::dmabuf(self)
+    }
+
+    fn shared(&self) -> Option<Shared<'_>> {
+        let (pool, index, buffers) = self.identity();
+        let (fd, kind) = (Lease::dmabuf(self)?, SharedKind::DmaBuf);
+        Some(Shared { fd, kind, len: self.length(), pool, index, buffers })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::CameraInfo;
 use super::file::{Item, Source, Timed};
 use super::pattern::Pace;
-use super::pool::Pool;
+use super::pool::{Pool, Sheet, sheets};
 use super::spec::FileSpec;
 use super::y4m::{Y4mHeader, parse_frame_line, parse_header};
 use crate::frame::{Colour, Frame, PixelFormat, packed_planes};
@@ -12,12 +12,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// Pictures that consumers can hold at the same time.
-const BUFFERS: usize = 8;
+const BUFFERS: u32 = 8;
 
 pub(super) struct Y4mFile {
     reader: BufReader<File>,
     header: Y4mHeader,
-    pool: Pool,
+    pool: Pool<Sheet>,
     pace: Pace,
     /// Pictures of this pass so far.
     count: u64,
@@ -37,7 +37,7 @@ pub(super) fn open(file: File, length: u64, spec: &FileSpec) -> Result<Y4mFile, 
     if tail != 0 {
         remarks.push(format!("the last {tail} bytes are no whole picture and may be left out"));
     }
-    let pool = Pool::new((0..BUFFERS).map(|_| vec![0; bytes]));
+    let pool = sheets(BUFFERS, bytes).map_err(|e| format!("no memory for pictures: {e}"))?;
     Ok(Y4mFile { reader, header, pool, pace: Pace::new(fps, Nanos(0)), count: 0, remarks })
 }
 
@@ -106,7 +106,7 @@ impl Y4mFile {
         self.count += 1;
         let (planes, used) = packed_planes(format, width, height);
         let reader = &mut self.reader;
-        let item = match self.pool.lend(|bytes| reader.read_exact(bytes)) {
+        let item = match self.pool.lend(|sheet| sheet.fill(|bytes| reader.read_exact(bytes))) {
             Some((memory, Ok(()))) => Item::Frame(Frame {
                 format,
                 width,

@@ -4,6 +4,7 @@ pub(crate) mod bayer;
 pub mod convert;
 pub mod decode;
 pub mod finish;
+pub mod pack;
 pub mod pool;
 pub mod range;
 pub mod scale;

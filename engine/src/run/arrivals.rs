@@ -112,6 +112,7 @@ impl Engine {
             config,
             spec,
             &self.switchboard,
+            (&self.hub, &self.tap_view),
             (&self.desk, &self.glimpses, self.requests.bell()),
             &self.hotplug,
         );

@@ -2,13 +2,14 @@
 //! them (kernel documentation "Buffer Sharing and Synchronization (dma-buf)").
 
 use dma_heap::{Heap, HeapKind};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl, opcode};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A shared mapping of a descriptor, unmapped when dropped. It outlives the descriptor.
 #[derive(Debug)]
@@ -138,6 +139,12 @@ pub fn allocate(len: usize) -> io::Result<(OwnedFd, Origin)> {
     Ok((fd, Origin::Memfd))
 }
 
+/// A number for a set of buffers that no other set of this process has.
+pub fn next_pool() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A buffer that only this process fills: allocated, mapped, and readable by others as a descriptor.
 #[derive(Debug)]
 pub struct Owned {
@@ -157,16 +164,30 @@ impl Owned {
         Ok(Self { fd, origin, mapping })
     }
 
+    /// A memfd of `len` bytes that keeps its size, and that nobody else can map for writing.
+    ///
+    /// # Errors
+    /// When the machine is out of memory or the process of descriptors.
+    pub fn memfd(len: usize) -> io::Result<Self> {
+        let fd = memfd_create("lensd-frame", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&fd, len as u64)?;
+        let mapping = Mapping::read_write(&fd, 0, len)?;
+        let seals = SealFlags::FUTURE_WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+        fcntl_add_seals(&fd, seals)?;
+        Ok(Self { fd, origin: Origin::Memfd, mapping })
+    }
+
     /// Lets `fill` write all bytes, between the synchronisation calls that a DMA-buf wants.
-    pub fn fill(&mut self, fill: impl FnOnce(&mut [u8])) {
+    pub fn fill<T>(&mut self, fill: impl FnOnce(&mut [u8]) -> T) -> T {
         let dma = self.origin == Origin::DmaHeap;
         if dma {
             let _ = sync_start(&self.fd, Access::Write);
         }
-        fill(self.mapping.bytes_mut());
+        let filled = fill(self.mapping.bytes_mut());
         if dma {
             let _ = sync_end(&self.fd, Access::Write);
         }
+        filled
     }
 
     /// The bytes.

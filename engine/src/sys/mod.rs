@@ -9,4 +9,5 @@ pub mod clock;
 pub mod dmabuf;
 pub mod jpeg;
 pub mod uevent;
+pub mod unix;
 pub mod v4l2;

@@ -113,12 +113,13 @@ pub struct Guard {
     users: Users,
     nonces: Nonces,
     lockout: Lockout,
+    edition: u64,
 }
 
 impl Guard {
     /// A guard with a secret key for its nonces.
     pub fn new(users: Users, key: [u8; 32]) -> Self {
-        Self { users, nonces: Nonces::new(key), lockout: Lockout::new(MAX_FAILURES) }
+        Self { users, nonces: Nonces::new(key), lockout: Lockout::new(MAX_FAILURES), edition: 0 }
     }
 
     /// With another number of failures before one has to wait.
@@ -130,6 +131,11 @@ impl Guard {
     /// Replaces the table.
     pub fn set_users(&mut self, users: Users) {
         self.users = users;
+    }
+
+    /// Which edition of a table that several guards share this one has; 0 before the first.
+    pub const fn edition(&mut self) -> &mut u64 {
+        &mut self.edition
     }
 
     /// The table.

@@ -217,6 +217,8 @@ impl Drop for Live {
 #[derive(Debug)]
 struct Slot {
     index: u32,
+    /// The queue's number, which no later queue has, and how many buffers it has.
+    pool: (u32, u32),
     length: usize,
     dmabuf: Option<OwnedFd>,
     /// Mapped when somebody first looks: the zero-copy path never does.
@@ -242,7 +244,8 @@ impl CaptureQueue {
         let live = Arc::new(Live { device, queue, memory: MemoryType::Mmap });
         let device = &live.device;
         let mut slots = Vec::with_capacity(count);
-        for index in 0..u32::try_from(count).unwrap_or(0) {
+        let pool = (dmabuf::next_pool(), u32::try_from(count).unwrap_or(0));
+        for index in 0..pool.1 {
             let place = device.querybuf(queue, index)?;
             if place.planes != 1 {
                 let errno = Errno::INVAL;
@@ -259,7 +262,7 @@ impl CaptureQueue {
                 })?;
                 let _ = mapping.set(Some(mapped));
             }
-            slots.push(Arc::new(Slot { index, length, dmabuf, mapping }));
+            slots.push(Arc::new(Slot { index, pool, length, dmabuf, mapping }));
         }
         for slot in &slots {
             device.qbuf(queue, &Queued { index: slot.index, ..Queued::default() })?;
@@ -341,6 +344,11 @@ impl Lease {
     /// The buffer as a DMA-buf, if the driver exports it.
     pub fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
         self.slot.dmabuf.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Which buffer it is: its queue's number, its index, and how many the queue has.
+    pub fn identity(&self) -> (u32, u32, u32) {
+        (self.slot.pool.0, self.slot.index, self.slot.pool.1)
     }
 
     /// Size of the buffer in bytes, known without mapping it.

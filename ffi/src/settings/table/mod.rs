@@ -42,6 +42,7 @@ pub static MODULES: &[Module] = &[
     streams::LATENCY,
     streams::RTSP,
     streams::MJPEG,
+    streams::FRAME_TAP,
     streams::SNAPSHOT,
     system::DISK,
     servers::NETWORK,

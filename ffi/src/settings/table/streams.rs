@@ -138,6 +138,66 @@ pub(super) const SNAPSHOT: Module = Module {
     .unit("%")],
 };
 
+pub(super) const FRAME_TAP: Module = Module {
+    name: "frame-tap",
+    plane: Plane::Engine,
+    read: Media,
+    write: System,
+    doc: "Raw frames and coded units in shared memory, for vision programs of this machine",
+    keys: &[
+        Key::set("tap-enabled", Kind::Flag, D::Null, "Whether programs get frames"),
+        Key::set(
+            "tap-users",
+            Kind::Text(500),
+            D::Null,
+            "Who gets frames without a token besides the server's user and root: names or numbers of \
+             users of the machine, and of groups behind an @, separated by blanks",
+        )
+        .read_by(System),
+        Key::set(
+            "tap-size",
+            Kind::Text(16),
+            D::Null,
+            "Size for programs that name none: WIDTHxHEIGHT with even sides, or camera",
+        )
+        .written_by(Device),
+        Key::set(
+            "tap-format",
+            Kind::Choice(&["camera", "I420", "NV12", "GREY", "RGB24", "BGR24"]),
+            D::Null,
+            "Layout for programs that name none; camera: as it comes",
+        )
+        .written_by(Device),
+        Key::set(
+            "tap-lease",
+            Kind::Whole(10, 60_000),
+            D::Null,
+            "How long a program may hold a frame before it is taken back",
+        )
+        .unit("ms"),
+        Key::set("tap-max-clients", Kind::Whole(1, 256), D::Null, "Most programs at a time"),
+        Key::measured("tap-clients", Kind::Whole(0, 1_000_000), "Programs that get frames or units"),
+        Key::measured("tap-frames", Kind::Whole(0, i64::MAX), "Frames given, for each program"),
+        Key::measured(
+            "tap-lost",
+            Kind::Whole(0, i64::MAX),
+            "Frames that programs in mode every were too slow for",
+        ),
+        Key::measured(
+            "tap-revoked",
+            Kind::Whole(0, i64::MAX),
+            "Frames that were taken back while a program held them",
+        ),
+        Key::measured("tap-loans", Kind::Whole(0, 1_000_000), "Frames that programs may look at now"),
+        Key::measured(
+            "tap-copied",
+            Kind::Whole(0, i64::MAX),
+            "Bytes of pictures that were converted or scaled for programs",
+        )
+        .unit("byte"),
+    ],
+};
+
 pub(super) const RTSP: Module = Module {
     name: "rtsp",
     plane: Plane::Engine,
