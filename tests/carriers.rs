@@ -313,7 +313,10 @@ fn clock_and_stages_are_shown() {
     let status: i32 = String::from_utf8_lossy(&done.out).trim().parse().unwrap();
     // STA_UNSYNC of adjtimex(2).
     assert_eq!(clock["error_ns"].is_null(), status & 0x40 != 0, "{clock}, status {status:#x}");
-    let settings = get("/api/settings");
+    // Measured once a second.
+    let settings = until("the clock's keys", || {
+        Some(get("/api/settings")).filter(|s| s["clock-synchronized"].is_boolean())
+    });
     let of = |key: &str| settings[key].clone();
     assert_eq!(of("clock-synchronized"), clock["error_ns"].is_u64(), "{settings}");
     assert_eq!(of("clock-source"), clock["source"]);
