@@ -4,7 +4,7 @@
 
 mod play;
 
-use play::proof::marks_of;
+use play::proof::{let_frames_pass, marks_of};
 use play::{Folder, LIMIT, Play, Running, Server, http, linked_tool, make_h264, run, until};
 use serde_json::Value;
 use std::fs;
@@ -148,12 +148,13 @@ fn extensions_for_all_and_not_for_who_refuses_them() {
 fn who_joins_a_group_that_plays_is_told_the_time_first() {
     let server = Play::open().isolated().start();
     let other = witness(&server, "multicast", "stream1", 400, false);
-    until("the group", || (server.clients().len() == 1).then_some(()));
-    let path = "stream1";
-    let done = witness(&server, "multicast", path, 150, false).succeed();
+    until("the group", || server.clients().iter().any(|c| c["state"] == "playing").then_some(()));
+    // The first reports have gone by, and the next is some seconds away.
+    let_frames_pass(&server, 50);
+    let done = witness(&server, "multicast", "stream1", 150, false).succeed();
     let all = lines(&done.out);
     // Until its answer came it heard what was sent for the other one.
-    let from = all.iter().position(|line| line.get("sr").is_some()).unwrap();
+    let from = all.iter().position(|line| line.get("sr").is_some()).expect("a report");
     let heard = all[..from].iter().filter(|line| line.get("frame").is_some()).count();
     assert!(heard < 25, "{heard} frames before the first report; regular ones come every 200");
     assert!(check(&all[from..]).extensions.len() > 100);
@@ -313,7 +314,10 @@ fn clock_and_stages_are_shown() {
     let status: i32 = String::from_utf8_lossy(&done.out).trim().parse().unwrap();
     // STA_UNSYNC of adjtimex(2).
     assert_eq!(clock["error_ns"].is_null(), status & 0x40 != 0, "{clock}, status {status:#x}");
-    let settings = get("/api/settings");
+    // Measured once a second.
+    let settings = until("the clock's keys", || {
+        Some(get("/api/settings")).filter(|s| s["clock-synchronized"].is_boolean())
+    });
     let of = |key: &str| settings[key].clone();
     assert_eq!(of("clock-synchronized"), clock["error_ns"].is_u64(), "{settings}");
     assert_eq!(of("clock-source"), clock["source"]);

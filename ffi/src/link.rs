@@ -326,8 +326,8 @@ pub struct LoginNews {
 impl LoginNews {
     /// Most characters of a name that is told: names come from whoever tries to log in.
     pub const MAX_NAME: usize = 64;
-    /// Most of them that wait to be told; more are an attack that is known by then.
-    pub const MOST: usize = 256;
+    /// Most of them that wait to be told, and fit a packet; more are an attack that is known by then.
+    pub const MOST: usize = 128;
 }
 
 /// An [`Answer`] with the number of its [`Ask`].
@@ -398,6 +398,18 @@ mod tests {
         long.resize(MAX_PACKET + 1, b' ');
         rustix::io::write(&a, &long).unwrap();
         assert_eq!(b.receive::<Order>().unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn as_many_logins_as_may_wait_fit_a_packet() {
+        let (a, b) = Link::pair().unwrap();
+        let user = "\u{1}".repeat(LoginNews::MAX_NAME);
+        let from = IpAddr::V6([0xffff; 8].into());
+        let login = LoginNews { success: false, user, from, time: i64::MIN };
+        let answer = Answer::Logins { logins: vec![login; LoginNews::MOST] };
+        a.send(&Answered { id: Answered::UNASKED, answer: answer.clone() }, &[]).unwrap();
+        let Received::Message(got, _) = b.receive::<Answered>().unwrap() else { panic!() };
+        assert_eq!((got.id, got.answer), (Answered::UNASKED, answer));
     }
 
     #[test]
