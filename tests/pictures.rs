@@ -23,6 +23,10 @@ def put(refused=False, **keys):
         assert (answer.status_code == 200) != refused, (key, value, answer.text)
         if refused: return answer.json()["message"]
         assert answer.json()["data"]["value"] == value, answer.text
+def put_all(**keys):
+    keys = {key.replace("_", "-"): value for key, value in keys.items()}
+    answer = session.patch(base + "api/settings", json=keys, timeout=60)
+    assert answer.status_code == 200, answer.text
 def shot(camera=1, colour=0):
     time.sleep(0.15)  # ten a second are allowed
     answer = session.get(base + f"api/snapshot?camera={camera}&quality=95", timeout=60)
@@ -78,7 +82,9 @@ check("270", cv2.rotate(plain, cv2.ROTATE_90_COUNTERCLOCKWISE), cv2.rotate(mask.
 put(rotate="180")
 check("180", cv2.rotate(plain, cv2.ROTATE_180), cv2.rotate(mask.astype("u1"), cv2.ROTATE_180) == 1)
 # This camera has no controls for it: the processor does it.
-put(rotate="0", mirror=True)
+put_all(rotate="0", mirror=True, flip=True)
+check("mirror and flip", cv2.rotate(plain, cv2.ROTATE_180), cv2.rotate(mask.astype("u1"), cv2.ROTATE_180) == 1)
+put(flip=False)
 check("mirror", cv2.flip(plain, 1), mask[:, ::-1])
 put(mirror=False, flip=True)
 check("flip", cv2.flip(plain, 0), mask[::-1])

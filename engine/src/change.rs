@@ -5,6 +5,43 @@ use crate::config::CameraConfig;
 use crate::encode::EncodeError;
 use crate::finish::Finish;
 use crate::style::Style;
+use serde_json::Value;
+use std::fmt;
+
+/// A change of one thing among several that are kept together: those who ask for others of them at
+/// the same time do not undo it.
+#[derive(Clone)]
+pub struct Edit<T> {
+    /// What the value means for the camera with this index.
+    set: fn(&mut T, &Value, usize),
+    value: Value,
+    camera: usize,
+}
+
+impl<T> Edit<T> {
+    /// A change of the camera with this index.
+    pub fn new(set: fn(&mut T, &Value, usize), value: Value, camera: usize) -> Self {
+        Self { set, value, camera }
+    }
+
+    /// Does it.
+    pub fn apply(&self, to: &mut T) {
+        (self.set)(to, &self.value, self.camera);
+    }
+}
+
+impl<T> PartialEq for Edit<T> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.set, other.set)
+            && (&self.value, self.camera) == (&other.value, other.camera)
+    }
+}
+
+impl<T> fmt::Debug for Edit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Edit({}, camera {})", self.value, self.camera)
+    }
+}
 
 /// What of a camera can be changed while it runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,9 +57,9 @@ pub enum Change {
     /// Whether units carry their capture time.
     CaptureSei(bool),
     /// What is done to pictures before they are encoded.
-    Finish(Box<Finish>),
+    Finish(Edit<Finish>),
     /// How encoders spend bits.
-    Style(Style),
+    Style(Edit<Style>),
     /// Whether a picture says so while the camera is away.
     NoSignal(bool),
     /// Size of the camera's picture: it is opened anew.
@@ -44,8 +81,8 @@ impl Change {
             Self::SubWidth(width) => config.sub_width = *width,
             Self::Gop(secs) => config.gop_secs = *secs,
             Self::CaptureSei(on) => config.capture_sei = *on,
-            Self::Finish(finish) => config.finish.clone_from(finish),
-            Self::Style(style) => config.style = *style,
+            Self::Finish(edit) => edit.apply(&mut config.finish),
+            Self::Style(edit) => edit.apply(&mut config.style),
             Self::NoSignal(on) => config.no_signal = *on,
             Self::Size(_) | Self::Fps(_) | Self::Input(_) | Self::Source(_) => return false,
         }

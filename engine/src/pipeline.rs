@@ -214,9 +214,15 @@ impl Pipeline {
                 self.describe();
             }
             Change::CaptureSei(on) => self.config.capture_sei = on,
-            Change::Finish(ref wish) => self.change_finish(wish)?,
+            Change::Finish(ref edit) => {
+                let mut wish = self.config.finish.clone();
+                edit.apply(&mut wish);
+                self.change_finish(&wish)?;
+            }
             Change::Style(_) if self.info.coded.is_some() => return Err(passed()),
-            Change::Style(style) => {
+            Change::Style(ref edit) => {
+                let mut style = self.config.style;
+                edit.apply(&mut style);
                 self.main.set_style(style)?;
                 self.sub.set_style(style)?;
                 self.config.style = style;

@@ -3,8 +3,9 @@
 use super::keys::{Means, means};
 use super::{Apply, PATIENCE, Progress, Request};
 use crate::capture::Order;
-use crate::change::Change;
+use crate::change::{Change, Edit};
 use crate::finish::{Clock, Corner, Finish, Inset, Turn};
+use crate::style::Style;
 use crossbeam::channel::bounded;
 use lensd_ffi::settings::{Entry, Plane, entries};
 use lensd_ffi::time::Nanos;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// What a key's value means for the pictures of the camera with this index.
 pub(super) type Set = fn(&mut Finish, &Value, usize);
+/// The same of how encoders spend bits.
+pub(super) type SetStyle = fn(&mut Style, &Value, usize);
 
 fn pixels(value: &Value) -> i32 {
     value.as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or_default()
@@ -92,7 +95,6 @@ pub(super) fn set_of(key: &str) -> Option<Set> {
             };
         },
         "overlay-watermark" => |finish, value, _| {
-            // The folder is put before it where it is known.
             let name = value.as_str().filter(|name| !name.is_empty());
             finish.overlay.watermark = name.map(PathBuf::from);
         },
@@ -121,6 +123,16 @@ fn within(uploads: &Path, name: &Path) -> Result<PathBuf, String> {
 }
 
 impl Apply {
+    /// The value as the camera's thread understands it.
+    fn resolved(&self, key: &str, value: &Value) -> Result<Value, String> {
+        match value.as_str() {
+            Some(name) if key == "overlay-watermark" && !name.is_empty() => {
+                within(&self.uploads, Path::new(name)).map(|path| path.to_string_lossy().into())
+            }
+            _ => Ok(value.clone()),
+        }
+    }
+
     /// Tells the cameras that `wanted` chooses what is done to their pictures now.
     pub(super) fn tell_finish(
         &mut self,
@@ -129,20 +141,14 @@ impl Apply {
         set: Set,
         wanted: impl Fn(&super::Camera) -> bool,
     ) -> Progress {
-        let mut changes = Vec::new();
-        for (index, camera) in self.cameras.iter().enumerate().filter(|(_, c)| wanted(c)) {
-            let mut finish = camera.config.finish.clone();
-            set(&mut finish, value, index);
-            if entry.key.name == "overlay-watermark"
-                && let Some(name) = &finish.overlay.watermark
-            {
-                match within(&self.uploads, name) {
-                    Ok(path) => finish.overlay.watermark = Some(path),
-                    Err(why) => return self.done(entry, Err(why)),
-                }
-            }
-            changes.push((index, Change::Finish(Box::new(finish))));
-        }
+        let resolved = match self.resolved(entry.key.name, value) {
+            Ok(resolved) => resolved,
+            Err(why) => return self.done(entry, Err(why)),
+        };
+        let chosen = self.cameras.iter().enumerate().filter(|(_, camera)| wanted(camera));
+        let changes = chosen
+            .map(|(index, _)| (index, Change::Finish(Edit::new(set, resolved.clone(), index))))
+            .collect();
         self.tell_each(entry, value.clone(), changes)
     }
 
@@ -177,37 +183,21 @@ impl Apply {
                 continue;
             }
             let Some(wish) = self.desired.get(&entry.index).cloned() else { continue };
-            let Some(camera) = self.cameras.get(index) else { return };
-            let mut config = camera.config.clone();
+            let Ok(resolved) = self.resolved(entry.key.name, &wish) else { continue };
             let change = match meaning {
-                Means::Finish(set) => {
-                    set(&mut config.finish, &wish, index);
-                    if entry.key.name == "overlay-watermark" {
-                        let name = config.finish.overlay.watermark.take();
-                        let path = name.and_then(|name| within(&self.uploads, &name).ok());
-                        config.finish.overlay.watermark = path;
-                    }
-                    Change::Finish(Box::new(config.finish.clone()))
-                }
-                Means::Style(set) => {
-                    set(&mut config.style, &wish);
-                    Change::Style(config.style)
-                }
+                Means::Finish(set) => Change::Finish(Edit::new(set, resolved, index)),
+                Means::Style(set) => Change::Style(Edit::new(set, resolved, index)),
                 _ => continue,
             };
+            let Some(camera) = self.cameras.get(index) else { return };
+            let mut config = camera.config.clone();
+            change.configure(&mut config);
             if config == camera.config {
                 continue;
             }
             let progress = self.tell_each(entry, wish, vec![(index, change)]);
-            if let Some(camera) = self.cameras.get_mut(index) {
-                // The next key builds on it.
-                camera.config = config;
-            }
-            self.requests.push(Request {
-                id: None,
-                progress: vec![progress],
-                deadline: at.plus(PATIENCE),
-            });
+            let deadline = at.plus(PATIENCE);
+            self.requests.push(Request { id: None, progress: vec![progress], deadline });
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What each key of the engine is: the other half of the registry's table.
 
-use super::finish::{self, Set};
+use super::finish::{self, Set, SetStyle};
 use super::image::MEANINGS;
 use crate::camera::spec::Size;
 use crate::change::Change;
 use crate::config::{Extensions, Join, RtspOptions, TapOptions};
-use crate::style::{Profile, RateMode, Style};
+use crate::style::{Profile, RateMode};
 use lensd_ffi::settings::Kind;
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ pub(super) enum Means {
     /// Changes what is done to pictures before they are encoded.
     Finish(Set),
     /// Changes how encoders spend bits.
-    Style(fn(&mut Style, &Value)),
+    Style(SetStyle),
     /// Quality of JPEG pictures.
     Quality,
     /// Chooses a camera's input; index of the camera.
@@ -72,7 +72,7 @@ pub(super) fn means(key: &str) -> Means {
         "sub-bitrate" => Means::Change(|v| Change::SubBitrate(whole(v))),
         "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
         "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
-        "encoder-profile" => Means::Style(|style, v| {
+        "encoder-profile" => Means::Style(|style, v, _| {
             style.profile = match v.as_str().unwrap_or_default() {
                 "baseline" => Profile::Baseline,
                 "main" => Profile::Main,
@@ -80,12 +80,12 @@ pub(super) fn means(key: &str) -> Means {
                 _ => Profile::Auto,
             };
         }),
-        "rate-mode" => Means::Style(|style, v| {
+        "rate-mode" => Means::Style(|style, v, _| {
             let variable = v == "variable";
             style.mode = if variable { RateMode::Variable } else { RateMode::Constant };
         }),
-        "qp-min" => Means::Style(|style, v| style.qp_min = quantizer(v)),
-        "qp-max" => Means::Style(|style, v| style.qp_max = quantizer(v)),
+        "qp-min" => Means::Style(|style, v, _| style.qp_min = quantizer(v)),
+        "qp-max" => Means::Style(|style, v, _| style.qp_max = quantizer(v)),
         "jpeg-quality" => Means::Quality,
         "no-signal" => Means::Change(|v| Change::NoSignal(v == true)),
         "capture-sei" => Means::Change(|v| Change::CaptureSei(v == true)),

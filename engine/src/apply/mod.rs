@@ -13,7 +13,7 @@ mod tap;
 use crate::camera::controls::{Control, Value as Raw};
 use crate::camera::knobs::Knobs;
 use crate::capture::{Handles, Order};
-use crate::change::Change;
+use crate::change::{Change, Edit};
 use crate::config::{CameraConfig, HardwareConfig, RtspOptions};
 use crate::encode::EncodeError;
 use crate::hardware::{Lamp, Watch};
@@ -271,12 +271,8 @@ impl Apply {
             }
             Means::Image => self.set_image(entry, &value),
             Means::Style(set) => {
-                let style = |(index, camera): (usize, &Camera)| {
-                    let mut style = camera.config.style;
-                    set(&mut style, &value);
-                    (index, Change::Style(style))
-                };
-                let changes = self.cameras.iter().enumerate().map(style).collect();
+                let edit = |index| (index, Change::Style(Edit::new(set, value.clone(), index)));
+                let changes = (0..self.cameras.len()).map(edit).collect();
                 return self.tell_each(entry, value, changes);
             }
             Means::Finish(set) => return self.tell_finish(entry, &value, set, |_| true),
