@@ -105,9 +105,16 @@ impl CameraTap {
                 }
             }
         }
+        let woken = !raw.is_empty();
         drop(raw);
         if let Some(workshop) = &*workshop {
             workshop.push(frame);
+        }
+        drop(workshop);
+        if woken {
+            // The encoder has this core next, for milliseconds: a client that was woken here goes
+            // first, it needs microseconds.
+            rustix::thread::sched_yield();
         }
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from ctypes import byref, c_uint8, c_void_p, sizeof
@@ -13,9 +14,8 @@ import numpy as np
 from . import _native
 from ._native import lib
 
-_OPENCV: Any
 try:
-    import cv2 as _OPENCV
+    _OPENCV: Any = importlib.import_module("cv2")
 except ImportError:
     _OPENCV = None
 
@@ -205,7 +205,8 @@ def _bgr(frame: Frame) -> Array:
         except _native.LensdError:
             pass  # padded or odd: by hand
         else:
-            return _OPENCV.cvtColor(picture, getattr(_OPENCV, _CODES[frame.format]))
+            made: Array = _OPENCV.cvtColor(picture, getattr(_OPENCV, _CODES[frame.format]))
+            return made
     luma, u, v = _yuv(frame)
     # BT.601, limited range in, full range out.
     y = (luma.astype(np.int32) - 16) * 19077 + (1 << 13)
