@@ -21,6 +21,7 @@ use lensd_engine::camera::{Camera, CameraError, Shot, devices};
 use lensd_engine::encode::Rate;
 use lensd_engine::encode::m2m::{self, Coding, M2m};
 use lensd_engine::frame::{Colour, Frame, PixelFormat, packed_planes};
+use lensd_engine::picture::convert::Converter;
 use lensd_engine::sys::v4l2::{Device, QueueType};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::time::{Nanos, now};
@@ -117,6 +118,15 @@ fn vivid() -> usize {
             failed += run(&[(&format!("vivid {n} {format}"), &|| capture(n, format))]);
         }
     }
+    for order in ["BGGR", "GBRG", "GRBG", "RGGB"] {
+        for depth in [8, 10, 12, 16] {
+            let format = format!("{order}{depth}");
+            failed += run(&[(&format!("vivid 0 {format}"), &|| capture(0, &format))]);
+        }
+    }
+    for format in ["GREY10", "GREY12", "GREY16"] {
+        failed += run(&[(&format!("vivid 0 {format}"), &|| capture(0, format))]);
+    }
     failed
         + run(&[
             ("defaults", &defaults),
@@ -194,6 +204,9 @@ fn capture(n: usize, format: &str) -> Check {
         let row = frame.rows(0).next().unwrap_or(&[]);
         let differing = row.iter().filter(|b| **b != row[0]).count();
         ensure(differing > 100, || "the picture is blank".into())?;
+        if last.is_none() {
+            bars(&frame)?;
+        }
         if let Some((number, time)) = last {
             ensure(frame.number > number, || format!("{} after {number}", frame.number))?;
             ensure(frame.capture.mono > time, || "time did not go on".into())?;
@@ -213,6 +226,30 @@ fn capture(n: usize, format: &str) -> Check {
     ensure(camera.stamped_at() == wanted, || format!("{:?}", camera.stamped_at()))?;
     let (stamped, counts) = (camera.stamped_at(), camera.counts());
     Ok(format!("{fps:.1} fps, {stamped:?} {} us before (median), {counts:?}", ages[15]))
+}
+
+/// Whether vivid's bars (white, yellow, cyan, green, magenta, red, blue, black) have their colours
+/// once they are I420.
+fn bars(frame: &Frame) -> Result<(), String> {
+    let mut converter = Converter::default();
+    let view = converter.view(frame)?;
+    let sample = |bar: usize| {
+        let x = (2 * bar + 1) * view.width() / 16;
+        [view.row(0, 400)[x], view.row(1, 200)[x / 2], view.row(2, 200)[x / 2]]
+    };
+    let all: Vec<[u8; 3]> = (0..8).map(sample).collect();
+    let wrong = |what: &str| Err(format!("{what}: {all:?}"));
+    if !all.windows(2).all(|pair| pair[0][0] > pair[1][0]) {
+        return wrong("brightness does not fall from bar to bar");
+    }
+    let grey = matches!(frame.format, PixelFormat::Grey | PixelFormat::GreyDeep(_));
+    if grey {
+        return if all.iter().all(|s| s[1..] == [128, 128]) { Ok(()) } else { wrong("colours") };
+    }
+    let near = |s: [u8; 3]| s[1].abs_diff(128) < 10 && s[2].abs_diff(128) < 10;
+    let (yellow, cyan, red, blue) = (all[1], all[2], all[5], all[6]);
+    let right = near(all[0]) && near(all[7]) && yellow[1] < 90 && cyan[2] < 90;
+    if right && red[2] > 180 && blue[1] > 180 { Ok(()) } else { wrong("colours") }
 }
 
 fn defaults() -> Check {
