@@ -382,6 +382,18 @@ fn settings_are_taken_and_told() {
 }
 
 #[test]
+fn how_long_clients_take_to_be_woken_is_a_stage() {
+    let server = Play::open().start();
+    let mut tap = Tap::open(&options(&server)).unwrap();
+    until("the stage", || {
+        tap.next(WAIT).unwrap().unwrap();
+        let stages = &server.state()["engine"]["streams"][0]["stages"];
+        let tap = stages.as_array()?.iter().find(|s| s["stage"] == "tap")?;
+        (tap["units"].as_u64()? >= 3 && tap["max_us"].as_u64()? > 0).then_some(())
+    });
+}
+
+#[test]
 fn who_follows_the_active_camera_gets_the_other_one() {
     let server = Play::open()
         .users()

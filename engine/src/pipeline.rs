@@ -20,7 +20,7 @@ use crate::picture::finish::{Finisher, overlay::Watermark};
 use crate::picture::pool::Pool;
 use crate::picture::scale::{Area, Scaler};
 use crate::picture::{Picture, View};
-use crate::publish::{Publisher, Stream};
+use crate::publish::{Publisher, Stage, Stream};
 use crate::style::Style;
 use crate::syntax::sei::{self, Capture};
 use crate::syntax::sps::parse_sps;
@@ -40,6 +40,8 @@ pub struct Pipeline {
     info: CameraInfo,
     /// Whether frames carry a capture SEI whatever the configuration says.
     always_stamped: bool,
+    /// Whether the camera's pictures lie in DMA-bufs.
+    dmabuf: bool,
     /// Whether a coded key frame has come.
     begun: bool,
     main: Track,
@@ -126,6 +128,7 @@ impl Pipeline {
             config: config.clone(),
             info,
             always_stamped,
+            dmabuf: false,
             begun: false,
             jpeg: None,
             scaled: None,
@@ -270,11 +273,13 @@ impl Pipeline {
 
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
         if self.taps {
-            self.tap.offer(frame);
+            self.offer(frame);
         }
         let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
         self.main.stream().note_taken(frame.number, now());
-        let fresh = self.main.encoder.is_none();
+        let dmabuf = frame.memory.dmabuf().is_some();
+        let fresh = self.main.encoder.is_none() || dmabuf != self.dmabuf;
+        self.dmabuf = dmabuf;
         let plain = self.config.finish.is_plain();
         let finished = if plain { None } else { Some(self.finished(frame)) };
         let shown = match &finished {
@@ -324,6 +329,12 @@ impl Pipeline {
         } else if !self.mjpeg.stream().is_wanted() {
             self.jpeg = None;
         }
+    }
+
+    /// Lends a frame to other programs, and notes how long they took to be woken.
+    fn offer(&self, frame: &Frame) {
+        let stream = self.main.stream();
+        self.tap.offer(frame, |spans| stream.note_spans(Stage::Tap, spans, now()));
     }
 
     /// The frame with all done to it that is wished.
@@ -454,7 +465,7 @@ impl Pipeline {
             Ok(Some(view)) => {
                 let raw = Frame { colour: self.coded_colour, ..frame_of(&view, unit) };
                 if tap {
-                    self.tap.offer(&raw);
+                    self.offer(&raw);
                 }
                 if sub {
                     let stamp =
@@ -473,10 +484,14 @@ impl Pipeline {
 
     /// Says in words which way frames go.
     fn describe(&self) {
-        let source = format!("{} {}", self.info.name, self.info.format);
+        let place = if self.dmabuf { " dmabuf" } else { "" };
+        let source = format!("{} {}{place}", self.info.name, self.info.format);
         let encoder = match (&self.info.coded, &self.main.encoder) {
             (Some(_), _) => "passed through".to_owned(),
-            (None, Some(e)) => e.name(),
+            (None, Some(e)) => match e.copies() {
+                "" => e.name(),
+                why => format!("copy (CPU: {why}) -> {}", e.name()),
+            },
             (None, None) => "encoder".to_owned(),
         };
         let decoded = if self.info.coded.is_some() || self.info.format == "MJPEG" {

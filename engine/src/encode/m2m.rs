@@ -187,6 +187,19 @@ impl M2m {
         self.copied
     }
 
+    /// Why pictures are copied into its buffers; empty if they are not.
+    pub fn copies(&self) -> &'static str {
+        match &self.running {
+            None => "",
+            Some(running) if running.raw.queue.imports() => "",
+            Some(running) if running.shape.shared.is_none() => {
+                "the pictures do not lie in DMA-bufs"
+            }
+            Some(_) if self.import_refused => "the driver refused to import such a DMA-buf",
+            Some(_) => "the driver wants other rows or padding than the camera gives",
+        }
+    }
+
     /// Whether pictures are imported where they lie.
     pub fn imports(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.raw.queue.imports())
@@ -633,6 +646,10 @@ impl Encoder for EncoderM2m {
 
     fn name(&self) -> String {
         self.m2m.name()
+    }
+
+    fn copies(&self) -> &'static str {
+        self.m2m.copies()
     }
 
     fn copied_pixel_bytes(&self) -> u64 {

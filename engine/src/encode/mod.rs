@@ -66,6 +66,11 @@ pub trait Encoder: Send {
     /// Its name in a pipeline's description, e.g. `openh264`, `v4l2 m2m h264 /dev/video11`.
     fn name(&self) -> String;
 
+    /// Why it copies pictures before it can encode them; empty if it does not.
+    fn copies(&self) -> &'static str {
+        ""
+    }
+
     /// Raw picture bytes that the processor copied or converted for it so far.
     fn copied_pixel_bytes(&self) -> u64;
 }

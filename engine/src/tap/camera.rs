@@ -82,7 +82,7 @@ impl CameraTap {
     }
 
     /// Gives a raw frame to everybody who wants it. For the camera's thread.
-    pub fn offer(&self, frame: &Frame) {
+    pub fn offer(&self, frame: &Frame, note_woken: impl FnOnce(&[Nanos])) {
         *self.kind.lock() = Some(Kind {
             format: frame.format,
             width: u32::try_from(frame.width).unwrap_or(0),
@@ -104,6 +104,9 @@ impl CameraTap {
                     Err(why) => self.set_fault(&why),
                 }
             }
+        }
+        if !raw.woken().is_empty() {
+            note_woken(raw.woken());
         }
         let woken = !raw.is_empty();
         drop(raw);

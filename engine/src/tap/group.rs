@@ -38,6 +38,8 @@ pub struct Group {
     members: Vec<Member>,
     /// Frames given so far.
     turn: u64,
+    /// How long clients took to be woken, since that was asked last.
+    woken: Vec<Nanos>,
 }
 
 impl Group {
@@ -68,8 +70,10 @@ impl Group {
         let Some(record) = record_of(frame, &buffer, at, camera) else { return };
         let bound = Nanos::from_millis(view.options.lock().lease_ms);
         self.count(view, |group| {
+            group.woken.clear();
             for member in &mut group.members {
                 member.session.collect(at, bound);
+                group.woken.extend(member.session.woken());
             }
             group.make_room(buffer.buffers as usize, held_back);
             group.turn += 1;
@@ -90,6 +94,11 @@ impl Group {
             }
             view.frames.fetch_add(given, Ordering::Relaxed);
         });
+    }
+
+    /// How long it took to wake clients for the frame before the one that was offered last.
+    pub fn woken(&self) -> &[Nanos] {
+        &self.woken
     }
 
     /// Sees to it that the camera keeps enough of its buffers. What comes back first is what only

@@ -32,6 +32,8 @@ pub struct Session<M: Words> {
     /// The pool whose buffers the client has, and which of them, a bit each.
     pool: u32,
     known: u64,
+    /// The frame that it was woken for when that was looked at last.
+    woken: u32,
 }
 
 impl<M: Words> Session<M> {
@@ -49,7 +51,14 @@ impl<M: Words> Session<M> {
             loans: VecDeque::new(),
             pool: 0,
             known: 0,
+            woken: 0,
         }
+    }
+
+    /// How long it took to wake the client for a frame, once for each that it was woken for.
+    pub fn woken(&mut self) -> Option<Nanos> {
+        let (turn, span) = self.acks.woken();
+        (std::mem::replace(&mut self.woken, turn) != turn).then_some(span)
     }
 
     /// Ends the loans of frames that the client has given back, and of those that it has for longer

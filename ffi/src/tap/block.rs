@@ -65,6 +65,8 @@ pub const MAX_HELD: usize = 16;
 /// Words of the client's block: what it has seen, and on a cache line of their own what it holds.
 pub const ACK_WORDS: usize = 8 + MAX_HELD;
 const A_SEEN: usize = 0;
+/// The last frame that it was woken for, and how long that took: for the server's figures only.
+const A_WOKEN: usize = 1;
 const A_HELD: usize = 8;
 
 /// Most planes of a picture.
@@ -302,6 +304,13 @@ impl<M: Words> AckReader<M> {
         Self(memory)
     }
 
+    /// The frame that it was woken for last, as the lower half of its number and one, and the time from
+    /// the frame's being given until then. May be anything, and 0 before the first.
+    pub fn woken(&self) -> (u32, Nanos) {
+        let (span, turn) = unpack(self.0.words()[A_WOKEN].load(Ordering::Relaxed));
+        (turn, Nanos(span.into()))
+    }
+
     /// What the client says now.
     pub fn read(&self) -> Acks {
         let words = self.0.words();
@@ -402,6 +411,13 @@ impl<M: Words> Taker<M> {
         }
         order::publish(&acks[A_SEEN], seq + 1);
         if kept { Taken::Frame(parse(seq, &r)) } else { Taken::Gone }
+    }
+
+    /// Says how long it took from a frame's being given until its client was woken for it.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half of a number")]
+    pub fn note_woken(&self, seq: u64, span: Nanos) {
+        let span = u32::try_from(span.0).unwrap_or(u32::MAX);
+        self.acks.words()[A_WOKEN].store(pack(span, (seq + 1) as u32), Ordering::Relaxed);
     }
 
     /// Counts all frames below `seq` as seen.

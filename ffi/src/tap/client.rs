@@ -309,10 +309,16 @@ impl Tap {
     /// [`TapError::Full`], and all is as before; others end the connection.
     pub fn next(&mut self, patience: Option<Nanos>) -> Result<Option<Frame>, TapError> {
         let until = patience.map(|p| now().plus(p));
+        let mut waited = false;
         loop {
             // Before the look: a ring after it is not lost.
             self.bell.take();
             if let Some(frame) = self.take()? {
+                if waited {
+                    // Who comes late for a frame was not woken for it.
+                    let record = &frame.record;
+                    self.hold.taker.note_woken(record.seq, frame.woken.since(record.given));
+                }
                 return Ok(Some(frame));
             }
             let left = until.map(|until| until.since(now()));
@@ -322,6 +328,7 @@ impl Tap {
                 return Ok(None);
             }
             let ready = wait(&self.bell, &self.talk, left)?;
+            waited = true;
             if ready.news {
                 self.hear()?;
             }
