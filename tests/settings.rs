@@ -107,7 +107,7 @@ fn wrong_ones_are_refused_in_the_given_words() {
     // A module is all or nothing, also when it is the hardware that refuses.
     let before = value(&server, "brightness");
     for changes in
-        ["{\"brightness\": 7, \"contrast\": 101}", "{\"brightness\": 7, \"mirror\": true}"]
+        ["{\"brightness\": 7, \"contrast\": 101}", "{\"brightness\": 7, \"power-line\": \"50hz\"}"]
     {
         let (status, body) = ann(&server, "PATCH", "api/config/image", changes);
         assert_eq!(status, 422, "{body}");

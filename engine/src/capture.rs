@@ -147,6 +147,10 @@ fn run_with(
                 s.connected = false;
                 s.error = "resting: nobody reads it".to_owned();
             });
+            // Who comes now is what it waits for, also if it was away when it was looked for last.
+            for publisher in [&own.main, &own.sub, &own.mjpeg] {
+                publisher.stream().set_away("", false);
+            }
             publishers = Some(own);
             rest(&bell, Nanos::from_secs(60));
             note_orders(&orders, &mut config, "the camera rests: nobody reads it");

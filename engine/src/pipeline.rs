@@ -27,8 +27,9 @@ use crate::syntax::sps::parse_sps;
 use crate::tap::CameraTap;
 use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, NalSpan};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Shortest time between two key frames that clients ask for: otherwise a crowd of joining clients
 /// would make every frame one.
@@ -42,6 +43,8 @@ pub struct Pipeline {
     always_stamped: bool,
     /// Whether the camera's pictures lie in DMA-bufs.
     dmabuf: bool,
+    /// Whether they are converted for the encoder.
+    converted: bool,
     /// Whether a coded key frame has come.
     begun: bool,
     main: Track,
@@ -57,6 +60,10 @@ pub struct Pipeline {
     /// Only while pictures are converted, decoded or finished.
     finisher: Option<Finisher>,
     glimpses: Arc<Glimpses>,
+    /// The watermark's file, and when that was written, as it was read last.
+    mark: Option<(PathBuf, Option<SystemTime>)>,
+    /// Bytes that were written to decode a camera's own coding.
+    decoded: u64,
     /// Only for cameras that deliver H.264, and while a stream needs pixels.
     decoder: Option<H264Decoder>,
     /// What the samples of a stream that is passed through mean.
@@ -129,11 +136,14 @@ impl Pipeline {
             info,
             always_stamped,
             dmabuf: false,
+            converted: false,
             begun: false,
             jpeg: None,
             scaled: None,
             finisher: None,
             glimpses,
+            mark: None,
+            decoded: 0,
             decoder: None,
             coded_colour: Colour::default(),
             jpeg_unit: CodedUnit::default(),
@@ -211,8 +221,7 @@ impl Pipeline {
             }
             Change::SubWidth(width) => {
                 // The next picture makes them anew, in the new size.
-                self.sub.rest();
-                self.scaled = None;
+                self.rest_sub();
                 self.config.sub_width = width;
                 self.describe();
             }
@@ -238,19 +247,39 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Ends the sub stream's stages; what they have written stays counted.
+    fn rest_sub(&mut self) {
+        self.sub.rest();
+        if let Some(scaled) = self.scaled.take() {
+            self.sub.copied_before +=
+                scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
+        }
+    }
+
     fn change_finish(&mut self, wish: &Finish) -> Result<(), EncodeError> {
-        if self.info.coded.is_some() && !wish.is_plain() {
+        // What was noted while it was away can be taken back one by one.
+        if self.info.coded.is_some() && !wish.is_plain() && self.config.finish.is_plain() {
             return Err(EncodeError(
                 "this camera's stream is passed through as it codes it: its pictures cannot be \
                  changed"
                     .into(),
             ));
         }
-        let now = &self.config.finish.overlay.watermark;
-        if let Some(path) =
-            wish.overlay.watermark.as_ref().filter(|path| Some(*path) != now.as_ref())
-        {
-            Watermark::load(path).map_err(EncodeError)?;
+        let mark = wish.overlay.watermark.as_deref().map(|path| (path.to_owned(), dated(path)));
+        if mark != self.mark {
+            // Another file, or another one of the same name.
+            if let Some((path, _)) = &mark {
+                Watermark::load(path).map_err(EncodeError)?;
+            }
+            self.mark = mark;
+            if let Some(finisher) = &mut self.finisher {
+                finisher.reload();
+            }
+        }
+        if self.config.encoder == "auto" && wish.is_plain() != self.config.finish.is_plain() {
+            // Hardware may take the camera's pictures, but not ours, or the other way round.
+            self.main.rest();
+            self.main.key_pending = true;
         }
         let before = self.shows_another();
         self.config.finish.clone_from(wish);
@@ -299,6 +328,8 @@ impl Pipeline {
             Ok(false) => Some(self.finisher.get_or_insert_default().convert(shown)),
             Ok(true) => None,
         };
+        let before = std::mem::replace(&mut self.converted, converted.is_some());
+        let fresh = fresh || before != self.converted;
         let given = match &converted {
             Some(Ok(converted)) => converted,
             Some(Err(why)) => return self.main.stream().set_error(why),
@@ -320,8 +351,7 @@ impl Pipeline {
         if self.sub.stream().is_wanted() {
             self.sub_frame(given, stamp.as_ref());
         } else if self.sub.encoder.is_some() {
-            self.sub.rest();
-            self.scaled = None;
+            self.rest_sub();
             self.describe();
         }
         if (with_jpeg || !plain) && self.mjpeg.stream().is_wanted() {
@@ -361,7 +391,7 @@ impl Pipeline {
                 }
                 let copied =
                     scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
-                self.sub.note_copied(copied);
+                self.sub.note_copied(copied + self.decoded);
             }
             Err(why) => self.sub.stream().set_error(&why),
         }
@@ -464,6 +494,8 @@ impl Pipeline {
         match decoder.decode(&unit.bytes, unit.key) {
             Ok(Some(view)) => {
                 let raw = Frame { colour: self.coded_colour, ..frame_of(&view, unit) };
+                // Once by the decoder, once by us.
+                self.decoded += 2 * raw.used as u64;
                 if tap {
                     self.offer(&raw);
                 }
@@ -504,7 +536,7 @@ impl Pipeline {
         if self.info.format == "MJPEG" {
             stages.push_str(decoded);
         }
-        if !finish.is_plain() {
+        if !finish.is_plain() && self.info.coded.is_none() {
             let words = finish.words();
             stages.push_str(&format!(" -> {words} (CPU: the settings ask for it)"));
         } else if let Some(encoder) = &self.main.encoder
@@ -516,13 +548,18 @@ impl Pipeline {
         }
         self.main.stream().describe(&format!("{source}{stages} -> {encoder} -> ring"));
         let width = self.config.sub_width;
+        let done = if finish.is_plain() || self.info.coded.is_some() {
+            String::new()
+        } else {
+            format!(" -> {} (CPU: the settings ask for it)", finish.words())
+        };
         self.sub.stream().describe(&format!(
-            "{source}{decoded} -> scale to width {width} (CPU) -> openh264 -> ring, while read"
+            "{source}{decoded}{done} -> scale to width {width} (CPU) -> openh264 -> ring, while read"
         ));
-        self.mjpeg.stream().describe(&if self.info.format == "MJPEG" {
+        self.mjpeg.stream().describe(&if self.info.format == "MJPEG" && done.is_empty() {
             format!("{source} -> passed through -> ring, while read")
         } else {
-            format!("{source}{decoded} -> libjpeg-turbo (CPU) -> ring, while read")
+            format!("{source}{decoded}{done} -> libjpeg-turbo (CPU) -> ring, while read")
         });
     }
 }
@@ -660,6 +697,11 @@ fn frame_of(view: &View<'_>, unit: &CodedUnit) -> Frame {
         number: unit.number,
         crc: None,
     }
+}
+
+/// When a file was written last.
+fn dated(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|m| m.modified()).ok()
 }
 
 /// The sub stream's size: as wide as wanted, never wider than the camera, same shape, even.

@@ -464,7 +464,8 @@ fn start_camera(
         ..CameraState::default()
     }));
     let panics = Arc::<AtomicU64>::default();
-    let (orders, receiver) = bounded(16);
+    // More than there are settings: all of them come at once when control has started.
+    let (orders, receiver) = bounded(256);
     let handles = Arc::<capture::Handles>::default();
     let own = config.clone();
     let task = capture::Task {

@@ -105,14 +105,16 @@ pub(super) fn set_of(key: &str) -> Option<Set> {
     })
 }
 
-/// Where the orientation is set by the processor, for cameras that cannot.
-pub(super) fn orientation(key: &str) -> Option<Set> {
+/// What the processor does where a camera cannot.
+fn orientation(key: &str) -> Set {
     match key {
-        "mirror" => Some(|finish, value, _| finish.mirror = value == true),
-        "flip" => Some(|finish, value, _| finish.flip = value == true),
-        _ => None,
+        "mirror" => |finish, value, _| finish.mirror = value == true,
+        _ => |finish, value, _| finish.flip = value == true,
     }
 }
+
+/// Keys of the picture's orientation that cameras may have controls for.
+pub(super) const ORIENTATION: [&str; 2] = ["mirror", "flip"];
 
 /// The file that a name stands for.
 fn within(uploads: &Path, name: &Path) -> Result<PathBuf, String> {
@@ -133,22 +135,19 @@ impl Apply {
         }
     }
 
-    /// Tells the cameras that `wanted` chooses what is done to their pictures now.
+    /// Tells the cameras what is done to their pictures now.
     pub(super) fn tell_finish(
         &mut self,
         entry: &'static Entry,
         value: &Value,
         set: Set,
-        wanted: impl Fn(&super::Camera) -> bool,
     ) -> Progress {
         let resolved = match self.resolved(entry.key.name, value) {
             Ok(resolved) => resolved,
             Err(why) => return self.done(entry, Err(why)),
         };
-        let chosen = self.cameras.iter().enumerate().filter(|(_, camera)| wanted(camera));
-        let changes = chosen
-            .map(|(index, _)| (index, Change::Finish(Edit::new(set, resolved.clone(), index))))
-            .collect();
+        let edit = |index| (index, Change::Finish(Edit::new(set, resolved.clone(), index)));
+        let changes = (0..self.cameras.len()).map(edit).collect();
         self.tell_each(entry, value.clone(), changes)
     }
 
@@ -159,6 +158,7 @@ impl Apply {
         value: Value,
         changes: Vec<(usize, Change)>,
     ) -> Progress {
+        let active = self.active();
         let mut answers = Vec::new();
         for (index, change) in changes {
             let Some(camera) = self.cameras.get(index) else { continue };
@@ -166,12 +166,64 @@ impl Apply {
             if camera.orders.try_send(Order { change: change.clone(), reply }).is_ok() {
                 camera.bell.ring();
                 answers.push((index, change, answer));
+            } else if active == Some(index) {
+                return self.done(entry, Err("the active camera is busy; try again".to_owned()));
             }
         }
         if answers.is_empty() {
             return self.done(entry, Err("there is no such camera, or it is busy".to_owned()));
         }
         Progress::Told { entry, value, answers, verdict: None }
+    }
+
+    /// Mirrors or flips: a camera that can by its control, another one's pictures by the processor.
+    pub(super) fn orient(&mut self, entry: &'static Entry, value: &Value, at: Nanos) -> Progress {
+        let taken = self.set_image(entry, value);
+        let active = self.active();
+        let (mut changes, mut others) = (Vec::new(), Vec::new());
+        for index in 0..self.cameras.len() {
+            let Some(change) = self.reoriented(index, entry.key.name, value) else { continue };
+            if active == Some(index) { &mut changes } else { &mut others }.push((index, change));
+        }
+        if !others.is_empty() {
+            let progress = vec![self.tell_each(entry, value.clone(), others)];
+            self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });
+        }
+        let lacks = active
+            .and_then(|i| self.cameras.get(i))
+            .is_some_and(|c| c.state.lock().connected && !c.has(entry.key.name));
+        if changes.is_empty() {
+            // The processor does it already, or there is nothing for it to do.
+            let result = if lacks { Ok(()) } else { taken };
+            return self.done(entry, result.map(|()| value.clone()));
+        }
+        self.tell_each(entry, value.clone(), changes)
+    }
+
+    /// What the processor is to do otherwise at a camera than it does, if this is wished. Nothing
+    /// while nobody knows what the camera can.
+    fn reoriented(&self, index: usize, key: &str, wish: &Value) -> Option<Change> {
+        let camera = self.cameras.get(index)?;
+        if !camera.state.lock().connected {
+            return None;
+        }
+        let own = *wish == true && !camera.has(key);
+        let edit = Edit::new(orientation(key), own.into(), index);
+        let mut finish = camera.config.finish.clone();
+        edit.apply(&mut finish);
+        (finish != camera.config.finish).then_some(Change::Finish(edit))
+    }
+
+    /// The same for a camera that was opened, or whose controls were reset.
+    pub(super) fn meet_orientation(&mut self, index: usize, at: Nanos) {
+        for key in ORIENTATION {
+            let Some(entry) = lensd_ffi::settings::find(key) else { continue };
+            let wish = self.desired.get(&entry.index).cloned().unwrap_or(Value::Bool(false));
+            let Some(change) = self.reoriented(index, key, &wish) else { continue };
+            // The wish stays as it is.
+            let progress = vec![self.tell_each(entry, wish, vec![(index, change)])];
+            self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });
+        }
     }
 
     /// Gives a camera that was opened what is wished of pictures, if it does not do it already:

@@ -263,11 +263,8 @@ impl Apply {
         };
         let result = match keys::means(entry.key.name) {
             Means::Main => self.select(&value),
-            Means::Image if let Some(set) = self.orientation(entry.key.name) => {
-                // Those that can, by their control; the others by the processor.
-                let _ = self.set_image(entry, &value);
-                let lacks = |c: &Camera| !c.has(entry.key.name);
-                return self.tell_finish(entry, &value, set, lacks);
+            Means::Image if finish::ORIENTATION.contains(&entry.key.name) => {
+                return self.orient(entry, &value, now());
             }
             Means::Image => self.set_image(entry, &value),
             Means::Style(set) => {
@@ -275,7 +272,7 @@ impl Apply {
                 let changes = (0..self.cameras.len()).map(edit).collect();
                 return self.tell_each(entry, value, changes);
             }
-            Means::Finish(set) => return self.tell_finish(entry, &value, set, |_| true),
+            Means::Finish(set) => return self.tell_finish(entry, &value, set),
             Means::Change(make) => return self.tell(entry, make(&value), None),
             Means::Quality => self.set_quality(&value),
             Means::Input(camera) => {
@@ -426,8 +423,15 @@ impl Apply {
         }
         camera.controls = knobs.controls();
         for meaning in MEANINGS {
+            if let Some(entry) = find(meaning.key) {
+                self.desired.remove(&entry.index);
+            }
+        }
+        for index in 0..self.cameras.len() {
+            self.meet_orientation(index, now());
+        }
+        for meaning in MEANINGS {
             let Some(entry) = find(meaning.key) else { continue };
-            self.desired.remove(&entry.index);
             let held = self.held_now(entry);
             self.publish(entry.index, held);
         }
@@ -461,14 +465,11 @@ impl Apply {
         for key in ["mirror", "flip"] {
             let entry = find(key).ok_or("there is no such key")?;
             let value = Value::Bool(upside_down);
-            let Some(set) = self.orientation(key) else {
-                self.set_image(entry, &value)?;
-                self.desired.insert(entry.index, value);
-                continue;
-            };
-            let progress = self.tell_finish(entry, &value, set, |c| !c.has(key));
-            let deadline = at.plus(PATIENCE);
-            self.requests.push(Request { id: None, progress: vec![progress], deadline });
+            let progress = vec![self.orient(entry, &value, at)];
+            if let [Progress::Done(Outcome { refused: Some(why), .. })] = &progress[..] {
+                return Err(why.clone());
+            }
+            self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });
         }
         self.upside_down = Some(upside_down);
         Ok(())
@@ -505,12 +506,6 @@ impl Apply {
         };
         let value = value_of(&change);
         self.tell_each(entry, value, targets.map(|index| (index, change.clone())).collect())
-    }
-
-    /// How mirror or flip is done where the active camera cannot do it itself.
-    fn orientation(&self, key: &str) -> Option<finish::Set> {
-        let active = self.active().and_then(|i| self.cameras.get(i))?;
-        finish::orientation(key).filter(|_| !active.has(key))
     }
 
     /// Looks after what is waited for: answers that have become ready.
@@ -585,6 +580,7 @@ impl Apply {
             camera.inputs = knobs.as_ref().map(|k| k.inputs()).unwrap_or_default();
             camera.knobs = knobs;
             self.meet_finish(index, at);
+            self.meet_orientation(index, at);
             if self.cameras[index].knobs.is_none() {
                 continue;
             }

@@ -154,7 +154,10 @@ impl Encoder {
         p.iPicHeight = c_int::try_from(s.height).map_err(too_large)?;
         p.iTargetBitrate = bitrate;
         p.iRCMode = if s.variable { h264::RC_QUALITY_MODE } else { h264::RC_BITRATE_MODE };
-        (p.iMinQp, p.iMaxQp) = (s.qp.0.min(51).into(), s.qp.1.min(51).into());
+        if s.qp != (0, 51) {
+            // 0 would stand for its own bounds of both; below 12 it does not go.
+            (p.iMinQp, p.iMaxQp) = (s.qp.0.clamp(1, 51).into(), s.qp.1.clamp(1, 51).into());
+        }
         p.fMaxFrameRate = fps;
         p.iTemporalLayerNum = 1;
         p.iSpatialLayerNum = 1;

@@ -84,7 +84,8 @@ impl CameraTap {
     /// Gives a raw frame to everybody who wants it. For the camera's thread.
     pub fn offer(&self, frame: &Frame, note_woken: impl FnOnce(&[Nanos])) {
         *self.kind.lock() = Some(Kind {
-            format: frame.format,
+            // What is lent instead of memory that cannot be shared.
+            format: if frame.memory.shared().is_some() { frame.format } else { PixelFormat::I420 },
             width: u32::try_from(frame.width).unwrap_or(0),
             height: u32::try_from(frame.height).unwrap_or(0),
         });
@@ -99,7 +100,10 @@ impl CameraTap {
                 raw.offer(frame, now(), held_back, self.camera, &self.view);
             } else {
                 match self.shareable(frame) {
-                    Ok(Some(copy)) => raw.offer(&copy, now(), 0, self.camera, &self.view),
+                    Ok(Some(copy)) => {
+                        self.set_fault("");
+                        raw.offer(&copy, now(), 0, self.camera, &self.view);
+                    }
                     Ok(None) => raw.miss(1, &self.view),
                     Err(why) => self.set_fault(&why),
                 }
@@ -141,10 +145,11 @@ impl CameraTap {
         }
     }
 
-    /// Why there are no frames for clients.
-    pub fn fault(&self) -> Option<String> {
+    /// Why there are no frames for clients, of another shape than the camera's if `made`.
+    fn fault(&self, made: bool) -> Option<String> {
         let own = Some(self.fault.lock().clone()).filter(|f| !f.is_empty());
-        own.or_else(|| self.workshop.lock().as_ref().and_then(Workshop::fault))
+        let workshop = || self.workshop.lock().as_ref().and_then(Workshop::fault);
+        own.or_else(|| if made { workshop() } else { None })
     }
 
     /// The camera is closed: it gets back what no client looks at.
@@ -229,7 +234,8 @@ impl Seat {
         let now = *self.tap.kind.lock();
         let met = self.kind.is_none() || now.is_some_and(|kind| self.shape.is_met_by(kind));
         if met {
-            return self.tap.fault();
+            let made = self.kind.is_none() && self.shape != Shape::default();
+            return self.tap.fault(made);
         }
         Some("the camera delivers something else now than was asked for: connect again".to_owned())
     }

@@ -249,7 +249,7 @@ impl Press {
                 self.pool.insert((format, used, pool))
             }
         };
-        let lent = pool.2.lend(|sheet| sheet.fill(|bytes| pack(view, format, bytes)));
+        let lent = pool.2.lend(|sheet| sheet.fill(|bytes| pack(view, frame.colour, format, bytes)));
         let Some((memory, packed)) = lent else { return Ok(None) };
         packed?;
         self.copied += used as u64;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 import time
 from ctypes import byref, c_uint8, c_void_p, sizeof
 from types import TracebackType
@@ -267,6 +268,8 @@ class Tap:
         wanted = _native.options(
             stream, socket, token, size=size, format=format, every=mode == "every", queue=queue
         )
+        self._lock = threading.Lock()
+        self._closing = False
         code = lib.lensd_tap_open(byref(wanted), byref(self._tap))
         if code != _native.OK:
             _native.fail(code)
@@ -287,12 +290,18 @@ class Tap:
 
     def close(self) -> None:
         """Disconnects. Arrays of frames stay readable."""
-        tap, self._tap = getattr(self, "_tap", None), c_void_p()
-        if tap:
-            lib.lensd_tap_close(tap)
+        lock = getattr(self, "_lock", None)
+        if lock is None:
+            return  # never opened
+        # Another thread may be within the library: it comes out at least every _SLICE seconds.
+        self._closing = True
+        with lock:
+            tap, self._tap = self._tap, c_void_p()
+            if tap:
+                lib.lensd_tap_close(tap)
 
     def _open(self) -> c_void_p:
-        if not self._tap:
+        if self._closing or not self._tap:
             raise _native.Closed("this tap is closed")
         return self._tap
 
@@ -307,7 +316,8 @@ class Tap:
             left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
             pointer = c_void_p()
             wait = _native.milliseconds(left)
-            code = lib.lensd_tap_next(self._open(), wait, byref(pointer))
+            with self._lock:
+                code = lib.lensd_tap_next(self._open(), wait, byref(pointer))
             if code == _native.OK:
                 return Frame(pointer)
             if code != _native.TIMEOUT:
@@ -325,7 +335,8 @@ class Tap:
     def counts(self) -> Counts:
         """How it has fared."""
         counts = _native.TapCounts()
-        code = lib.lensd_tap_get_counts(self._open(), byref(counts), sizeof(counts))
+        with self._lock:
+            code = lib.lensd_tap_get_counts(self._open(), byref(counts), sizeof(counts))
         if code != _native.OK:
             _native.fail(code)
         return Counts(counts.given, counts.lost, counts.revoked)

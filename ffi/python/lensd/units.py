@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import time
 from ctypes import byref, c_void_p, sizeof
 from types import TracebackType
@@ -57,6 +58,8 @@ class Units:
     ) -> None:
         self._units = c_void_p()
         wanted = _native.options(stream, socket, token)
+        self._lock = threading.Lock()
+        self._closing = False
         code = lib.lensd_units_open(byref(wanted), byref(self._units))
         if code != _native.OK:
             _native.fail(code)
@@ -77,12 +80,18 @@ class Units:
 
     def close(self) -> None:
         """Disconnects."""
-        units, self._units = getattr(self, "_units", None), c_void_p()
-        if units:
-            lib.lensd_units_close(units)
+        lock = getattr(self, "_lock", None)
+        if lock is None:
+            return  # never opened
+        # Another thread may be within the library: it comes out at least every _SLICE seconds.
+        self._closing = True
+        with lock:
+            units, self._units = self._units, c_void_p()
+            if units:
+                lib.lensd_units_close(units)
 
     def _open(self) -> c_void_p:
-        if not self._units:
+        if self._closing or not self._units:
             raise _native.Closed("this connection is closed")
         return self._units
 
@@ -97,15 +106,18 @@ class Units:
         while True:
             left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
             wait = _native.milliseconds(left)
-            code = lib.lensd_units_next(self._open(), wait, byref(info), sizeof(info))
-            if code == _native.OK:
-                break
+            with self._lock:
+                code = lib.lensd_units_next(self._open(), wait, byref(info), sizeof(info))
+                if code == _native.OK:
+                    # Before another call, which ends it.
+                    data = ctypes.string_at(info.data, info.len)
+                    break
             if code != _native.TIMEOUT:
                 _native.fail(code)
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError("no unit in time")
         return Unit(
-            data=ctypes.string_at(info.data, info.len),
+            data=data,
             codec=_CODECS.get(info.codec, "unknown"),
             key=bool(info.key),
             seq=info.seq,

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 /// A connection that gives units.
 pub struct lensd_units {
     units: Mutex<Units>,
+    /// Lost units that were told of.
+    told: Mutex<u64>,
     bell: c_int,
 }
 
@@ -65,7 +67,7 @@ pub unsafe extern "C" fn lensd_units_open(
         let open = Units::open(&options)?;
         let bell = open.bell().as_raw_fd();
         // SAFETY: the caller's promise.
-        unsafe { put(lensd_units { units: Mutex::new(open), bell }, units) }
+        unsafe { put(lensd_units { units: Mutex::new(open), told: Mutex::new(0), bell }, units) }
     })
 }
 
@@ -83,8 +85,8 @@ pub unsafe extern "C" fn lensd_units_next(
     guard(|| {
         // SAFETY: the caller's promise.
         let units = unsafe { held(units) }?;
+        let mut told = units.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut units = units.units.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = units.lost();
         let Some(next) = units.next(patience(timeout_ms))? else { return Ok(LENSD_TIMEOUT) };
         let meta = next.meta;
         let mut found = lensd_unit {
@@ -107,7 +109,10 @@ pub unsafe extern "C" fn lensd_units_next(
             height: meta.height.into(),
             reserved: 0,
         };
-        found.lost = units.lost() - before;
+        // Also what was lost in calls that ended without a unit.
+        let lost = units.lost();
+        found.lost = lost - *told;
+        *told = lost;
         // SAFETY: the caller's promise.
         unsafe { copy_out(&found, unit, size) }
     })

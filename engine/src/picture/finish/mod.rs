@@ -87,7 +87,8 @@ impl Finisher {
         let mut pool = std::mem::take(&mut self.pool);
         let made = pool.draw(frame, size, |mut canvas| {
             self.draw(frame, source, wish, &moved, &mut canvas)?;
-            self.inset(wish.inset, other, &mut canvas)?;
+            // A broken picture of the other camera costs this one nothing.
+            let _ = self.inset(wish.inset, other, &mut canvas);
             self.painter.paint(capture, frame.colour, &mut canvas);
             Ok(())
         });
@@ -211,13 +212,20 @@ impl Finisher {
 
     /// Draws a picture of another camera, scaled.
     fn show(&mut self, other: &Frame, size: (usize, usize), to: Canvas<'_>) -> Result<(), String> {
+        let before = self.converter.copied_pixel_bytes();
         let view = self.converter.view(other)?.even();
         self.small.resize(size.0, size.1);
         self.scaler.scale(&view, Area::of(&view), self.small.canvas().ok_or("no size")?)?;
         let small = self.small.view().ok_or("no size")?;
         place::copy(&small, to);
         self.copied += 2 * self.small.bytes().len() as u64;
+        self.copied += self.converter.copied_pixel_bytes() - before;
         Ok(())
+    }
+
+    /// Reads a watermark's file anew with the next picture.
+    pub fn reload(&mut self) {
+        self.painter = Painter::default();
     }
 
     /// Bytes of pictures that were written here so far.
