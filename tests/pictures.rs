@@ -150,6 +150,15 @@ while True:
     assert time.monotonic() < end, (blue, green, red)
 seen = mask.copy(); seen[300:, 570:] = False
 check("the rest of it", plain, seen)
+# Another file of the same name, said again.
+mark[:] = (0, 255, 0, 255)
+cv2.imwrite(data + "/media/uploads/mark.png", mark)
+put(overlay_watermark="mark.png")
+end = time.monotonic() + 60
+while True:
+    blue, green, red = shot(colour=1)[320, 620].astype(int)
+    if green > 200 and red < 60: break
+    assert time.monotonic() < end, (blue, green, red)
 open(data + "/media/uploads/bad.png", "w").write("no picture")
 assert "no PNG" in put(refused=True, overlay_watermark="bad.png")
 assert "without a folder" in put(refused=True, overlay_watermark="../lensd.toml")
