@@ -109,6 +109,8 @@ typedef struct lensd_frame_info {
   uint32_t camera; /* number of the camera, from 1 */
   uint32_t plane_count;
   lensd_plane planes[LENSD_MAX_PLANES];
+  uint32_t colour; /* ITU-T H.273, a byte each from the lowest: primaries, transfer, matrix, full range */
+  uint32_t reserved;
 } lensd_frame_info;
 
 typedef struct lensd_tap_counts {

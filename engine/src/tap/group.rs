@@ -226,6 +226,12 @@ fn record_of(frame: &Frame, buffer: &Shared<'_>, given: Nanos, camera: u32) -> O
         crc: frame.crc,
         given,
         camera,
+        colour: u32::from_le_bytes([
+            frame.colour.primaries,
+            frame.colour.transfer,
+            frame.colour.matrix,
+            frame.colour.full_range.into(),
+        ]),
         planes,
     };
     record.fits(buffer.len).then_some(record)

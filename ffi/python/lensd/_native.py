@@ -81,6 +81,8 @@ class FrameInfo(Structure):
         ("camera", c_uint32),
         ("plane_count", c_uint32),
         ("planes", PlaneInfo * 3),
+        ("colour", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 

@@ -93,6 +93,10 @@ class Frame:
         self.height: int = info.height
         #: Number of the camera, from 1.
         self.camera: int = info.camera
+        #: Matrix of YCbCr by ITU-T H.273: 1 for BT.709, 6 for BT.601, 2 if nobody knows.
+        self.matrix: int = info.colour >> 16 & 255
+        #: Whether luma goes from 0 to 255 instead of 16 to 235.
+        self.full_range: bool = info.colour >> 24 != 0
         #: CRC-32 of :attr:`data`, if the camera has computed it (``zlib.crc32``).
         self.crc: Optional[int] = info.crc if info.has_crc else None
 
@@ -200,7 +204,9 @@ def _bgr(frame: Frame) -> Array:
         return frame.array[:, :, ::-1].copy()
     if frame.format == "GREY":
         return np.repeat(frame.array[:, :, None], 3, axis=2)
-    if _OPENCV is not None and frame.format in _CODES:
+    # OpenCV knows BT.601 of limited range alone.
+    usual = not frame.full_range and frame.matrix != 1
+    if _OPENCV is not None and usual and frame.format in _CODES:
         try:
             picture = frame.array
         except _native.LensdError:
@@ -209,12 +215,16 @@ def _bgr(frame: Frame) -> Array:
             made: Array = _OPENCV.cvtColor(picture, getattr(_OPENCV, _CODES[frame.format]))
             return made
     luma, u, v = _yuv(frame)
-    # BT.601, limited range in, full range out.
-    y = (luma.astype(np.int32) - 16) * 19077 + (1 << 13)
+    # In 2^14ths; full range out.
+    red, blue = (0.2126, 0.0722) if frame.matrix == 1 else (0.299, 0.114)
+    black, scale, chroma = (0, 1.0, 1.0) if frame.full_range else (16, 255 / 219, 255 / 224)
+    of_v, of_u = (round(2 * (1 - c) * chroma * 16384) for c in (red, blue))
+    green = 1 - red - blue
+    y = (luma.astype(np.int32) - black) * round(scale * 16384) + (1 << 13)
     out = np.empty((frame.height, frame.width, 3), np.uint8)
-    out[:, :, 0] = np.clip((y + 33050 * u) >> 14, 0, 255)
-    out[:, :, 1] = np.clip((y - 6419 * u - 13320 * v) >> 14, 0, 255)
-    out[:, :, 2] = np.clip((y + 26149 * v) >> 14, 0, 255)
+    out[:, :, 0] = np.clip((y + of_u * u) >> 14, 0, 255)
+    out[:, :, 1] = np.clip((y - round(of_u * blue / green) * u - round(of_v * red / green) * v) >> 14, 0, 255)
+    out[:, :, 2] = np.clip((y + of_v * v) >> 14, 0, 255)
     return out
 
 

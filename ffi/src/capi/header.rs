@@ -109,7 +109,8 @@ fn structs_and_constants_are_the_same_to_a_c_compiler() {
         lensd_options { size socket stream token frame_size format mode queue }
         lensd_plane { data stride row rows reserved }
         lensd_frame_info { number seq capture_mono_ns capture_utc_ns given_mono_ns taken_mono_ns
-            data len capture_error_ns fourcc width height crc has_crc camera plane_count planes }
+            data len capture_error_ns fourcc width height crc has_crc camera plane_count planes
+            colour reserved }
         lensd_tap_counts { given lost revoked }
         lensd_unit { data len seq number capture_mono_ns capture_utc_ns encoded_mono_ns lost
             capture_error_ns codec key width height reserved }

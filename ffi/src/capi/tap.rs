@@ -74,6 +74,11 @@ pub struct lensd_frame_info {
     pub plane_count: u32,
     /// Planes.
     pub planes: [lensd_plane; MAX_PLANES],
+    /// `ColourPrimaries`, `TransferCharacteristics`, `MatrixCoefficients` and `VideoFullRangeFlag` of
+    /// ITU-T H.273, a byte each, the first in the lowest.
+    pub colour: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// How a connection has fared.
@@ -231,6 +236,8 @@ fn info_of(frame: &Frame) -> lensd_frame_info {
         camera: r.camera,
         plane_count: r.plane_count,
         planes: [0, 1, 2].map(plane),
+        colour: r.colour,
+        reserved: 0,
     }
 }
 

@@ -114,6 +114,9 @@ pub struct Record {
     pub given: Nanos,
     /// Number of the camera, from 1.
     pub camera: u32,
+    /// What the samples mean: `ColourPrimaries`, `TransferCharacteristics`, `MatrixCoefficients` and
+    /// `VideoFullRangeFlag` of ITU-T H.273, a byte each, the first in the lowest.
+    pub colour: u32,
     /// Planes.
     pub planes: [PlaneRecord; MAX_PLANES],
 }
@@ -209,7 +212,7 @@ impl<M: Words> Giver<M> {
             (R_USED_PLANES, pack(r.used, r.plane_count)),
             (R_CRC, pack(r.crc.unwrap_or(0), r.crc.is_some().into())),
             (R_GIVEN, r.given.0),
-            (R_CAMERA, r.camera.into()),
+            (R_CAMERA, pack(r.camera, r.colour)),
         ] {
             record_words[at].store(value, Ordering::Relaxed);
         }
@@ -467,6 +470,7 @@ fn parse(seq: u64, r: &[u64; R_END]) -> Record {
         crc: (known != 0).then_some(crc),
         given: Nanos(r[R_GIVEN]),
         camera: unpack(r[R_CAMERA]).0,
+        colour: unpack(r[R_CAMERA]).1,
         planes,
     }
 }
@@ -500,6 +504,7 @@ mod tests {
             crc: Some(0),
             given: Nanos(4),
             camera: 2,
+            colour: 0x0106_0d01,
             planes: [plane; MAX_PLANES],
             ..Record::default()
         }
