@@ -201,3 +201,110 @@ fn epoch_ms(capture: Stamp) -> f64 {
     // To the microsecond: more does not fit a number of JavaScript.
     (ns / 1000) as f64 / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lensd_ffi::ring::{Geometry, RingWriter};
+    use lensd_ffi::unit::{Codec, UnitMeta};
+
+    const SETS: [&[u8]; 2] = [
+        &[
+            0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00,
+            0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xc8, 0x3c, 0x60, 0xc6, 0x58,
+        ],
+        &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0],
+    ];
+
+    struct Ring(RingWriter<Region>, RingReader<Region>);
+
+    impl Ring {
+        fn new() -> Self {
+            let geometry = Geometry { slots: 16, bytes: 1 << 16 };
+            let memory = Arc::new(Region::create("ring", geometry.words()).unwrap());
+            let writer = RingWriter::create(memory, geometry);
+            let reader = writer.reader();
+            Self(writer, reader)
+        }
+
+        /// A unit at so many frames of 25 a second.
+        fn write(&mut self, frame: u64, key: bool) {
+            let slice: &[u8] = &[0x41, 0x9a, 1];
+            let nals = if key { vec![SETS[0], SETS[1], &[0x65, 0x88, 1]] } else { vec![slice] };
+            let mut at = 0;
+            let spans: Vec<NalSpan> = nals
+                .iter()
+                .map(|nal| {
+                    let len = u32::try_from(nal.len()).unwrap();
+                    at += len;
+                    NalSpan { offset: at - len, len }
+                })
+                .collect();
+            let capture = Stamp { mono: Nanos::from_millis(1000 + 40 * frame), ..Stamp::default() };
+            let meta = UnitMeta { codec: Codec::H264, key, capture, ..UnitMeta::default() };
+            self.0.publish(&meta, &spans, &nals).unwrap();
+        }
+    }
+
+    /// Which of the fragments that are there now are key frames.
+    fn keys(video: &mut Broadcast, ring: &Ring, epoch: u64, frame: u64) -> Vec<bool> {
+        let now = Nanos::from_millis(1000 + 40 * frame);
+        std::iter::from_fn(|| video.next(&ring.1, epoch, now)).map(|news| news.key).collect()
+    }
+
+    #[test]
+    fn it_begins_with_the_newest_group_and_keeps_it() {
+        let (mut ring, mut video) = (Ring::new(), Broadcast::default());
+        assert!(video.beginning("stream1").is_none());
+        for frame in 0..7 {
+            ring.write(frame, frame % 5 == 0);
+        }
+        assert_eq!(keys(&mut video, &ring, 1, 7), [true, false]);
+        assert_eq!((video.group().len(), video.version()), (2, Some(1)));
+        for frame in 7..12 {
+            ring.write(frame, frame % 5 == 0);
+        }
+        assert_eq!(keys(&mut video, &ring, 1, 12), [false, false, false, true, false]);
+        assert_eq!((video.group().len(), video.version()), (2, Some(1)), "the same init segment");
+        assert!(video.beginning("stream1").is_some());
+    }
+
+    #[test]
+    fn it_goes_on_with_a_key_frame_when_it_was_lapped_or_the_ring_is_another() {
+        let (mut ring, mut video) = (Ring::new(), Broadcast::default());
+        ring.write(0, true);
+        assert_eq!(keys(&mut video, &ring, 1, 0), [true]);
+        for frame in 1..40 {
+            ring.write(frame, frame == 30);
+        }
+        let got = keys(&mut video, &ring, 1, 39);
+        assert_eq!((got.len(), got[0]), (10, true), "from the newest key frame");
+        let mut other = Ring::new();
+        other.write(50, false);
+        assert_eq!(keys(&mut video, &other, 2, 50), []);
+        assert!(video.group().is_empty());
+        other.write(51, true);
+        assert_eq!(keys(&mut video, &other, 2, 51), [true]);
+        assert_eq!(video.version(), Some(1));
+    }
+
+    #[test]
+    fn what_a_stream_that_rested_has_left_is_not_live() {
+        let (mut ring, mut video) = (Ring::new(), Broadcast::default());
+        ring.write(0, true);
+        assert_eq!(keys(&mut video, &ring, 1, 1000), []);
+        ring.write(1000, true);
+        assert_eq!(keys(&mut video, &ring, 1, 1000), [true]);
+    }
+
+    #[test]
+    fn a_group_that_is_too_long_is_not_kept() {
+        let (mut ring, mut video) = (Ring::new(), Broadcast::default());
+        for frame in 0..=MAX_FRAGMENTS as u64 {
+            ring.write(frame, frame == 0);
+            assert_eq!(keys(&mut video, &ring, 1, frame).len(), 1);
+            let kept = if frame < MAX_FRAGMENTS as u64 { frame + 1 } else { 0 };
+            assert_eq!(video.group().len() as u64, kept);
+        }
+    }
+}

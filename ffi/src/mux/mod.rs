@@ -7,7 +7,8 @@
 //!
 //! Presentation times are capture times (`CLOCK_MONOTONIC`) in ticks of 90 kHz. Decode times follow
 //! each other without a gap, as CMAF has it: a fragment that is sent at once can only predict when
-//! the next picture will come, and the composition offset of that one says how it really was.
+//! the next picture will come, and the composition offset of that one says how it really was
+//! ([`Timeline`]).
 
 mod fragment;
 mod init;

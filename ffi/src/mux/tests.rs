@@ -73,10 +73,10 @@ fn a_fragment_has_its_times_and_everything_but_sets_and_filler() {
     assert_eq!(prft.media_time, 900_000);
     assert_eq!(prft.ntp_timestamp >> 32, 1_700_000_000 + 2_208_988_800);
     let traf = &moof.traf[0];
-    assert_eq!(traf.tfdt.as_ref().unwrap().base_media_decode_time, 900_000);
+    assert_eq!(traf.tfdt.as_ref().unwrap().base_media_decode_time, 898_500);
     let run = &traf.trun[0];
     let sample = run.samples.get(0).unwrap();
-    assert_eq!((sample.flags, sample.cts), (Some(0x0200_0000), Some(0)));
+    assert_eq!((sample.flags, sample.cts), (Some(0x0200_0000), Some(1500)));
     let want: Vec<u8> = [AUD, SEI, IDR]
         .iter()
         .flat_map(|nal| [&[0, 0, 0, nal.len() as u8], *nal].concat())

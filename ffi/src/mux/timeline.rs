@@ -9,7 +9,9 @@ pub const TIMESCALE: u32 = 90_000;
 const BREAK: u64 = 3 * TIMESCALE as u64;
 /// Pictures whose distance is looked at to say when the next will come.
 const WINDOW: usize = 16;
-/// What the first picture is thought to last: 30 a second.
+/// So many pictures are missing in what is a pause.
+const PAUSE: u64 = 8;
+/// What a picture is thought to last before the second has come: 30 a second.
 const FIRST: u64 = TIMESCALE as u64 / 30;
 
 /// An instant of `CLOCK_MONOTONIC` in ticks of [`TIMESCALE`], rounded down.
@@ -40,7 +42,9 @@ impl Placed {
 ///
 /// Decode times follow each other without gap or overlap, since players (Media Source Extensions
 /// 1.3.5.13) throw pictures away behind a gap of more than two. So a duration is a promise,
-/// and where the next picture came earlier or later its composition offset says so.
+/// and where the next picture came earlier or later its composition offset says so. It is promised
+/// half a picture early: offsets below zero, by which FFmpeg shifts all times, are then only of
+/// pictures out of order, or of those that came earlier by more than that.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
     /// The decode time that was promised to the next sample.
@@ -49,6 +53,8 @@ pub struct Timeline {
     /// pictures come out of order have an even pace.
     tops: [u64; WINDOW],
     count: usize,
+    /// From one picture to the next, as it was thought to be last.
+    step: u64,
 }
 
 impl Timeline {
@@ -57,17 +63,24 @@ impl Timeline {
     pub fn place(&mut self, at: u64, key: bool) -> Placed {
         let apart = self.next.map(|next| next.abs_diff(at));
         if apart.is_none_or(|gap| gap > BREAK && (key || i32::try_from(gap).is_err())) {
-            (self.next, self.count) = (None, 0);
+            *self = Self::default();
         }
-        let decode = self.next.unwrap_or(at);
+        let decode = self.next.unwrap_or(at.saturating_sub(FIRST / 2));
         let last = self.count.checked_sub(1).map(|n| self.tops[n % WINDOW]);
         let top = last.map_or(at, |last| last.max(at));
+        let past = top - last.unwrap_or(top);
+        if self.step > 0 && past / self.step > PAUSE {
+            // Pictures that are missing say nothing of the pace.
+            let missing = past - self.step;
+            self.tops = self.tops.map(|top| top.saturating_add(missing));
+        }
         let step = self.pace(top);
+        self.step = step;
         self.tops[self.count % WINDOW] = top;
         self.count += 1;
         // Ahead of the pictures it slows down, but never stands still.
         let least = (step / 4).max(1);
-        let duration = top.saturating_add(step).saturating_sub(decode).max(least);
+        let duration = top.saturating_add(step / 2).saturating_sub(decode).max(least);
         let duration = u32::try_from(duration).unwrap_or(u32::MAX);
         self.next = Some(decode.saturating_add(duration.into()));
         let offset = i128::from(at) - i128::from(decode);
@@ -76,8 +89,9 @@ impl Timeline {
 
     /// Ticks from one picture to the next, by the last few up to the one at `top`.
     const fn pace(&self, top: u64) -> u64 {
+        // Nobody knows yet: whenever the second comes, it is then decoded before it is shown.
         if self.count == 0 {
-            return FIRST;
+            return 0;
         }
         let known = if self.count < WINDOW { self.count } else { WINDOW };
         let span = top.saturating_sub(self.tops[(self.count - known) % WINDOW]);
@@ -109,7 +123,7 @@ mod tests {
     fn an_even_stream_is_decoded_when_it_is_captured() {
         let times: Vec<u64> = (0..50).map(|n| 1_000_000 + n * 3600).collect();
         for one in &place(&times)[2..] {
-            assert_eq!((one.offset, one.duration), (0, 3600));
+            assert_eq!((one.offset, one.duration), (1800, 3600));
         }
     }
 
@@ -124,9 +138,9 @@ mod tests {
             *late += 180_000;
         }
         let placed = place(&times);
-        assert!(placed.iter().all(|p| p.offset.unsigned_abs() < 190_000), "{placed:?}");
+        assert!(placed.iter().all(|p| (0..190_000).contains(&p.offset)), "{placed:?}");
         let settled = &placed[20..29];
-        assert!(settled.iter().all(|p| p.offset.unsigned_abs() < 1500), "{settled:?}");
+        assert!(settled.iter().all(|p| p.offset < 3000), "{settled:?}");
     }
 
     #[test]
@@ -144,12 +158,16 @@ mod tests {
         let mut timeline = Timeline::default();
         timeline.place(90_000, true);
         let late = timeline.place(90_000 + 4 * 90_000, false);
-        assert_eq!(late.decode, 93_000, "not at another");
+        assert_eq!(late.decode, 90_000, "not at another");
         let far = 1_000_000_000;
-        assert_eq!(timeline.place(far, true).decode, far);
-        assert_eq!(timeline.place(90_000, true).decode, 90_000, "nor does it matter which way");
+        assert_eq!(timeline.place(far, true).decode, far - 1500);
+        assert_eq!(timeline.place(90_000, true).decode, 88_500, "nor does it matter which way");
         let farther = u64::MAX - 5;
-        assert_eq!(timeline.place(farther, false).decode, farther, "nothing could say that offset");
+        assert_eq!(
+            timeline.place(farther, false).decode,
+            farther - 1500,
+            "nothing could say that offset"
+        );
         timeline.place(u64::MAX, false);
         timeline.place(0, false);
     }
