@@ -43,6 +43,7 @@ const CONTROL: &[&[&str]] = &[
     &["accounts"],
     &["http"],
     &["page", "tls", "work", "ws"],
+    &["fmp4"],
     &["engine"],
     &["board", "clients", "outbox"],
     &["desk"],

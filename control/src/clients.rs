@@ -18,7 +18,29 @@ pub(crate) struct Client {
     /// Whether it is told of fluctuating values.
     pub(crate) measured: bool,
     /// Whether it gets pictures, and of which stream.
-    pub(crate) pictures: Option<String>,
+    pub(crate) pictures: Option<Watched>,
+}
+
+/// What a client watches.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// The stream's own name.
+    pub(crate) stream: String,
+    /// As the client named it.
+    pub(crate) named: String,
+    /// As video; none: as JPEG pictures.
+    pub(crate) video: Option<Playing>,
+}
+
+/// How far a client is that plays video.
+#[derive(Debug, Default)]
+pub(crate) struct Playing {
+    /// The init segment that it has, by its number; none: it has none.
+    pub(crate) init: Option<u64>,
+    /// Whether it has had everything up to here, and so can take what comes next.
+    pub(crate) flows: bool,
+    /// Whether it was behind, and goes on with the next key frame.
+    pub(crate) skips: bool,
 }
 
 /// All clients.

@@ -4,6 +4,7 @@
 //! The engine may go and come back at any time. Questions that wait for an answer are asked again
 //! when it is back within their deadline, so a restart is a delay and not an error.
 
+use crate::fmp4::{Broadcast, News};
 use crate::http::respond::Fault;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, LoginNews, Received};
@@ -79,7 +80,7 @@ struct Peer {
     memory: Arc<Region>,
 }
 
-/// A JPEG stream's ring, and who reads it.
+/// A stream's ring, and who reads it.
 #[derive(Debug, Default)]
 struct Feed {
     reader: Option<RingReader<Region>>,
@@ -95,6 +96,8 @@ struct Feed {
     part: Option<(u64, Arc<Vec<u8>>)>,
     /// The picture that WebSockets got last.
     shown: Option<Place>,
+    /// Its video for players, while somebody plays it.
+    video: Option<Box<Broadcast>>,
 }
 
 /// The engine.
@@ -218,6 +221,19 @@ impl Engine {
             (name, None) => camera_number(name)?,
         };
         self.jpeg_stream(camera).map(|stream| stream.name)
+    }
+
+    /// The video stream that a name of it or of its camera means.
+    pub(crate) fn video_of(&mut self, name: &str) -> Option<String> {
+        let found = match name {
+            "active" => self.find_stream("stream1"),
+            name => self.find_stream(name).or_else(|| {
+                let camera = camera_number(name)?;
+                let streams = &self.state().streams;
+                streams.iter().find(|s| s.camera == camera && s.codec != Codec::Jpeg).cloned()
+            }),
+        };
+        found.filter(|stream| stream.codec != Codec::Jpeg).map(|stream| stream.name)
     }
 
     /// A camera; 0: the active one.
@@ -457,7 +473,7 @@ impl Engine {
         let Some(feed) = self.feeds.get_mut(stream) else { return };
         if feed.viewers == 0 && feed.subscribed && !waits {
             feed.subscribed = false;
-            feed.part = None;
+            (feed.part, feed.video) = (None, None);
             let ask = Ask::Unsubscribe { stream: stream.to_owned() };
             let _ = self.start(ask, Vec::new(), RING_TIME, now);
         }
@@ -534,6 +550,18 @@ impl Engine {
         let capture = read_unit(reader, newest, &mut jpeg).ok()?;
         feed.shown = Some((feed.epoch, newest));
         (now.since(capture.mono) <= FRESH).then(|| crate::ws::frame_binary(&[&jpeg]))
+    }
+
+    /// The next fragment of a watched stream, made once for all who play it; none: not yet.
+    pub(crate) fn next_fragment(&mut self, stream: &str, now: Nanos) -> Option<News> {
+        let feed = self.feeds.get_mut(stream)?;
+        let reader = feed.reader.as_ref()?;
+        feed.video.get_or_insert_default().next(reader, feed.epoch, now)
+    }
+
+    /// What a watched stream has sent to its players since its last key frame.
+    pub(crate) fn video(&self, stream: &str) -> Option<&Broadcast> {
+        self.feeds.get(stream)?.video.as_deref()
     }
 
     /// The newest picture of a watched stream as a multipart part, unless `seen` is it.

@@ -14,6 +14,7 @@ mod desk;
 mod engine;
 mod face;
 pub mod files;
+mod fmp4;
 pub mod http;
 mod live;
 pub mod local;

@@ -11,6 +11,8 @@ pub(crate) enum Parcel {
     Frame(Arc<Vec<u8>>),
     /// A frame that a client who has not taken everything before does without.
     IfClear(Arc<Vec<u8>>),
+    /// Frames of video, all or none: a client who is behind does without, and that is noted.
+    Together(Vec<Arc<Vec<u8>>>),
     /// Longer messages are taken from this client from now on.
     Trust,
     /// The end, with a code of RFC 6455 7.4.1.
@@ -21,6 +23,8 @@ pub(crate) enum Parcel {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     parcels: Vec<(ConnKey, Parcel)>,
+    /// To whom video was not sent, since they are behind.
+    behind: Vec<ConnKey>,
 }
 
 impl Outbox {
@@ -32,6 +36,21 @@ impl Outbox {
     /// A picture: who is behind gets none.
     pub(crate) fn send_if_clear(&mut self, to: ConnKey, frame: Arc<Vec<u8>>) {
         self.parcels.push((to, Parcel::IfClear(frame)));
+    }
+
+    /// Video: who is behind gets nothing of it, see [`Outbox::take_behind`].
+    pub(crate) fn send_together(&mut self, to: ConnKey, frames: Vec<Arc<Vec<u8>>>) {
+        self.parcels.push((to, Parcel::Together(frames)));
+    }
+
+    /// Video was not sent to this client.
+    pub(crate) fn note_behind(&mut self, client: ConnKey) {
+        self.behind.push(client);
+    }
+
+    /// Who did not get video since the last call.
+    pub(crate) fn take_behind(&mut self) -> Vec<ConnKey> {
+        std::mem::take(&mut self.behind)
     }
 
     /// The client has logged in, and may send messages of full length.

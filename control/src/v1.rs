@@ -4,6 +4,10 @@
 //! that was taken is confirmed to whoever made it and told to all others who may read the key;
 //! what merely fluctuates is told only to who has subscribed to it.
 
+mod frames;
+
+pub(crate) use frames::show;
+
 use crate::board::{Refusal, Result1, propose};
 use crate::clients::Client;
 use crate::desk::{ConnKey, Desk};
@@ -17,7 +21,7 @@ use crate::ws::frame_text;
 use lensd_ffi::auth::{Access, Permission, Users};
 use lensd_ffi::settings::{Entry, entries, resolve};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -50,9 +54,9 @@ fn class_of(who: &Who) -> Arc<str> {
 
 fn close(desk: &mut Desk, key: ConnKey, at: At) {
     if let Some(client) = desk.clients.map.remove(&key)
-        && let Some(stream) = client.pictures
+        && let Some(watched) = client.pictures
     {
-        desk.engine.unwatch(&stream, at.mono);
+        desk.engine.unwatch(&watched.stream, at.mono);
     }
 }
 
@@ -185,8 +189,8 @@ pub(crate) fn check_logins(desk: &mut Desk, at: At) {
         client.until_ms = None;
         client.class = class_of(&guest);
         let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
-        if let Some(stream) = pictures {
-            desk.engine.unwatch(&stream, at.mono);
+        if let Some(watched) = pictures {
+            desk.engine.unwatch(&watched.stream, at.mono);
         }
         let why = "the session has ended; log in again";
         let answer = json!({ "authenticated": false, "error": "Session ended", "message": why });
@@ -246,63 +250,10 @@ fn subscribe(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At
             let word = if on { "subscribed" } else { "unsubscribed" };
             say(desk, key, &json!({ word: "measured" }));
         }
-        Some("frames") => subscribe_pictures(desk, key, message, on, at),
+        Some("frames") => frames::subscribe(desk, key, message, on, at),
         _ => {
             let why = "topics are frames and measured";
             say(desk, key, &error("Invalid value", Some("subscribe"), why));
-        }
-    }
-}
-
-fn subscribe_pictures(
-    desk: &mut Desk,
-    key: ConnKey,
-    message: &Map<String, Value>,
-    on: bool,
-    at: At,
-) {
-    use lensd_ffi::auth::Permission::Media;
-    if on && !may(desk, key)(Access::read(Media)) {
-        let why = Refusal::Denied(Access::read(Media));
-        return say(desk, key, &refusal("frames", &why));
-    }
-    let Some(before) = desk.clients.map.get_mut(&key).map(|c| c.pictures.take()) else { return };
-    if let Some(stream) = before {
-        desk.engine.unwatch(&stream, at.mono);
-    }
-    if !on {
-        return say(desk, key, &json!({ "unsubscribed": "frames" }));
-    }
-    // Without a format fMP4 is meant, which nobody makes yet.
-    if message.get("format").and_then(Value::as_str) != Some("jpeg") {
-        let why = "Value must be one of: jpeg";
-        return say(desk, key, &error("Invalid value", Some("format"), why));
-    }
-    let name = message.get("stream").and_then(Value::as_str).unwrap_or("stream1");
-    let Some(stream) = desk.engine.pictures_of(name) else {
-        let why = "streams are stream1 and camN";
-        return say(desk, key, &error("Invalid value", Some("stream"), why));
-    };
-    desk.engine.watch(&stream, at.mono);
-    if let Some(client) = desk.clients.map.get_mut(&key) {
-        client.pictures = Some(stream);
-    }
-    say(desk, key, &json!({ "subscribed": "frames", "stream": name, "format": "jpeg" }));
-}
-
-/// Pictures have come: the newest to each client who has taken everything before.
-pub(crate) fn show(desk: &mut Desk, at: At) {
-    let mut wanted: BTreeMap<String, Vec<ConnKey>> = BTreeMap::new();
-    for (key, client) in &desk.clients.map {
-        if let Some(stream) = &client.pictures {
-            wanted.entry(stream.clone()).or_default().push(*key);
-        }
-    }
-    for (stream, keys) in wanted {
-        if let Some(frame) = desk.engine.newest_frame(&stream, at.mono) {
-            for key in keys {
-                desk.outbox.send_if_clear(key, Arc::clone(&frame));
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A raw picture on its way: where its bytes are, how they are laid out, and when it was captured.
 
 use lensd_ffi::time::Stamp;
+pub use lensd_ffi::unit::Colour;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -37,34 +38,6 @@ pub enum Bayer {
     Gbrg,
     Grbg,
     Rggb,
-}
-
-/// What samples mean: code points of ITU-T H.273. The default is that nobody knows, and limited
-/// range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Colour {
-    /// `ColourPrimaries`
-    pub primaries: u8,
-    /// `TransferCharacteristics`
-    pub transfer: u8,
-    /// `MatrixCoefficients`
-    pub matrix: u8,
-    /// `VideoFullRangeFlag`: luma from 0 to 255 instead of 16 to 235.
-    pub full_range: bool,
-}
-
-impl Colour {
-    /// What lensd makes of RGB and of raw sensors: sRGB's colours by the matrix of BT.601 in limited
-    /// range.
-    pub const OURS: Self = Self { primaries: 1, transfer: 13, matrix: 6, full_range: false };
-    /// JPEG files (JFIF): the same in full range.
-    pub const JPEG: Self = Self { full_range: true, ..Self::OURS };
-}
-
-impl Default for Colour {
-    fn default() -> Self {
-        Self { primaries: 2, transfer: 2, matrix: 2, full_range: false }
-    }
 }
 
 /// How the bytes of a picture are laid out. Names are those of V4L2 (V4L2 "Image Formats").

@@ -11,6 +11,7 @@ pub mod bell;
 pub mod capi;
 pub mod cell;
 pub mod link;
+pub mod mux;
 #[cfg(not(loom))]
 mod order;
 #[cfg(loom)]
@@ -21,6 +22,7 @@ pub mod ring;
 pub mod settings;
 pub mod state;
 pub mod sync;
+pub mod syntax;
 pub mod tap;
 pub mod time;
 pub mod unit;

@@ -44,6 +44,34 @@ impl Codec {
     }
 }
 
+/// What samples mean: code points of ITU-T H.273. The default is that nobody knows, and limited
+/// range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Colour {
+    /// `ColourPrimaries`
+    pub primaries: u8,
+    /// `TransferCharacteristics`
+    pub transfer: u8,
+    /// `MatrixCoefficients`
+    pub matrix: u8,
+    /// `VideoFullRangeFlag`: luma from 0 to 255 instead of 16 to 235.
+    pub full_range: bool,
+}
+
+impl Colour {
+    /// What lensd makes of RGB and of raw sensors: sRGB's colours by the matrix of BT.601 in limited
+    /// range.
+    pub const OURS: Self = Self { primaries: 1, transfer: 13, matrix: 6, full_range: false };
+    /// JPEG files (JFIF): the same in full range.
+    pub const JPEG: Self = Self { full_range: true, ..Self::OURS };
+}
+
+impl Default for Colour {
+    fn default() -> Self {
+        Self { primaries: 2, transfer: 2, matrix: 2, full_range: false }
+    }
+}
+
 /// Where one NAL unit lies in its access unit: offset of its first byte (the NAL header, after the
 /// start code) and length, in bytes. A JPEG has one entry that covers it whole.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

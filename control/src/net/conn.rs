@@ -224,12 +224,13 @@ impl Conn {
         true
     }
 
-    /// Something is sent to this WebSocket.
-    pub(super) fn take(&mut self, parcel: Parcel, at: At) {
-        let Machine::Ws(socket) = &mut self.machine else { return };
+    /// Something is sent to this WebSocket. False: it was video, and the client is behind.
+    pub(super) fn take(&mut self, parcel: Parcel, at: At) -> bool {
+        let Machine::Ws(socket) = &mut self.machine else { return true };
         let taken = match parcel {
             Parcel::Frame(frame) => socket.session.send(frame),
             Parcel::IfClear(frame) => !socket.session.is_clear() || socket.session.send(frame),
+            Parcel::Together(frames) => return socket.session.send_together(&frames),
             Parcel::Trust => {
                 socket.session.trust();
                 true
@@ -242,6 +243,7 @@ impl Conn {
         if !taken {
             tracing::info!(peer = %self.peer, "a WebSocket that does not read is dropped");
         }
+        true
     }
 
     /// Begins the end.

@@ -264,7 +264,9 @@ impl Serve {
             let mut noted = std::mem::take(&mut self.noted);
             for (key, parcel) in desk.outbox.take() {
                 let Some(conn) = self.find(key) else { continue };
-                conn.take(parcel, at);
+                if !conn.take(parcel, at) {
+                    desk.outbox.note_behind(key);
+                }
                 if !std::mem::replace(&mut conn.is_noted, true) {
                     noted.push(key.index);
                 }

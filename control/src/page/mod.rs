@@ -15,7 +15,8 @@ pub(crate) fn index() -> Result<Response, Fault> {
     let nonce = digest::hex(&random);
     let body = INDEX.replace(NONCE, &nonce).into_bytes();
     let policy = format!(
-        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; \
+        "default-src 'none'; img-src 'self' blob: data:; media-src blob:; \
+         connect-src 'self'; \
          style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'"
     );

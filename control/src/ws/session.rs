@@ -31,6 +31,8 @@ const HIGH_WATER: usize = 64 * 1024;
 /// A client for whom this much waits does not read, and is dropped. One message is always taken.
 const MAX_QUEUED: usize = 1024 * 1024;
 const MAX_QUEUED_FRAMES: usize = 8192;
+/// A client for whom this much waits gets no more video until a key frame.
+const MAX_BEHIND: usize = 512 * 1024;
 /// From ping to ping. Who has not answered the last by then is gone.
 const PING_TIME: Nanos = Nanos::from_secs(30);
 /// How long a peer may take to answer our close frame.
@@ -326,6 +328,23 @@ impl Session {
             return false;
         }
         self.push(frame);
+        true
+    }
+
+    /// Sends frames that belong together, all or none. False: what was sent before has not left.
+    pub fn send_together(&mut self, frames: &[Arc<Vec<u8>>]) -> bool {
+        if self.state != State::Open {
+            return true;
+        }
+        let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
+        let fits = self.queued + bytes <= MAX_BEHIND
+            && self.output.len() + frames.len() <= MAX_QUEUED_FRAMES;
+        if !fits && !self.output.is_empty() {
+            return false;
+        }
+        for frame in frames {
+            self.push(Arc::clone(frame));
+        }
         true
     }
 

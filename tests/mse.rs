@@ -1,0 +1,216 @@
+//! Video over the WebSocket, as browsers' Media Source Extensions take it, by programs of others.
+#![allow(missing_docs)]
+
+mod play;
+
+use lensd_ffi::mux::Muxer;
+use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::unit::{Codec, NalSpan, UnitMeta, split_annex_b};
+use play::proof::{check_agreement, check_marks, check_messages, marks_of, messages_of};
+use play::{Folder, Play, Server, linked_tool, run};
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+
+/// Takes messages until there are so many fragments; says the texts, keeps the binary ones.
+const CLIENT: &str = r#"
+import asyncio, json, sys
+from websockets.asyncio.client import connect
+
+async def main(url, ask, count, out):
+    async with connect(url, max_size=None, max_queue=None) as c:
+        await c.send(ask)
+        with open(out, "wb") as file:
+            got = 0
+            while got < int(count):
+                message = await c.recv()
+                if isinstance(message, str):
+                    said = json.loads(message)
+                    if "subscribed" in said or "error" in said:
+                        print(message, flush=True)
+                    if "error" in said:
+                        return
+                    continue
+                file.write(message)
+                got += message[4:8] != b"ftyp"
+
+asyncio.run(main(*sys.argv[1:]))
+"#;
+
+/// The texts that a client got, and the file with the rest.
+fn record(server: &Server, ask: &str, count: u32, name: &str) -> (Vec<Value>, String) {
+    let file = server.folder.file(name).to_str().unwrap().to_owned();
+    let url = server.http("api/v1").replacen("http", "ws", 1);
+    let done = run(Command::new(linked_tool("venv/bin/python")).args([
+        "-c",
+        CLIENT,
+        &url,
+        ask,
+        &count.to_string(),
+        &file,
+    ]));
+    let text = String::from_utf8(done.out).unwrap();
+    let texts = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (texts, file)
+}
+
+const WIDTH: usize = 320;
+const HEIGHT: usize = 180;
+
+/// Decodes a file to luma; FFmpeg must have nothing to complain of.
+fn decode(server: &Server, file: &str, coded: &str) -> Vec<u8> {
+    let done = run(server
+        .tool("ffmpeg")
+        .args(["-nostdin", "-v", "warning", "-i", file, "-map", "0:v", "-fps_mode", "passthrough"])
+        .args(["-pix_fmt", "gray", "-f", "rawvideo", "pipe:1"])
+        .args(["-map", "0:v", "-c", "copy", "-f", "h264", "-y", coded]));
+    assert_eq!(done.err, "");
+    done.out
+}
+
+/// Presentation times, durations and key flags, as ffprobe reads them from the boxes.
+fn packets(file: &str) -> Vec<(u64, u64, bool)> {
+    let done =
+        run(Command::new("ffprobe").args(["-v", "error", "-of", "json", "-show_packets", file]));
+    let said: Value = serde_json::from_slice(&done.out).unwrap();
+    let packets = said["packets"].as_array().unwrap();
+    let read = |packet: &Value| {
+        let key = packet["flags"].as_str().unwrap().starts_with('K');
+        (packet["pts"].as_u64().unwrap(), packet["duration"].as_u64().unwrap_or(0), key)
+    };
+    packets.iter().map(read).collect()
+}
+
+#[test]
+fn ffmpeg_decodes_what_a_websocket_client_has_received() {
+    let server = Play::open().start();
+    let ask = r#"{"subscribe":"frames","stream":"stream1"}"#;
+    let (texts, file) = record(&server, ask, 300, "whole.mp4");
+    let [about] = &texts[..] else { panic!("{texts:?}") };
+    assert_eq!((about["width"].as_u64(), about["height"].as_u64()), (Some(320), Some(180)));
+
+    let coded = server.folder.file("coded.h264");
+    let raw = decode(&server, &file, coded.to_str().unwrap());
+    let marks = marks_of(&raw, WIDTH, HEIGHT, WIDTH * HEIGHT);
+    assert_eq!(marks.len(), 300, "a picture of every fragment");
+    check_marks(&server, &marks, 300);
+    let stream = fs::read(&coded).unwrap();
+    let sps = units(&stream, |b| b & 31 == 7)[0][0];
+    let sps = &stream[sps.offset as usize..][..sps.len as usize];
+    let codecs = format!("video/mp4; codecs=\"avc1.{:02x}{:02x}{:02x}\"", sps[1], sps[2], sps[3]);
+    assert_eq!(about["mime"], codecs);
+    let messages = messages_of(&stream);
+    check_messages(&server, &messages, 300);
+    check_agreement(&marks, &messages);
+
+    // Shown when captured, to the tick; and the text says what that is in UTC.
+    let packets = packets(&file);
+    assert!(packets[0].2 && packets.iter().filter(|p| p.2).count() >= 2, "key frames");
+    assert_eq!(packets.len(), 300);
+    let epoch_ms = about["epoch_ms"].as_f64().unwrap();
+    for (packet, message) in packets.iter().zip(&messages) {
+        assert_eq!(packet.0, lensd_ffi::mux::ticks(message.mono), "frame {}", message.number);
+        let utc_ms = packet.0 as f64 / 90.0 + epoch_ms;
+        assert!((utc_ms - message.utc.0 as f64 / 1e6).abs() < 1.0, "{utc_ms} {message:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_had_is_said() {
+    let server = Play::open().start();
+    let said = |ask: &str| record(&server, ask, 1, "none").0[0].clone();
+    let refused = said(r#"{"subscribe":"frames","format":"webm"}"#);
+    assert_eq!(refused["message"], "Value must be one of: mp4, jpeg");
+    let refused = said(r#"{"subscribe":"frames","stream":"cam1/mjpeg"}"#);
+    assert!(refused["message"].as_str().unwrap().contains("JPEG"), "{refused}");
+    let refused = said(r#"{"subscribe":"frames","stream":"cam7"}"#);
+    assert!(refused["message"].as_str().unwrap().contains("/api/streams"), "{refused}");
+    for name in ["stream2", "cam1", "cam1/sub", "active"] {
+        let ask = format!(r#"{{"subscribe":"frames","format":"mp4","stream":"{name}"}}"#);
+        let about = said(&ask);
+        assert!(about["mime"].as_str().unwrap().starts_with("video/mp4; codecs="), "{about}");
+        assert_eq!(about["stream"], name);
+    }
+    let closed = Play::new().start();
+    let denied = record(&closed, r#"{"subscribe":"frames"}"#, 1, "denied").0[0].clone();
+    assert_eq!(denied["error"], "Permission denied", "{denied}");
+}
+
+/// Access units of a byte stream whose delimiters begin each of them.
+fn units(bytes: &[u8], is_delimiter: impl Fn(u8) -> bool) -> Vec<Vec<NalSpan>> {
+    let mut nals = Vec::new();
+    split_annex_b(bytes, &mut nals);
+    let mut units: Vec<Vec<NalSpan>> = Vec::new();
+    for nal in nals {
+        if is_delimiter(bytes[nal.offset as usize]) {
+            units.push(Vec::new());
+        }
+        // What stands before the first belongs to none.
+        if let Some(unit) = units.last_mut() {
+            unit.push(nal);
+        }
+    }
+    units
+}
+
+/// What encoders of others make, with sizes that need cropping and with colours, comes out of MP4 as
+/// it went in.
+#[test]
+fn others_streams_are_the_same_in_mp4() {
+    let folder = Folder::new();
+    let file = |name: &str| folder.file(name).to_str().unwrap().to_owned();
+    let source = "testsrc=s=322x182:r=25";
+    let x264 = "aud=1:bframes=0:keyint=20:colorprim=bt709:transfer=bt709:colormatrix=bt709";
+    let x265 = format!("{x264}:log-level=error:range=limited:repeat-headers=1");
+    let cases: [(Codec, &str, &[&str], &str, fn(u8) -> bool); 2] = [
+        (Codec::H264, "h264", &["libx264", "-x264-params"], x264, |b| b & 31 == 9),
+        (Codec::H265, "hevc", &["libx265", "-x265-params"], &x265, |b| b >> 1 & 63 == 35),
+    ];
+    for (codec, name, encoder, params, is_delimiter) in cases {
+        let (coded, boxed) = (file(name), file(&format!("{name}.mp4")));
+        run(Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", source, "-t", "4", "-c:v"])
+            .args(encoder)
+            .args([params, "-pix_fmt", "yuv420p", "-f", name, &coded]));
+        let bytes = fs::read(&coded).unwrap();
+        let mut muxer = Muxer::new();
+        let (mut out, mut fragments) = (Vec::new(), Vec::new());
+        for (n, nals) in units(&bytes, is_delimiter).iter().enumerate() {
+            let kind = |nal: &NalSpan| {
+                Codec::H264 == codec && bytes[nal.offset as usize] & 31 == 5
+                    || Codec::H265 == codec
+                        && (16..=21).contains(&(bytes[nal.offset as usize] >> 1 & 63))
+            };
+            let key = nals.iter().any(kind);
+            let mono = Nanos::from_millis(5000 + n as u64 * 40);
+            let capture = Stamp { mono, ..Stamp::default() };
+            let meta = UnitMeta { codec, key, capture, ..UnitMeta::default() };
+            let muxed = muxer.push(&meta, &bytes, nals, &mut fragments).unwrap();
+            if muxed.new_init {
+                out.extend_from_slice(&muxer.init().unwrap().bytes);
+            }
+            out.append(&mut fragments);
+        }
+        fs::write(&boxed, out).unwrap();
+        let sums = |of: &str| {
+            let done = run(Command::new("ffmpeg")
+                .args(["-nostdin", "-v", "warning", "-i", of, "-fps_mode", "passthrough"])
+                .args(["-f", "framehash", "-hash", "crc32", "pipe:1"]));
+            let text = String::from_utf8(done.out).unwrap();
+            let sums = text.lines().filter(|l| !l.starts_with('#'));
+            (
+                sums.map(|l| l.rsplit(',').next().unwrap().trim().to_owned()).collect::<Vec<_>>(),
+                done.err,
+            )
+        };
+        let (want, (got, complaints)) = (sums(&coded).0, sums(&boxed));
+        assert_eq!(complaints, "", "{name}");
+        assert_eq!(want.len(), 100);
+        assert_eq!(want, got, "{name}");
+        let said = run(Command::new("ffprobe").args(["-v", "error", "-show_streams", &boxed])).out;
+        let said = String::from_utf8(said).unwrap();
+        for line in ["width=322", "height=182", "color_space=bt709", "time_base=1/90000"] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+    }
+}
