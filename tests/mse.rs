@@ -7,7 +7,7 @@ use lensd_ffi::mux::Muxer;
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::{Codec, NalSpan, UnitMeta, split_annex_b};
 use play::proof::{check_agreement, check_marks, check_messages, marks_of, messages_of};
-use play::{Folder, Play, Server, linked_tool, run};
+use play::{Folder, Play, Running, Server, linked_tool, run, until};
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
@@ -213,4 +213,90 @@ fn others_streams_are_the_same_in_mp4() {
             assert!(said.contains(line), "{line}: {said}");
         }
     }
+}
+
+/// Reads with pauses until fragments are missing, then to the end of the next few.
+const SLOW: &str = r#"
+import asyncio, socket, struct, sys
+from websockets.asyncio.client import connect
+
+def word(message, name, at, form):
+    return struct.unpack_from(form, message, message.find(name) + at)[0]
+
+async def main(port, out):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", int(port)))
+    s.setblocking(False)
+    url = f"ws://127.0.0.1:{port}/api/v1"
+    async with connect(url, sock=s, max_size=None, max_queue=1, ping_interval=None) as c:
+        await c.send('{"subscribe":"frames"}')
+        due, gaps, count, inits, left = None, 0, 0, 0, 30
+        with open(out, "wb") as file:
+            while left:
+                message = await c.recv()
+                if isinstance(message, str):
+                    continue
+                file.write(message)
+                if message[4:8] == b"ftyp":
+                    inits += 1
+                    continue
+                count += 1
+                at = word(message, b"tfdt", 8, ">Q")
+                if due is not None and at != due:
+                    gaps += 1
+                    assert word(message, b"trun", 16, ">I") == 0x02000000, "not a key frame"
+                due = at + word(message, b"trun", 20, ">I")
+                if gaps:
+                    left -= 1
+                elif count % 20 == 0:
+                    await asyncio.sleep(4)
+        print(count, gaps, inits)
+
+asyncio.run(main(*sys.argv[1:]))
+"#;
+
+#[test]
+fn who_is_behind_goes_on_with_a_key_frame() {
+    let folder = Folder::new();
+    let noise = folder.file("noise.h264");
+    run(Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-f", "lavfi"])
+        .args(["-i", "testsrc=s=1280x720:r=30,noise=alls=60:allf=t", "-t", "2"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-b:v", "20M", "-g", "30", "-f", "h264"])
+        .arg(&noise));
+    let server = Play::open().camera(&format!("file:{}", noise.display())).start();
+    let file = folder.file("slow.mp4").to_str().unwrap().to_owned();
+    let port = server.port("http").to_string();
+    let done = run(Command::new(linked_tool("venv/bin/python")).args(["-c", SLOW, &port, &file]));
+    let said = String::from_utf8(done.out).unwrap();
+    let said: Vec<usize> = said.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let [count, gaps, inits] = said[..] else { panic!("{said:?}") };
+    assert!(gaps > 0 && inits == 1, "{said:?}");
+    let decoded = run(server
+        .tool("ffmpeg")
+        .args(["-nostdin", "-v", "warning", "-i", &file, "-fps_mode", "passthrough"])
+        .args(["-f", "framehash", "-hash", "crc32", "pipe:1"]));
+    assert_eq!(decoded.err, "");
+    let lines = String::from_utf8(decoded.out).unwrap();
+    assert_eq!(lines.lines().filter(|l| !l.starts_with('#')).count(), count, "all that came");
+}
+
+#[test]
+fn it_goes_on_when_the_engine_has_died() {
+    let mut server = Play::open().start();
+    let (url, file) =
+        (server.http("api/v1").replacen("http", "ws", 1), server.folder.file("f.mp4"));
+    let mut client = Command::new(linked_tool("venv/bin/python"));
+    client.args(["-c", CLIENT, &url, r#"{"subscribe":"frames"}"#, "400"]).arg(&file);
+    let client = Running::start(&mut client);
+    until("the first fragments", || fs::metadata(&file).ok().filter(|f| f.len() > 20_000));
+    server.kill_plane("engine");
+    client.succeed();
+    let coded = server.folder.file("coded.h264");
+    let raw = decode(&server, file.to_str().unwrap(), coded.to_str().unwrap());
+    let marks = marks_of(&raw, WIDTH, HEIGHT, WIDTH * HEIGHT);
+    assert_eq!(marks.len(), 400);
+    let anew = marks.windows(2).filter(|pair| pair[1].number < pair[0].number).count();
+    assert_eq!(anew, 1, "the frames of two engines");
 }

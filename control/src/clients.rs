@@ -37,6 +37,8 @@ pub(crate) struct Watched {
 pub(crate) struct Playing {
     /// The init segment that it has, by its number; none: it has none.
     pub(crate) init: Option<u64>,
+    /// The one that it had before the last parcel, which it may not have got.
+    pub(crate) before: Option<u64>,
     /// Whether it has had everything up to here, and so can take what comes next.
     pub(crate) flows: bool,
     /// Whether it was behind, and goes on with the next key frame.

@@ -66,9 +66,7 @@ fuzz_target!(|data: &[u8]| {
             }
             1 => acks[usize::from(step[1]) % ACK_WORDS].store(value, Ordering::Relaxed),
             // Near what is lent: values that mean something.
-            2 => {
-                acks[usize::from(step[1]) % ACK_WORDS].store(value % (turn + 2), Ordering::Relaxed)
-            }
+            2 => acks[usize::from(step[1]) % ACK_WORDS].store(value % (turn + 2), Ordering::Relaxed),
             _ => hostile.take_back(value % (turn + 1)),
         }
         at += value % 256;

@@ -57,16 +57,22 @@ pub(super) fn subscribe(
         let video = video.then(Playing::default);
         client.pictures = Some(Watched { stream: stream.clone(), named: name.to_owned(), video });
     }
-    if video {
-        // What it is told first is what will come, which is known with the first key frame.
-        show_stream(desk, &stream, at);
-    } else {
+    // A player is told first what will come, which is known with the first key frame ([`show`]).
+    if !video {
         say(desk, key, &json!({ "subscribed": "frames", "stream": name, "format": "jpeg" }));
     }
 }
 
-/// Pictures have come.
+/// Pictures have come. Called once between two deliveries of the outbox, so that a client gets one
+/// parcel of video or misses it.
 pub(crate) fn show(desk: &mut Desk, at: At) {
+    // Who was behind when something was sent goes on with a key frame.
+    for key in desk.outbox.take_behind() {
+        let watched = desk.clients.map.get_mut(&key).and_then(|c| c.pictures.as_mut());
+        if let Some(playing) = watched.and_then(|w| w.video.as_mut()) {
+            *playing = Playing { init: playing.before, skips: true, ..Playing::default() };
+        }
+    }
     let mut streams: Vec<String> = Vec::new();
     for watched in desk.clients.map.values().filter_map(|c| c.pictures.as_ref()) {
         if !streams.contains(&watched.stream) {
@@ -82,17 +88,16 @@ pub(crate) fn show(desk: &mut Desk, at: At) {
 type Parcels = BTreeMap<ConnKey, Vec<Frame>>;
 
 fn show_stream(desk: &mut Desk, stream: &str, at: At) {
-    // Who was behind when something was sent goes on with a key frame.
-    for key in desk.outbox.take_behind() {
-        let watched = desk.clients.map.get_mut(&key).and_then(|c| c.pictures.as_mut());
-        if let Some(playing) = watched.and_then(|w| w.video.as_mut()) {
-            *playing = Playing { skips: true, ..Playing::default() };
-        }
-    }
     let (mut players, mut viewers) = (Vec::new(), Vec::new());
-    for (key, client) in &desk.clients.map {
-        if let Some(watched) = client.pictures.as_ref().filter(|w| w.stream == stream) {
-            if watched.video.is_some() { players.push(*key) } else { viewers.push(*key) }
+    for (key, client) in &mut desk.clients.map {
+        let Some(watched) = client.pictures.as_mut().filter(|w| w.stream == stream) else {
+            continue;
+        };
+        if let Some(playing) = &mut watched.video {
+            playing.before = playing.init;
+            players.push(*key);
+        } else {
+            viewers.push(*key);
         }
     }
     if !viewers.is_empty()

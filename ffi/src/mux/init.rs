@@ -33,7 +33,7 @@ impl Init {
             Codec::Jpeg => return None,
         };
         let mut bytes = Vec::with_capacity(1024);
-        // CMAF 7.2: cmfc; iso6 is the first that begins offsets at the moof.
+        // cmfc is CMAF's; iso6 is the first that may begin offsets at the moof.
         let brands = [b"iso6", b"cmfc", b"mp41"];
         let ftyp = Ftyp {
             major_brand: b"iso6".into(),

@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Sps,
     /// Picture parameter set.
     Pps,
-    /// Filler data: it has no place in a file (ISO/IEC 14496-15 4.2.3).
+    /// Filler data: ISO/IEC 14496-15 has no place for it in samples.
     Filler,
     /// Anything else: slices, SEI, delimiters.
     Content,

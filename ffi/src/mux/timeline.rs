@@ -40,8 +40,8 @@ impl Placed {
 
 /// Gives samples their times as they come, without knowing the next.
 ///
-/// Decode times follow each other without gap or overlap, since players (Media Source Extensions
-/// 1.3.5.13) throw pictures away behind a gap of more than two. So a duration is a promise,
+/// Decode times follow each other without gap or overlap, since players (Media Source Extensions,
+/// "coded frame processing") throw pictures away behind a gap of more than two. So a duration is a promise,
 /// and where the next picture came earlier or later its composition offset says so. It is promised
 /// half a picture early: offsets below zero, by which FFmpeg shifts all times, are then only of
 /// pictures out of order, or of those that came earlier by more than that.

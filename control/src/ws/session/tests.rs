@@ -285,6 +285,22 @@ fn who_does_not_read_is_dropped() {
 }
 
 #[test]
+fn video_is_skipped_as_a_whole_for_who_is_behind() {
+    let mut session = Session::new(AT);
+    let large = wire::frame_binary(&[&vec![7; 2 * MAX_BEHIND]]);
+    let small = wire::frame_binary(&[b"small"]);
+    assert!(session.send_together(&[Arc::clone(&large), Arc::clone(&small)]), "one always goes");
+    assert!(!session.send_together(std::slice::from_ref(&small)));
+    assert_eq!(drain(&mut session), [&large[..], &small].concat());
+    for _ in 0..2 {
+        assert!(session.send_together(&[Arc::clone(&small), Arc::clone(&small)]));
+    }
+    assert!(!session.send_together(&[Arc::clone(&small), large]), "all or none");
+    assert_eq!(drain(&mut session), small.repeat(4));
+    assert!(session.is_open(), "it is not dropped for that");
+}
+
+#[test]
 fn who_does_not_read_its_answers_is_not_listened_to() {
     let mut session = Session::new(AT);
     session.send(Arc::new(vec![0; HIGH_WATER + 1]));
