@@ -162,7 +162,9 @@ fn others_streams_are_the_same_in_mp4() {
     let source = "testsrc=s=322x182:r=25";
     let x264 = "aud=1:bframes=0:keyint=20:colorprim=bt709:transfer=bt709:colormatrix=bt709";
     let x265 = format!("{x264}:log-level=error:range=limited:repeat-headers=1");
-    let cases: [(Codec, &str, &[&str], &str, fn(u8) -> bool); 2] = [
+    /// Codec, file, options of ffmpeg, MIME type, which headers begin a picture.
+    type Case<'a> = (Codec, &'a str, &'a [&'a str], &'a str, fn(u8) -> bool);
+    let cases: [Case<'_>; 2] = [
         (Codec::H264, "h264", &["libx264", "-x264-params"], x264, |b| b & 31 == 9),
         (Codec::H265, "hevc", &["libx265", "-x265-params"], &x265, |b| b >> 1 & 63 == 35),
     ];

@@ -30,6 +30,7 @@ fn frame(number: u64) -> (Frame, Weak<Vec<u8>>) {
         height: 2,
         planes,
         used,
+        colour: Default::default(),
         memory,
         capture: Stamp::default(),
         number,
@@ -66,7 +67,9 @@ fuzz_target!(|data: &[u8]| {
             }
             1 => acks[usize::from(step[1]) % ACK_WORDS].store(value, Ordering::Relaxed),
             // Near what is lent: values that mean something.
-            2 => acks[usize::from(step[1]) % ACK_WORDS].store(value % (turn + 2), Ordering::Relaxed),
+            2 => {
+                acks[usize::from(step[1]) % ACK_WORDS].store(value % (turn + 2), Ordering::Relaxed)
+            }
             _ => hostile.take_back(value % (turn + 1)),
         }
         at += value % 256;

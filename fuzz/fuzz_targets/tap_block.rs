@@ -11,8 +11,7 @@ use std::sync::Arc;
 const LEN: usize = 4096;
 
 fuzz_target!(|data: &[u8]| {
-    let memory =
-        |n: usize| Arc::new((0..n).map(|_| AtomicU64::new(0)).collect::<Vec<AtomicU64>>());
+    let memory = |n: usize| Arc::new((0..n).map(|_| AtomicU64::new(0)).collect::<Vec<AtomicU64>>());
     let (given, acks) = (memory(GIVER_WORDS), memory(ACK_WORDS));
     let mut giver = Giver::create(Arc::clone(&given));
     for number in 0..3 {
