@@ -123,6 +123,7 @@ impl Requests {
                 None => return true,
                 Some(answer) => answer,
             },
+            Ask::Remove { .. } | Ask::Thumbnail { .. } => fault("NOT_FOUND", "no catalogue yet"),
             Ask::Clients { stream } => {
                 let all = self.view.clients.lock();
                 let asked = all.iter().filter(|c| stream.is_empty() || c.path == stream);

@@ -247,6 +247,17 @@ pub enum Ask {
         /// Stream name.
         stream: String,
     },
+    /// Deletes recordings and snapshots, files and rows. Answer [`Answer::Removed`].
+    Remove {
+        /// Their numbers in the catalogue.
+        ids: Vec<i64>,
+    },
+    /// Makes the small picture of a recording or snapshot, unless it is there. Answer
+    /// [`Answer::Done`] when it is, as `media/thumbnails/ID.jpg` in the data folder.
+    Thumbnail {
+        /// Its number in the catalogue.
+        id: i64,
+    },
 }
 
 /// An [`Ask`] with a number by which its answer is known.
@@ -288,6 +299,14 @@ pub enum Answer {
     Clients {
         /// All of them.
         clients: Vec<crate::state::ClientState>,
+    },
+    /// What became of those to be removed.
+    Removed {
+        /// Which are gone.
+        gone: Vec<i64>,
+        /// Which are not, and why: `NOT_FOUND`, `RECORDING_IN_PROGRESS`, `PROTECTED`, or what the
+        /// file system said.
+        kept: Vec<(i64, String)>,
     },
     /// It cannot be done.
     Fault {

@@ -3,18 +3,7 @@
 # virtual machine, whose clock may be set, under a player that reads RTP and RTCP by itself.
 # Exits with 1 if a check failed.
 #   clock.sh [LENSD]    the binary (default: target/debug/lensd, built)
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../.."
-lensd=${1:-}
-if [ -z "$lensd" ]; then
-  cargo build -q
-  target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-  lensd=$target/debug/lensd
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cp "$lensd" "$work/lensd"
+. "$(dirname "$0")/lensd.sh"
 cp tests/carriers/witness.py tests/carriers/steps.py "$work"
 cat >"$work/guest.sh" <<'GUEST'
 cd "$1"

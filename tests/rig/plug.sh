@@ -2,19 +2,8 @@
 # Cameras that come and go, with the kernel's own drivers: plug.py in the virtual machine, which unbinds
 # and binds vivid under RTSP clients, and plugs USB cameras in and out. Exits with 1 if a check failed.
 #   plug.sh [LENSD [CYCLES]]    the binary (default: target/debug/lensd, built); 10 cycles, 100 with LENSD_LONG=1
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../.."
-lensd=${1:-}
-if [ -z "$lensd" ]; then
-  cargo build -q
-  target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-  lensd=$target/debug/lensd
-fi
+. "$(dirname "$0")/lensd.sh"
 cycles=${2:-$([ "${LENSD_LONG:-}" = 1 ] && echo 100 || echo 10)}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cp "$lensd" "$work/lensd"
 "$here/run.sh" --timeout $((240 + 8 * cycles)) --host-root --share "$work" \
   --modprobe "vivid n_devs=2 node_types=0x1,0x1" --modprobe raw_gadget --modprobe "dummy_hcd num=2" --modprobe uvcvideo \
   -- /usr/bin/python3 "$here/plug.py" "$work" "$cycles" 20

@@ -3,25 +3,10 @@
 # vivid as the cameras, one of them by its default format, one as asked for. Exits with 1 if a
 # check failed.
 #   stream.sh [LENSD]    the binary (default: target/debug/lensd, built)
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../.."
-lensd=${1:-}
-if [ -z "$lensd" ]; then
-  cargo build -q
-  target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-  lensd=$target/debug/lensd
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cp "$lensd" "$work/lensd"
+. "$(dirname "$0")/lensd.sh"
 cat >"$work/guest.sh" <<'GUEST'
 cd "$1"
-fails=0
-check() { # NAME COMMAND…: says how it went
-  name=$1; shift
-  if "$@" >"out.$$" 2>&1; then echo "ok   $name"; else echo "FAIL $name"; tail -5 "out.$$"; fails=1; fi
-}
+. ./check.sh
 frames() { # URL TRANSPORT N: decodes N frames and counts them
   n=$(ffmpeg -v error -rtsp_transport "$2" -i "$1" -frames:v "$3" -f framecrc - | grep -vc '^#')
   [ "$n" = "$3" ] || { echo "$n frames"; return 1; }

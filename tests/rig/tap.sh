@@ -3,36 +3,22 @@
 # in C in the virtual machine, with vivid as the camera. The client maps the driver's own DMA-bufs.
 # Exits with 1 if a check failed.
 #   tap.sh [LENSD]    the binary (default: target/debug/lensd, built)
-set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-cd "$here/../.."
-lensd=${1:-}
-if [ -z "$lensd" ]; then
-  cargo build -q
-  target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-  lensd=$target/debug/lensd
-fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cp "$lensd" "$work/lensd"
+. "$(dirname "$0")/lensd.sh"
 ffi/install.sh --debug "$work/prefix"
 cc -std=c11 -D_GNU_SOURCE -O2 ffi/examples/tap.c -I"$work/prefix/include" -L"$work/prefix/lib" -llensd \
   -Wl,-rpath,"$work/prefix/lib" -o "$work/tap"
 cat >"$work/guest.sh" <<'GUEST'
 cd "$1"
-fails=0
-check() { # NAME COMMAND…: says how it went
-  name=$1; shift
-  if "$@" >"out.$$" 2>&1; then echo "ok   $name"; else echo "FAIL $name"; tail -5 "out.$$"; fails=1; fi
-}
+. ./check.sh
 # The shared folder carries no sockets.
-printf '[tap]\nsocket = "/tmp/tap.sock"\n' >lensd.toml
-export LENSD_TAP=/tmp/tap.sock
-./lensd run --config lensd.toml --data /tmp/data --open --http 0.0.0.0:8080 --https off --rtsp 0.0.0.0:8554 --rtsps off \
+run=$(mktemp -d)
+printf '[tap]\nsocket = "%s/tap.sock"\n' "$run" >lensd.toml
+export LENSD_TAP=$run/tap.sock
+./lensd run --config lensd.toml --data $run/data --open --http 0.0.0.0:8080 --https off --rtsp 0.0.0.0:8554 --rtsps off \
   --camera 'v4l2:/dev/video0?format=YUYV&size=640x360' >lensd.log 2>&1 &
 server=$!
-n=0; until [ -f /tmp/data/run/ports.json ] || [ $n -gt 400 ]; do n=$((n + 1)); sleep 0.05; done
-metrics() { curl -s --unix-socket /tmp/data/run/engine-ops.sock http://x/metrics; }
+n=0; until [ -f $run/data/run/ports.json ] || [ $n -gt 400 ]; do n=$((n + 1)); sleep 0.05; done
+metrics() { curl -s --unix-socket $run/data/run/engine-ops.sock http://x/metrics; }
 is() { metrics | grep -qx "lensd_$1 $2"; }
 settles() { m=0; until is "$@"; do m=$((m + 1)); [ $m -lt 100 ] || { metrics | grep tap; return 1; }; sleep 0.1; done; }
 check "frames as the driver gives them" sh -c './tap --every --frames 20 >frames.txt && [ "$(grep -c "YUYV 640x360" frames.txt)" = 20 ]'
@@ -48,7 +34,7 @@ kill -KILL $stalled
 check "what was lent comes back" settles tap_loans 0
 check "and nobody is left" settles tap_clients 0
 fds() { ls "/proc/$engine/fd" | wc -l; }
-engine=$(curl -s --unix-socket /tmp/data/run/engine-ops.sock http://x/debug/pipeline | grep -o '"pid":[0-9]*' | head -1 | tr -dc 0-9)
+engine=$(curl -s --unix-socket $run/data/run/engine-ops.sock http://x/debug/pipeline | grep -o '"pid":[0-9]*' | head -1 | tr -dc 0-9)
 check "the engine is found" [ -d "/proc/$engine/fd" ]
 before=$(fds)
 i=0; while [ $i -lt 20 ]; do ./tap --every --hold 20 >/dev/null 2>&1 & victim=$!; sleep 0.1; kill -KILL $victim; i=$((i + 1)); done
