@@ -10,13 +10,19 @@
 //! the next picture will come, and the composition offset of that one says how it really was
 //! ([`Timeline`]).
 
+mod boxes;
 mod fragment;
 mod init;
+mod movie;
+mod recording;
+mod scan;
 mod sets;
 mod timeline;
 
 pub use fragment::{Reference, Sample, fragment};
 pub use init::Init;
+pub use recording::{SEAL, begin, sealed, whole_lid};
+pub use scan::{End, Form, Fragment, Header, Next, ReadAt, Sampled, Scanner, Unreadable};
 pub use timeline::{Placed, TIMESCALE, Timeline, ticks};
 
 use crate::unit::{Codec, NalSpan, UnitMeta};
@@ -146,4 +152,4 @@ impl Muxer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
