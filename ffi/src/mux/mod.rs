@@ -18,12 +18,14 @@ mod recording;
 mod scan;
 mod sets;
 mod timeline;
+mod whole;
 
 pub use fragment::{Reference, Sample, fragment};
 pub use init::Init;
 pub use recording::{SEAL, begin, sealed, whole_lid};
 pub use scan::{End, Form, Fragment, Header, Next, ReadAt, Sampled, Scanner, Unreadable};
 pub use timeline::{Placed, TIMESCALE, Timeline, ticks};
+pub use whole::{TooMany, Whole};
 
 use crate::unit::{Codec, NalSpan, UnitMeta};
 use sets::ParameterSets;
