@@ -25,7 +25,7 @@ pub use init::Init;
 pub use recording::{SEAL, begin, sealed, whole_lid};
 pub use scan::{End, Form, Fragment, Header, Next, ReadAt, Sampled, Scanner, Unreadable};
 pub use timeline::{Placed, TIMESCALE, Timeline, ticks};
-pub use whole::{TooMany, Whole};
+pub use whole::{TooMany, Whole, same_samples};
 
 use crate::unit::{Codec, NalSpan, UnitMeta};
 use sets::ParameterSets;

@@ -1,5 +1,6 @@
 //! The last `moov` of a recording: the tables of all its samples, made of its fragments.
 
+use super::boxes::boxes;
 use super::movie::{Movie, Tables};
 use super::scan::{Fragment, Header, Sampled};
 use mp4_atom::{Ctts, CttsEntry, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts, SttsEntry};
@@ -187,6 +188,19 @@ impl Whole {
             begin: u64::try_from(first - least).ok()?,
         })
     }
+}
+
+/// Whether two `moov` boxes say the same but for their metadata (`udta`).
+pub fn same_samples(a: &[u8], b: &[u8]) -> bool {
+    let movie = |bytes| {
+        let mut all = boxes(bytes);
+        let (kind, whole, body) = all.next()?;
+        (&kind == b"moov" && whole.len() == bytes.len()).then_some(body)
+    };
+    let (Some(a), Some(b)) = (movie(a), movie(b)) else { return false };
+    let length = |bytes| boxes(bytes).map(|(_, whole, _)| whole.len()).sum::<usize>();
+    let said = |bytes| boxes(bytes).filter(|(kind, ..)| kind != b"udta").map(|(_, whole, _)| whole);
+    length(a) == a.len() && length(b) == b.len() && said(a).eq(said(b))
 }
 
 /// Seconds since 1900 of an NTP time stamp; what cannot be in its first era is of the next, which
