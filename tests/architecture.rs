@@ -18,7 +18,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// line are on one floor and do not import each other.
 const ENGINE: &[&[&str]] = &[
     &["sys", "frame", "coded", "finish", "style", "thread", "users"],
-    &["config", "glimpse"],
+    &["config", "glimpse", "record"],
     &["clock", "syntax", "picture", "hardware"],
     &["camera"],
     &["encode", "hotplug"],

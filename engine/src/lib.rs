@@ -25,6 +25,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod publisher;
 pub mod pull;
+pub mod record;
 pub mod requests;
 pub mod rtp;
 pub mod rtsp;

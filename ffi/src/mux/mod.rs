@@ -19,6 +19,7 @@ mod scan;
 mod sets;
 mod timeline;
 mod track;
+mod whole;
 
 pub use fragment::{Reference, Sample, fragment};
 pub use init::Init;
@@ -26,6 +27,7 @@ pub use recording::{SEAL, begin, sealed, whole_lid};
 pub use scan::{End, Form, Fragment, Header, Next, ReadAt, Sampled, Scanner, Unreadable};
 pub use timeline::{Placed, TIMESCALE, Timeline, ticks};
 pub use track::Track;
+pub use whole::{TooMany, Whole, same_samples};
 
 use crate::unit::{Codec, NalSpan, UnitMeta};
 use std::sync::Arc;
