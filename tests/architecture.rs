@@ -18,13 +18,13 @@ const CRATES: &[(&str, &[&str])] = &[
 /// line are on one floor and do not import each other.
 const ENGINE: &[&[&str]] = &[
     &["sys", "frame", "coded", "finish", "style", "thread", "users"],
-    &["config", "glimpse", "record"],
+    &["config", "glimpse"],
     &["clock", "syntax", "picture", "hardware"],
     &["camera"],
     &["encode", "hotplug"],
     &["change", "publish"],
     &["switchboard"],
-    &["tap"],
+    &["record", "tap"],
     &["pipeline", "rtp"],
     &["nosignal", "sdp"],
     &["ingest"],

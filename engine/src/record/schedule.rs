@@ -140,9 +140,16 @@ mod tests {
 
     #[test]
     fn what_is_no_window_is_quoted() {
-        for text in
-            ["Mon", "8-18", "Mon 08:00", "Foo 08:00-09:00", "08:00-25:00", "08:60-09:00", "08:00-08:00", "24:00-01:00"]
-        {
+        for text in [
+            "Mon",
+            "8-18",
+            "Mon 08:00",
+            "Foo 08:00-09:00",
+            "08:00-25:00",
+            "08:60-09:00",
+            "08:00-08:00",
+            "24:00-01:00",
+        ] {
             let why = Schedule::parse(text).unwrap_err();
             assert!(why.contains(&format!("{text:?}")), "{why}");
         }

@@ -5,7 +5,6 @@ use lensd_ffi::mux::{self, Init, Reference, Sample, Skipped, TIMESCALE, Track, t
 use lensd_ffi::time::{Nanos, Stamp};
 use lensd_ffi::unit::{Codec, NalSpan, UnitMeta};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Fragments are not longer than this, plus a picture: with what writing takes, a power cut then
 /// loses less than half a second.
@@ -305,9 +304,10 @@ impl Session {
     }
 
     fn limit_reached(&self) -> bool {
-        let open = self.part.as_ref().map_or(0, |part| {
-            self.group.last().map_or(part.end, |last| last.at + part.step)
-        });
+        let open = self
+            .part
+            .as_ref()
+            .map_or(0, |part| self.group.last().map_or(part.end, |last| last.at + part.step));
         let limit = self.plan.limit_secs * u64::from(TIMESCALE);
         limit > 0 && self.total + open >= limit
     }

@@ -42,7 +42,8 @@ impl Track {
             self.sets = ParameterSets::default();
         }
         if meta.codec == Codec::Jpeg {
-            let known = |i: &&Arc<Init>| self.runs && (i.width, i.height) == (meta.width, meta.height);
+            let known =
+                |i: &&Arc<Init>| self.runs && (i.width, i.height) == (meta.width, meta.height);
             if let Some(init) = self.init.as_ref().filter(known) {
                 return Ok(Arc::clone(init));
             }
