@@ -183,6 +183,9 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 let seq = inside.picture(&format!("still q{quality}"));
                 Answer::Unit { stream: "cam1/mjpeg".into(), seq }
             }
+            Ask::Record { .. } | Ask::Snap { .. } | Ask::Remove { .. } | Ask::Thumbnail { .. } => {
+                continue;
+            }
             Ask::Clients { .. } => {
                 let client = |id: &str, path: &str| ClientState {
                     id: id.into(),

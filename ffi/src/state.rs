@@ -66,7 +66,7 @@ pub struct RecordingState {
     pub stream: String,
     /// `video`, `time-lapse`, `slow-motion`.
     pub mode: String,
-    /// `armed` (only the last seconds are kept), `waiting` (for a key frame), `recording`,
+    /// `off`, `armed` (only the last seconds are kept), `waiting` (for a key frame), `recording`,
     /// `paused`, `full` (no room), `gone` (storage), `stalled` (storage does not answer).
     pub state: String,
     /// The open file, relative to `DATA/media`; empty before there is one.

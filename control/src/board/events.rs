@@ -17,7 +17,7 @@ const MOST: usize = 1000;
 pub(crate) struct Event {
     /// Its number, from 1.
     pub(crate) id: u64,
-    /// `notice`, `audit` or `camera`.
+    /// `notice`, `audit`, `camera` or `media`.
     pub(crate) kind: &'static str,
     body: Map<String, Value>,
 }
@@ -25,7 +25,11 @@ pub(crate) struct Event {
 impl Event {
     /// What one must be allowed to read it: names and addresses of people are not for everybody.
     pub(crate) fn access(&self) -> Access {
-        Access::read(if self.kind == "audit" { Permission::User } else { Permission::System })
+        Access::read(match self.kind {
+            "audit" => Permission::User,
+            "media" => Permission::Media,
+            _ => Permission::System,
+        })
     }
 
     /// As JSON.
@@ -46,6 +50,8 @@ pub(crate) struct Events {
     noticed: u64,
     /// Which incarnation of the engine was listened to, and up to which of its events.
     engine: (i64, u64),
+    /// Up to which of its events about recordings.
+    media: u64,
 }
 
 impl Events {
@@ -66,6 +72,7 @@ impl Events {
         }
         if self.engine.0 != engine.started_ms {
             self.engine = (engine.started_ms, 0);
+            self.media = 0;
         }
         let heard = self.engine.1;
         for event in engine.events.iter().filter(|e| e.number > heard) {
@@ -77,6 +84,19 @@ impl Events {
             );
         }
         self.engine.1 = engine.events.last().map_or(self.engine.1, |e| e.number);
+        let heard = self.media;
+        for event in engine.media_events.iter().filter(|e| e.number > heard) {
+            let mut body =
+                json!({"time": event.time_ms, "event": event.topic, "text": redact(&event.text)});
+            if event.camera > 0 {
+                body["camera"] = json!(event.camera);
+            }
+            if !event.filename.is_empty() {
+                body["filename"] = json!(event.filename);
+            }
+            self.add("media", body);
+        }
+        self.media = engine.media_events.last().map_or(self.media, |e| e.number);
         self.last > before
     }
 

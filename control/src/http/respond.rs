@@ -79,7 +79,10 @@ impl Fault {
             "INVALID_VALUE" | "INVALID_RESOLUTION" => (422, "Invalid value"),
             "RECORDING_IN_PROGRESS" => (409, "Recording in progress"),
             "CAMERA_NOT_CONNECTED" => (503, "Camera not connected"),
+            "NOT_RECORDING" => (409, "Not recording"),
             "INSUFFICIENT_STORAGE" => (503, "Insufficient storage"),
+            "STORAGE_UNAVAILABLE" => (503, "Storage unavailable"),
+            "RATE_LIMITED" => (429, "Too many requests"),
             _ => (500, "Engine fault"),
         };
         Self { code: code.into(), ..Self::new(status, "", error, message) }

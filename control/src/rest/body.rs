@@ -83,6 +83,11 @@ impl Members {
         }
     }
 
+    /// Whatever it is, or nothing.
+    pub(super) fn any(&mut self, key: &str) -> Option<Value> {
+        self.0.remove(key)
+    }
+
     /// Permissions, that may be missing.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod login;
 mod machine;
 mod metrics;
 mod openapi;
+mod recording;
 mod routes;
 mod schema;
 mod settings;

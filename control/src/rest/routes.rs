@@ -3,8 +3,8 @@
 
 use super::openapi::{EVENTS, PIECE, STILL, SWITCH, Spec, bytes, data, json};
 use super::{
-    Handler, cameras, certificate, events, login, machine, metrics, openapi, settings, socket,
-    stills, streams, system, update, users,
+    Handler, cameras, certificate, events, login, machine, metrics, openapi, recording, settings,
+    socket, stills, streams, system, update, users,
 };
 use crate::http::limit::Class;
 use crate::http::parse::Method;
@@ -21,6 +21,7 @@ pub(crate) struct Served {
 const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
 const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
+const MEDIA_WRITE: Option<Access> = Some(Access::write(Permission::Media));
 const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
 const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
 const SYSTEM_WRITE: Option<Access> = Some(Access::write(Permission::System));
@@ -71,6 +72,12 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/api/streams/{id}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream", data("Clients")),
     get("/api/streams/{camera}/{stream}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream", data("Clients")),
     get("/api/snapshot", MEDIA, Class::Still, stills::still, "A JPEG of now: quality, camera", bytes("image/jpeg").query(STILL).also(&[404])),
+    write(Method::Post, "/api/snapshot", MEDIA_WRITE, recording::snap, "Takes a snapshot and keeps it", data("Kept").body("NewSnapshot").optional().also(&[404, 503])),
+    write(Method::Post, "/api/recording/start", MEDIA_WRITE, recording::start, "Begins recording: camera, stream, duration (seconds), title; what is left out is as set", data("Recording").body("StartRecording").optional().also(&[404, 409, 503])),
+    write(Method::Post, "/api/recording/stop", MEDIA_WRITE, recording::stop, "Ends recording; of all that is recorded, or of one camera or stream", data("Recording").body("WhichRecording").optional().also(&[409, 503])),
+    write(Method::Post, "/api/recording/pause", MEDIA_WRITE, recording::pause, "Leaves out what comes; the file stays the same", data("Recording").body("WhichRecording").optional().also(&[409, 503])),
+    write(Method::Post, "/api/recording/resume", MEDIA_WRITE, recording::resume, "Goes on in the same file", data("Recording").body("WhichRecording").optional().also(&[409, 503])),
+    get("/api/recording/status", MEDIA, Class::Api, recording::status, "What is recorded, and where it goes", data("RecordingStatus")),
     get("/camera.jpeg", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
     get("/image", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
     get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),

@@ -495,6 +495,84 @@ fn system() -> Named {
                 ("camera?", whole()),
                 ("name?", text()),
                 ("reason?", text()),
+                ("filename?", text()),
+            ]),
+        ),
+        (
+            "Recording",
+            object(&[
+                ("id?", json!({ "type": ["integer", "null"] })),
+                ("camera?", whole()),
+                ("stream?", text()),
+                ("mode?", text()),
+                ("state?", text()),
+                ("filename?", json!({ "type": ["string", "null"] })),
+                ("started?", whole()),
+                ("elapsed_ms?", json!({ "type": ["integer", "null"] })),
+                ("duration_ms?", whole()),
+                ("size?", whole()),
+                ("dropped_pictures?", whole()),
+                ("dropped_groups?", whole()),
+                ("error?", json!({ "type": ["string", "null"] })),
+                ("recordings?", list(to("Recording"))),
+            ]),
+        ),
+        (
+            "RecordingStatus",
+            object(&[
+                ("recording", flag()),
+                ("paused", flag()),
+                ("recordings", list(to("Recording"))),
+                (
+                    "storage",
+                    object(&[
+                        ("state", text()),
+                        ("error", json!({ "type": ["string", "null"] })),
+                        ("total", whole()),
+                        ("free", whole()),
+                    ]),
+                ),
+            ]),
+        ),
+        (
+            "StartRecording",
+            exactly(&[
+                ("camera?", camera_or_null()),
+                ("stream?", json!({ "enum": ["main", "sub", "mjpeg"] })),
+                ("duration?", json!({ "type": "integer", "minimum": 1, "maximum": 31_536_000 })),
+                (
+                    "title?",
+                    json!({ "type": "string", "maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$" }),
+                ),
+            ]),
+        ),
+        (
+            "WhichRecording",
+            exactly(&[
+                ("camera?", camera_or_null()),
+                ("stream?", json!({ "enum": ["main", "sub", "mjpeg"] })),
+            ]),
+        ),
+        (
+            "NewSnapshot",
+            exactly(&[
+                ("camera?", camera_or_null()),
+                ("quality?", json!({ "type": "integer", "minimum": 1, "maximum": 100 })),
+                ("stamp?", flag()),
+                (
+                    "title?",
+                    json!({ "type": "string", "maxLength": 200, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]*$" }),
+                ),
+            ]),
+        ),
+        (
+            "Kept",
+            object(&[
+                ("id", json!({ "type": ["integer", "null"] })),
+                ("filename", text()),
+                ("size", whole()),
+                ("captured", whole()),
+                ("url", text()),
             ]),
         ),
         (
@@ -543,4 +621,13 @@ fn system() -> Named {
             ]),
         ),
     ]
+}
+
+/// A camera's number, or `cam1`.
+fn camera_or_null() -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 },
+        { "type": "string", "pattern": "^(cam|camera)?[0-9]{1,9}$" },
+        { "type": "null" },
+    ] })
 }

@@ -360,7 +360,7 @@ impl Hub {
         *shared.state.lock() = RecordingState {
             camera: stream.camera,
             stream: stream.name.clone(),
-            state: "armed".to_owned(),
+            state: "off".to_owned(),
             ..RecordingState::default()
         };
         let (orders, taken) = bounded(ORDERS);

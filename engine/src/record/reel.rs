@@ -166,6 +166,9 @@ impl Reel {
             Order::Stop => self.end(),
             Order::Keep(span) => {
                 self.keep = span;
+                if !self.shared.records() {
+                    self.set_state(if span.0 > 0 { "armed" } else { "off" });
+                }
                 if span.0 == 0 {
                     self.before.clear();
                     self.before_bytes = 0;
@@ -236,7 +239,8 @@ impl Reel {
         let mut state = self.shared.state.lock();
         if state.started_ms > 0 {
             state.started_ms = 0;
-            "armed".clone_into(&mut state.state);
+            let word = if self.keep.0 > 0 { "armed" } else { "off" };
+            word.clone_into(&mut state.state);
         }
     }
 
