@@ -230,8 +230,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         Arc::clone(&view),
         (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
         (config.hardware.clone(), config.data.join("media/uploads")),
-        (Arc::clone(&tap_view), Arc::clone(&tap_bell)),
-        Arc::clone(&recorder),
+        ((Arc::clone(&tap_view), Arc::clone(&tap_bell)), Arc::clone(&recorder)),
     )
     .map_err(fail("sensors"))?;
     hotplug.wake(bell.try_clone().map_err(fail("eventfd"))?);

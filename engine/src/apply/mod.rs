@@ -156,8 +156,7 @@ impl Apply {
         view: Arc<View>,
         rtsp: (RtspOptions, Arc<Bell>),
         (hardware, uploads): (HardwareConfig, PathBuf),
-        tap: (Arc<crate::tap::view::View>, Arc<Bell>),
-        hub: Arc<crate::record::Hub>,
+        (tap, hub): ((Arc<crate::tap::view::View>, Arc<Bell>), Arc<crate::record::Hub>),
     ) -> io::Result<Self> {
         let lamp = |path: &Option<std::path::PathBuf>, key| Lamp::new(path.clone(), key);
         Ok(Self {

@@ -327,9 +327,8 @@ impl Reel {
         self.before_bytes += unit.bytes.len();
         let newest = unit.meta.capture.mono;
         self.before.push_back(unit);
-        loop {
-            // Where the second group begins.
-            let Some(second) = self.before.iter().skip(1).position(|u| u.meta.key) else { break };
+        // Where the second group begins.
+        while let Some(second) = self.before.iter().skip(1).position(|u| u.meta.key) {
             let next = self.before[second + 1].meta.capture.mono;
             let enough = newest.since(next) >= self.keep;
             if !enough && self.before_bytes <= MOST_BEFORE {
