@@ -4,6 +4,8 @@
 //! filters leave, and takes the smallest of their heads, so that a page costs what it shows. What
 //! is left of the filters is asked of each row on the way, which is slow when hardly any row fits.
 //! So filters are first *probed*: one that few rows fit gives all of them, and these are sorted.
+//! For text and tags the numbers of all rows that fit are taken from their indexes, which is quick
+//! (some 10 million a second), so that on the way a look into these numbers is enough.
 
 use super::record::{MediaType, Record, State};
 use super::{Catalogue, CatalogueError};
@@ -21,8 +23,10 @@ pub const MAX_LIMIT: u32 = 1_000;
 pub const MAX_OFFSET: u64 = 100_000;
 /// Longest text to look for, in bytes.
 pub const MAX_TEXT: usize = 200;
-/// A filter that more rows fit is not worth sorting what it finds.
+/// A range that more rows fit is not worth sorting what it holds.
 const FEW: usize = if cfg!(test) { 40 } else { 4_000 };
+/// The same for tags and text, whose rows are read one by one.
+const FEW_CHOSEN: usize = if cfg!(test) { 40 } else { 8_000 };
 /// Where counting ends: the total is then said to be at least this.
 const MOST_COUNTED: usize = if cfg!(test) { 300 } else { 10_000 };
 
@@ -222,27 +226,27 @@ impl Query {
         }
     }
 
-    /// Everything that facets do not say.
-    fn terms(&self, text: Option<&str>) -> Terms {
+    /// Both ranges.
+    fn ranges(&self) -> Terms {
         let mut terms = Terms::default();
         for range in [Sort::Time, Sort::Size] {
             terms.and_range(self, range);
         }
-        if let Some(tag) = &self.tag {
-            terms.and(HAS_TAG, twice(tag));
-        }
-        if let Some(text) = text {
-            terms.and(HAS_TEXT, twice(text));
-        }
         terms
     }
 
-    /// Whether a facet's count says how many of it fit.
+    /// Whether a facet's count says how many of it fit, but for tags and text.
     const fn is_of_facets(&self) -> bool {
-        self.tag.is_none()
-            && self.text.is_none()
-            && !self.has_range(Sort::Time)
-            && !self.has_range(Sort::Size)
+        !self.has_range(Sort::Time) && !self.has_range(Sort::Size)
+    }
+
+    /// Whether there are no filters but tags and text.
+    const fn is_of_all_facets(&self) -> bool {
+        self.is_of_facets()
+            && self.camera.is_none()
+            && self.mode.is_none()
+            && self.media_type.is_none()
+            && self.state.is_none()
     }
 }
 
@@ -276,6 +280,12 @@ impl Terms {
         self.values.extend(values);
     }
 
+    /// The values, with one before them.
+    fn values_after(&self, first: i64) -> impl rusqlite::Params {
+        let first = std::iter::once(Value::Integer(first));
+        params_from_iter(first.chain(self.values.iter().cloned()))
+    }
+
     fn and_all(&mut self, other: Self) {
         self.sql.push_str(&other.sql);
         self.values.extend(other.values);
@@ -298,25 +308,13 @@ impl Terms {
     }
 }
 
-fn twice(text: &str) -> [Value; 2] {
-    [Value::Text(text.to_owned()), Value::Text(text.to_owned())]
-}
-
-/// Rows with a tag, for `IN` and for `EXISTS`.
-const TAGGED: &str = "SELECT record_id FROM tags WHERE deleted = 0 AND title = ? COLLATE NOCASE
-    UNION SELECT record_id FROM tags WHERE deleted = 0
-    AND category_id = (SELECT id FROM categories WHERE name = ?)";
-const HAS_TAG: &str = "tag_markers <> '[]' AND EXISTS (SELECT 1 FROM tags
-    WHERE record_id = records.id AND deleted = 0 AND (title = ? COLLATE NOCASE
-    OR category_id = (SELECT id FROM categories WHERE name = ?)))";
-const WRITTEN: &str = "SELECT rowid FROM records_text WHERE records_text MATCH ?
-    UNION SELECT record_id FROM tags_text CROSS JOIN tags ON tags.id = tags_text.rowid
-    WHERE tags_text MATCH ? AND deleted = 0";
-const HAS_TEXT: &str = "(EXISTS (SELECT 1 FROM records_text
-    WHERE records_text MATCH ? AND rowid = records.id)
-    OR tag_markers <> '[]' AND EXISTS (SELECT 1 FROM tags CROSS JOIN tags_text
-    ON tags_text.rowid = tags.id
-    WHERE record_id = records.id AND deleted = 0 AND tags_text MATCH ?))";
+/// The numbers of rows with a tag, and of those with a text.
+const TAGGED: &str = "SELECT record_id FROM tags WHERE deleted = 0 AND title = ?1 COLLATE NOCASE
+    UNION ALL SELECT record_id FROM tags WHERE deleted = 0
+    AND category_id = (SELECT id FROM categories WHERE name = ?1)";
+const WRITTEN: &str = "SELECT rowid FROM records_text WHERE records_text MATCH ?1
+    UNION ALL SELECT record_id FROM tags_text CROSS JOIN tags ON tags.id = tags_text.rowid
+    WHERE tags_text MATCH ?1 AND deleted = 0";
 
 impl Catalogue {
     /// A page.
@@ -330,8 +328,14 @@ impl Catalogue {
         let _one_state = self.db.unchecked_transaction()?;
         let facets = self.facets(query)?;
         let ids: Vec<i64> = facets.iter().map(|(id, _)| *id).collect();
+        let chosen = self.chosen(query.tag.as_deref(), text.as_deref())?;
         let want = query.limit as usize + 1;
-        let (mut places, total) = match self.probe_filters(query, text.as_deref(), &ids)? {
+        let few = match &chosen {
+            Some(chosen) if chosen.len() <= FEW_CHOSEN => Some(self.look_up(query, &ids, chosen)?),
+            Some(_) => None,
+            None => self.few_in_range(query, &ids)?,
+        };
+        let (mut places, total) = match few {
             Some(mut found) => {
                 let total = found.len() as u64;
                 if let Some(after) = &after {
@@ -342,14 +346,17 @@ impl Catalogue {
                 (found.into_iter().skip(skip).take(want).collect(), (total, false))
             }
             None => {
-                let places = self.merge(query, text.as_deref(), &ids, after.as_ref(), want)?;
-                let total = if query.is_of_facets() {
-                    (facets.iter().map(|(_, count)| count).sum(), false)
-                } else {
-                    self.count(query, &ids)?
+                let places = self.merge(query, chosen.as_deref(), &ids, after.as_ref(), want)?;
+                let total = match &chosen {
+                    Some(chosen) if query.is_of_all_facets() => (chosen.len() as u64, false),
+                    Some(_) => (0, true),
+                    None if query.is_of_facets() => {
+                        (facets.iter().map(|(_, count)| count).sum(), false)
+                    }
+                    None => self.count(query, &ids)?,
                 };
                 let seen = query.offset + places.len() as u64;
-                (places, (total.0.max(seen), total.1))
+                (places, if total.1 { (total.0.max(seen), true) } else { total })
             }
         };
         let more = places.len() == want;
@@ -384,34 +391,57 @@ impl Catalogue {
         Ok(facets)
     }
 
-    /// All rows that fit, if one of the filters leaves few.
-    fn probe_filters(
+    /// The numbers of the rows that tag and text choose, in their order; none: neither is asked
+    /// for.
+    fn chosen(
+        &self,
+        tag: Option<&str>,
+        text: Option<&str>,
+    ) -> Result<Option<Vec<i64>>, CatalogueError> {
+        let sources = [tag.map(|tag| (TAGGED, tag)), text.map(|text| (WRITTEN, text))];
+        let mut chosen: Option<Vec<i64>> = None;
+        for (select, with) in sources.into_iter().flatten() {
+            let mut select = self.db.prepare_cached(select)?;
+            let rows = select.query_map([with], |row| row.get(0))?;
+            let mut ids = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
+            ids.sort_unstable();
+            ids.dedup();
+            if let Some(before) = &chosen {
+                ids.retain(|id| before.binary_search(id).is_ok());
+            }
+            chosen = Some(ids);
+        }
+        Ok(chosen)
+    }
+
+    /// Those of the chosen rows that fit, in any order.
+    fn look_up(
         &self,
         query: &Query,
-        text: Option<&str>,
+        facets: &[i64],
+        chosen: &[i64],
+    ) -> Result<Vec<Place>, CatalogueError> {
+        let (column, ranges) = (query.sort.column(), query.ranges());
+        let one = format!("SELECT {column}, facet FROM records WHERE id = ?{}", ranges.sql);
+        let mut one = self.db.prepare_cached(&one)?;
+        let mut places = Vec::new();
+        for id in chosen {
+            let mut rows = one.query(ranges.values_after(*id))?;
+            if let Some(row) = rows.next()?
+                && facets.contains(&row.get(1)?)
+            {
+                places.push((Key::of(row.get_ref(0)?), *id));
+            }
+        }
+        Ok(places)
+    }
+
+    /// All rows that fit, in any order, if a range leaves few.
+    fn few_in_range(
+        &self,
+        query: &Query,
         facets: &[i64],
     ) -> Result<Option<Vec<Place>>, CatalogueError> {
-        let all = query.terms(text);
-        let mut sources = Vec::new();
-        sources.extend(text.map(|text| (WRITTEN, twice(text))));
-        sources.extend(query.tag.as_deref().map(|tag| (TAGGED, twice(tag))));
-        for (ids, with) in sources {
-            let few = format!("SELECT count(*) FROM ({ids} LIMIT {})", FEW + 1);
-            let mut few = self.db.prepare_cached(&few)?;
-            if few.query_row(params_from_iter(&with), |row| row.get::<_, usize>(0))? > FEW {
-                continue;
-            }
-            // The filter itself is asked again of its few rows, which costs little.
-            let mut terms = Terms { sql: format!(" AND id IN ({ids})"), values: with.into() };
-            terms.and_all(if ids == WRITTEN { query.terms(None) } else { all.clone() });
-            let mut places = Vec::new();
-            self.places(query, "", &terms, &[], &mut |place, facet| {
-                if facets.contains(&facet) {
-                    places.push(place);
-                }
-            })?;
-            return Ok(Some(places));
-        }
         for range in [Sort::Time, Sort::Size] {
             if range == query.sort || !query.has_range(range) {
                 continue;
@@ -421,41 +451,29 @@ impl Catalogue {
             if self.count_rows(range, &terms, "1", &[], facets, FEW + 1)?.0 > FEW {
                 continue;
             }
+            let (column, index, all) = (query.sort.column(), range.index(), query.ranges());
+            let select = format!(
+                "SELECT {column}, id FROM records INDEXED BY {index} WHERE facet = ?{}",
+                all.sql
+            );
+            let mut select = self.db.prepare_cached(&select)?;
             let mut places = Vec::new();
-            let from = format!("INDEXED BY {}", range.index());
             for facet in facets {
-                self.places(query, &from, &all, &[*facet], &mut |place, _| places.push(place))?;
+                let mut rows = select.query(all.values_after(*facet))?;
+                while let Some(place) = next_place(&mut rows)? {
+                    places.push(place);
+                }
             }
             return Ok(Some(places));
         }
         Ok(None)
     }
 
-    /// Tells key, number and facet of the rows that fit, in any order.
-    fn places(
-        &self,
-        query: &Query,
-        from: &str,
-        terms: &Terms,
-        facet: &[i64],
-        tell: &mut impl FnMut(Place, i64),
-    ) -> Result<(), CatalogueError> {
-        let (column, of) = (query.sort.column(), if facet.is_empty() { "1" } else { "facet = ?" });
-        let sql = format!("SELECT {column}, id, facet FROM records {from} WHERE {of}{}", terms.sql);
-        let mut select = self.db.prepare_cached(&sql)?;
-        let values = facet.iter().map(|f| Value::Integer(*f)).chain(terms.values.iter().cloned());
-        let mut rows = select.query(params_from_iter(values))?;
-        while let Some(row) = rows.next()? {
-            tell((Key::of(row.get_ref(0)?), row.get(1)?), row.get(2)?);
-        }
-        Ok(())
-    }
-
     /// The first `want` rows behind cursor and offset.
     fn merge(
         &self,
         query: &Query,
-        text: Option<&str>,
+        chosen: Option<&[i64]>,
         facets: &[i64],
         after: Option<&Place>,
         want: usize,
@@ -467,7 +485,7 @@ impl Catalogue {
             let values = [key.value(), Value::Integer(*id)];
             terms.and(&format!("({column}, id) {beyond} (?, ?)"), values);
         }
-        terms.and_all(query.terms(text));
+        terms.and_all(query.ranges());
         let mut statements: Vec<CachedStatement<'_>> = Vec::with_capacity(facets.len());
         for number in 0..facets.len() {
             // The number makes each a statement of its own: they are stepped in turn.
@@ -497,6 +515,9 @@ impl Catalogue {
                 Some(next) => std::mem::replace(head, next),
                 None => heads.swap_remove(at).0,
             };
+            if chosen.is_some_and(|chosen| chosen.binary_search(&place.1).is_err()) {
+                continue;
+            }
             if skip > 0 {
                 skip -= 1;
             } else {
@@ -506,12 +527,8 @@ impl Catalogue {
         Ok(places)
     }
 
-    /// How many rows fit the ranges, and whether there may be more; text and tags that many rows
-    /// fit are not counted.
+    /// How many rows fit the ranges, and whether there may be more.
     fn count(&self, query: &Query, facets: &[i64]) -> Result<(u64, bool), CatalogueError> {
-        if query.tag.is_some() || query.text.is_some() {
-            return Ok((0, true));
-        }
         let (walked, asked) = match query.has_range(Sort::Time) {
             true => (Sort::Time, Sort::Size),
             false => (Sort::Size, Sort::Time),
