@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use lensd_ffi::tap::wire::Mode;
 use lensd_ffi::time::Nanos;
 
+use crate::catalogue;
 use crate::compare::{self, Contestant};
 use crate::latency;
 use crate::load::{self, Stop};
@@ -28,6 +29,7 @@ pub fn command() -> Command {
         .subcommand(latency_command())
         .subcommand(ws_command())
         .subcommand(tap_command())
+        .subcommand(catalogue_command())
 }
 
 fn ws_command() -> Command {
@@ -57,6 +59,15 @@ fn tap_command() -> Command {
                 .value_parser(PossibleValuesParser::new(["every", "latest"]))
                 .default_value("every"),
         )
+        .arg(json())
+}
+
+fn catalogue_command() -> Command {
+    Command::new("catalogue")
+        .about("Fills a catalogue, and reports how soon pages of recordings are found")
+        .arg(number("rows", "N", "Recordings").default_value("1000000"))
+        .arg(number("rounds", "R", "Queries of each kind").default_value("2"))
+        .arg(option("file", "PATH", "A file to keep and use again [default: a temporary one]"))
         .arg(json())
 }
 
@@ -217,6 +228,7 @@ pub fn run(matches: &ArgMatches, again: &[&str]) -> Result<bool, String> {
         Some(("latency", m)) => run_latency(m, again),
         Some(("ws", m)) => run_ws(m),
         Some(("tap", m)) => run_tap(m),
+        Some(("catalogue", m)) => run_catalogue(m),
         _ => Err("no such bench".to_owned()),
     }
 }
@@ -300,6 +312,21 @@ fn run_tap(m: &ArgMatches) -> Result<bool, String> {
     };
     print(&text)?;
     Ok(report.lost == 0)
+}
+
+fn run_catalogue(m: &ArgMatches) -> Result<bool, String> {
+    let report = catalogue::run(&catalogue::Config {
+        rows: u64::from(get_number(m, "rows")),
+        rounds: u64::from(get_number(m, "rounds")),
+        file: get::<String>(m, "file").map(Into::into),
+    })?;
+    let text = if m.get_flag("json") {
+        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
+    } else {
+        report.to_string()
+    };
+    print(&text)?;
+    Ok(true)
 }
 
 fn run_sender(m: &ArgMatches) -> Result<bool, String> {

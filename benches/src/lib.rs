@@ -8,6 +8,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+pub mod catalogue;
 pub mod cli;
 pub mod compare;
 pub mod latency;

@@ -111,20 +111,24 @@ BEGIN
         IS NOT (new.media_type, new.camera, new.mode, new.state);
 END;
 
--- Where the tags of a record are.
+-- Where the tags of a record are. (An ORDER BY among an aggregate's arguments would keep programs
+-- with an SQLite before 3.44 from opening the file.)
 CREATE TRIGGER tags_mark_insert AFTER INSERT ON tags BEGIN
-    UPDATE records SET tag_markers = (SELECT json_group_array(timestamp - records.timestamp_start
-        ORDER BY timestamp) FROM tags WHERE record_id = new.record_id AND deleted = 0)
+    UPDATE records SET tag_markers = (SELECT json_group_array(at) FROM
+        (SELECT timestamp - records.timestamp_start AS at FROM tags
+        WHERE record_id = new.record_id AND deleted = 0 ORDER BY at))
         WHERE id = new.record_id;
 END;
 CREATE TRIGGER tags_mark_update AFTER UPDATE OF record_id, timestamp, deleted ON tags BEGIN
-    UPDATE records SET tag_markers = (SELECT json_group_array(timestamp - records.timestamp_start
-        ORDER BY timestamp) FROM tags WHERE record_id = records.id AND deleted = 0)
+    UPDATE records SET tag_markers = (SELECT json_group_array(at) FROM
+        (SELECT timestamp - records.timestamp_start AS at FROM tags
+        WHERE record_id = records.id AND deleted = 0 ORDER BY at))
         WHERE id IN (old.record_id, new.record_id);
 END;
 CREATE TRIGGER tags_mark_delete AFTER DELETE ON tags BEGIN
-    UPDATE records SET tag_markers = (SELECT json_group_array(timestamp - records.timestamp_start
-        ORDER BY timestamp) FROM tags WHERE record_id = old.record_id AND deleted = 0)
+    UPDATE records SET tag_markers = (SELECT json_group_array(at) FROM
+        (SELECT timestamp - records.timestamp_start AS at FROM tags
+        WHERE record_id = old.record_id AND deleted = 0 ORDER BY at))
         WHERE id = old.record_id;
 END;
 

@@ -174,3 +174,67 @@ fn migrations_take_a_file_from_one_version_to_the_next_all_or_nothing() {
     let older = schema::migrate_by(&mut db, &[one], 40);
     assert!(matches!(older, Err(CatalogueError::Newer { found: 2, known: 1 })));
 }
+
+#[test]
+fn tags_and_categories_are_made_changed_and_deleted() {
+    let folder = Folder::new("labels");
+    let mut catalogue = folder.open();
+    let id = catalogue.begin(&new(1)).unwrap();
+    let alarm = catalogue.add_category("Alarm", "#ff0000", 5).unwrap();
+    assert!(matches!(catalogue.add_category("ALARM", "", 5), Err(CatalogueError::Conflict(_))));
+    for (name, color, key) in [("", "", "name"), ("x", "red", "color"), ("x", "#12345g", "color")] {
+        let Err(CatalogueError::Invalid(wrong, _)) = catalogue.add_category(name, color, 5) else {
+            panic!("{name} {color}")
+        };
+        assert_eq!(wrong, key);
+    }
+    let new_tag = NewTag {
+        record_id: id,
+        category_id: Some(alarm.id),
+        timestamp: 1_200,
+        title: "Door".into(),
+        created_by: "ann".into(),
+        ..NewTag::default()
+    };
+    let tag = catalogue.add_tag(&new_tag).unwrap();
+    let late = NewTag { timestamp: 1_100, category_id: None, ..new_tag.clone() };
+    let other = catalogue.add_tag(&late).unwrap();
+    assert_eq!(catalogue.record(id).unwrap().unwrap().tag_markers, [100, 200]);
+    let none = NewTag { category_id: Some(99), ..new_tag.clone() };
+    assert!(matches!(catalogue.add_tag(&none), Err(CatalogueError::Invalid("category_id", _))));
+    let nowhere = NewTag { record_id: 99, ..new_tag.clone() };
+    assert!(matches!(catalogue.add_tag(&nowhere), Err(CatalogueError::NotFound(99))));
+    let long = NewTag { title: "x".repeat(MAX_TITLE + 1), ..new_tag };
+    assert!(matches!(catalogue.add_tag(&long), Err(CatalogueError::Invalid("title", _))));
+
+    let change =
+        TagChange { timestamp: Some(1_050), category_id: Some(None), ..TagChange::default() };
+    let changed = catalogue.change_tag(tag.id, &change).unwrap();
+    assert_eq!((changed.timestamp, changed.category_id, &*changed.title), (1_050, None, "Door"));
+    let of_record = TagQuery { record_id: Some(id), limit: 9, ..TagQuery::default() };
+    let ids = |tags: Vec<Tag>| tags.into_iter().map(|t| t.id).collect::<Vec<_>>();
+    assert_eq!(ids(catalogue.tags(&of_record).unwrap()), [tag.id, other.id]);
+    let newest = TagQuery { limit: 1, ..TagQuery::default() };
+    assert_eq!(ids(catalogue.tags(&newest).unwrap()), [other.id]);
+    catalogue.delete_tag(tag.id).unwrap();
+    assert!(matches!(catalogue.delete_tag(tag.id), Err(CatalogueError::NotFound(_))));
+    assert!(matches!(catalogue.change_tag(tag.id, &change), Err(CatalogueError::NotFound(_))));
+    assert_eq!(catalogue.record(id).unwrap().unwrap().tag_markers, [100]);
+
+    let named = catalogue.change_category(alarm.id, Some("Bell"), None).unwrap();
+    assert_eq!((&*named.name, &*named.color), ("Bell", "#ff0000"));
+    let with = TagChange { category_id: Some(Some(alarm.id)), ..TagChange::default() };
+    catalogue.change_tag(other.id, &with).unwrap();
+    assert_eq!(catalogue.category_by_name("bell").unwrap().unwrap().tags, 1);
+    catalogue.delete_category(alarm.id).unwrap();
+    assert_eq!(catalogue.tag(other.id).unwrap().category_id, None);
+    assert!(catalogue.categories().unwrap().is_empty());
+
+    let change = RecordChange { protected: Some(true), note: Some("n".into()), title: None };
+    let row = catalogue.label(id, &change).unwrap();
+    assert_eq!((row.protected, &*row.note, &*row.title), (true, "n", ""));
+    assert_eq!(catalogue.running(Some(1)).unwrap().map(|r| r.id), Some(id));
+    assert_eq!(catalogue.running(Some(2)).unwrap(), None);
+    catalogue.remove(&[id]).unwrap();
+    assert!(matches!(catalogue.tag(other.id), Err(CatalogueError::NotFound(_))));
+}
