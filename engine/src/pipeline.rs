@@ -3,6 +3,9 @@
 //! A stage exists only while it is used: a sub stream that nobody reads has no scaler and no
 //! encoder, and costs nothing.
 
+mod small;
+mod sub;
+
 use crate::camera::CameraInfo;
 use crate::change::Change;
 use crate::coded::CodedUnit;
@@ -14,11 +17,8 @@ use crate::encode::{EncodeError, Encoder, Rate};
 use crate::finish::{Finish, Inset};
 use crate::frame::{Colour, Frame, PixelFormat, packed_planes};
 use crate::glimpse::Glimpses;
-use crate::picture::convert::Converter;
 use crate::picture::decode::H264Decoder;
 use crate::picture::finish::{Finisher, overlay::Watermark};
-use crate::picture::pool::Pool;
-use crate::picture::scale::{Area, Scaler};
 use crate::picture::{Picture, View};
 use crate::publish::{Publisher, Stage, Stream};
 use crate::style::Style;
@@ -27,6 +27,7 @@ use crate::syntax::sps::parse_sps;
 use crate::tap::CameraTap;
 use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, NalSpan};
+use small::Small;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -34,6 +35,9 @@ use std::time::SystemTime;
 /// Shortest time between two key frames that clients ask for: otherwise a crowd of joining clients
 /// would make every frame one.
 const KEY_EVERY: Nanos = Nanos::from_millis(400);
+
+/// Why no device scales a picture.
+const DECODED: &str = "the pictures are decoded here";
 
 /// The stages of one camera.
 pub struct Pipeline {
@@ -56,7 +60,7 @@ pub struct Pipeline {
     taps: bool,
     jpeg: Option<Jpeg>,
     /// For the sub stream.
-    scaled: Option<Scaled>,
+    small: Option<Small>,
     /// Only while pictures are converted, decoded or finished.
     finisher: Option<Finisher>,
     glimpses: Arc<Glimpses>,
@@ -86,14 +90,6 @@ struct Track {
     converts: bool,
     /// Bytes that processors copied for encoders that are gone.
     copied_before: u64,
-}
-
-/// A scaled copy that is a frame of its own.
-#[derive(Default)]
-struct Scaled {
-    converter: Converter,
-    scaler: Scaler,
-    pool: Pool,
 }
 
 /// Pictures from one key frame to the next.
@@ -139,7 +135,7 @@ impl Pipeline {
             converted: false,
             begun: false,
             jpeg: None,
-            scaled: None,
+            small: None,
             finisher: None,
             glimpses,
             mark: None,
@@ -247,15 +243,6 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Ends the sub stream's stages; what they have written stays counted.
-    fn rest_sub(&mut self) {
-        self.sub.rest();
-        if let Some(scaled) = self.scaled.take() {
-            self.sub.copied_before +=
-                scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
-        }
-    }
-
     fn change_finish(&mut self, wish: &Finish) -> Result<(), EncodeError> {
         // What was noted while it was away can be taken back one by one.
         if self.info.coded.is_some() && !wish.is_plain() && self.config.finish.is_plain() {
@@ -349,7 +336,13 @@ impl Pipeline {
             self.describe();
         }
         if self.sub.stream().is_wanted() {
-            self.sub_frame(given, stamp.as_ref());
+            // `with_jpeg`: it was not decoded here.
+            let camera = match (with_jpeg, plain) {
+                (true, true) => Ok(frame),
+                (false, _) => Err(DECODED),
+                (true, false) => Err("the settings ask for changed pictures"),
+            };
+            self.sub_frame(camera, given, stamp.as_ref());
         } else if self.sub.encoder.is_some() {
             self.rest_sub();
             self.describe();
@@ -372,32 +365,6 @@ impl Pipeline {
         let other = if self.shows_another() { self.glimpses.other(self.camera()) } else { None };
         let finisher = self.finisher.get_or_insert_default();
         finisher.make(frame, &self.config.finish, other.as_ref())
-    }
-
-    fn sub_frame(&mut self, frame: &Frame, stamp: Option<&Capture>) {
-        let (width, height) = sub_size(frame.width, frame.height, self.config.sub_width);
-        let fresh = self.sub.encoder.is_none();
-        let scaled = self.scaled.get_or_insert_default();
-        self.sub.stream().note_taken(frame.number, now());
-        match scaled.make(frame, width, height) {
-            Ok(small) => {
-                self.sub.stream().note_ready(now());
-                let ready = self.sub.ready(small.format, |rate| {
-                    OpenH264::new(rate, Tuning::default()).map(|e| Box::new(e) as Box<dyn Encoder>)
-                });
-                match ready {
-                    Ok(_) => self.sub.encode(&small, stamp),
-                    Err(why) => self.sub.stream().set_error(&why.0),
-                }
-                let copied =
-                    scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
-                self.sub.note_copied(copied + self.decoded);
-            }
-            Err(why) => self.sub.stream().set_error(&why),
-        }
-        if fresh {
-            self.describe();
-        }
     }
 
     fn encode_jpeg(&mut self, frame: &Frame) {
@@ -502,7 +469,7 @@ impl Pipeline {
                 if sub {
                     let stamp =
                         self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
-                    self.sub_frame(&raw, stamp.as_ref());
+                    self.sub_frame(Err(DECODED), &raw, stamp.as_ref());
                 }
                 if mjpeg {
                     self.encode_jpeg(&raw);
@@ -547,14 +514,28 @@ impl Pipeline {
             stages.push_str(&format!(" -> I420 (CPU: {} takes nothing else)", encoder.name()));
         }
         self.main.stream().describe(&format!("{source}{stages} -> {encoder} -> ring"));
-        let width = self.config.sub_width;
+        let scaled = self.small.as_ref().map_or_else(
+            || format!("scale to width {}", self.config.sub_width),
+            |small| small.words(self.config.sub_width),
+        );
+        let coder = match &self.sub.encoder {
+            Some(encoder) if self.sub.converts => {
+                let name = encoder.name();
+                format!("I420 (CPU: {name} takes nothing else) -> {name}")
+            }
+            Some(encoder) => match encoder.copies() {
+                "" => encoder.name(),
+                why => format!("copy (CPU: {why}) -> {}", encoder.name()),
+            },
+            None => "encoder".to_owned(),
+        };
         let done = if finish.is_plain() || self.info.coded.is_some() {
             String::new()
         } else {
             format!(" -> {} (CPU: the settings ask for it)", finish.words())
         };
         self.sub.stream().describe(&format!(
-            "{source}{decoded}{done} -> scale to width {width} (CPU) -> openh264 -> ring, while read"
+            "{source}{decoded}{done} -> {scaled} -> {coder} -> ring, while read"
         ));
         self.mjpeg.stream().describe(&if self.info.format == "MJPEG" && done.is_empty() {
             format!("{source} -> passed through -> ring, while read")
@@ -671,14 +652,6 @@ impl Track {
     }
 }
 
-impl Scaled {
-    fn make(&mut self, frame: &Frame, width: usize, height: usize) -> Result<Frame, String> {
-        let view = self.converter.view(frame)?.even();
-        let scaler = &mut self.scaler;
-        self.pool.draw(frame, (width, height), |to| scaler.scale(&view, Area::of(&view), to))
-    }
-}
-
 /// A decoded picture as a frame.
 fn frame_of(view: &View<'_>, unit: &CodedUnit) -> Frame {
     let mut picture = Picture::default();
@@ -702,13 +675,6 @@ fn frame_of(view: &View<'_>, unit: &CodedUnit) -> Frame {
 /// When a file was written last.
 fn dated(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|m| m.modified()).ok()
-}
-
-/// The sub stream's size: as wide as wanted, never wider than the camera, same shape, even.
-fn sub_size(width: usize, height: usize, wanted: u32) -> (usize, usize) {
-    let to = (wanted as usize).clamp(16, width.max(16)) & !1;
-    let high = (height * to / width.max(1)).max(2) & !1;
-    (to, high)
 }
 
 /// The encoder that the configuration names; `auto` is this machine's hardware if it takes the
@@ -801,13 +767,5 @@ mod tests {
             publishers = pipeline.into_publishers();
             assert_eq!(publishers.main.stream().ring().head(), units);
         }
-    }
-
-    #[test]
-    fn a_sub_stream_keeps_the_shape_and_is_never_larger() {
-        assert_eq!(sub_size(1280, 720, 640), (640, 360));
-        assert_eq!(sub_size(640, 480, 640), (640, 480));
-        assert_eq!(sub_size(320, 180, 640), (320, 180));
-        assert_eq!(sub_size(1920, 1080, 641), (640, 360));
     }
 }
