@@ -125,7 +125,9 @@ impl M2m {
         let takes = devices::formats(&device, output, |_| false)
             .iter()
             .filter_map(|caps| match Delivers::of(caps.fourcc)? {
-                Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Coded(_) => None,
+                Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Apart(_) | Delivers::Coded(_) => {
+                    None
+                }
                 Delivers::Pixels(pixels) => Some(pixels),
             })
             .collect();
@@ -184,7 +186,7 @@ impl M2m {
             None => "",
             Some(running) if running.raw.queue.imports() => "",
             Some(running) if running.shape.shared.is_none() => {
-                "the pictures do not lie in DMA-bufs"
+                "the pictures do not lie in one DMA-buf each"
             }
             Some(_) if self.import_refused => "the driver refused to import such a DMA-buf",
             Some(_) => "the driver wants other rows or padding than the camera gives",

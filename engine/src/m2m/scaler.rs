@@ -63,7 +63,7 @@ impl ScalerM2m {
         only: Option<&Path>,
     ) -> Result<Self, String> {
         if frame.memory.dmabuf().is_none() {
-            return Err("the pictures do not lie in DMA-bufs".to_owned());
+            return Err("the pictures do not lie in one DMA-buf each".to_owned());
         }
         let paths = only.map_or_else(devices::paths, |path| vec![PathBuf::from(path)]);
         let mut why = None;
@@ -99,7 +99,9 @@ impl ScalerM2m {
         let has = |queue| {
             let formats = devices::formats(&device, queue, |_| false);
             let pixels = formats.into_iter().filter_map(|caps| match Delivers::of(caps.fourcc)? {
-                Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Coded(_) => None,
+                Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Apart(_) | Delivers::Coded(_) => {
+                    None
+                }
                 Delivers::Pixels(pixels) => Some(pixels),
             });
             pixels.collect::<Vec<_>>()
@@ -268,6 +270,6 @@ mod tests {
             crc: None,
         };
         let why = ScalerM2m::find(&frame, (32, 16), &[PixelFormat::Nv12], None).unwrap_err();
-        assert_eq!(why, "the pictures do not lie in DMA-bufs");
+        assert_eq!(why, "the pictures do not lie in one DMA-buf each");
     }
 }

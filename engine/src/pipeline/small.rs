@@ -170,7 +170,10 @@ mod tests {
         assert_eq!((made.width, made.height, made.number), (32, 16, 5));
         assert!(made.rows(0).all(|row| row.iter().all(|&b| b == 77)));
         make(Ok(&frame));
-        assert_eq!(small.words(32), "scale to width 32 (CPU: the pictures do not lie in DMA-bufs)");
+        assert_eq!(
+            small.words(32),
+            "scale to width 32 (CPU: the pictures do not lie in one DMA-buf each)"
+        );
         assert!(!small.by_hardware() && small.copied_pixel_bytes() > 0);
         // Another reason takes the place of the first one.
         small.make(Err("something is done to them"), &frame, (32, 16), &[], &config).unwrap();
