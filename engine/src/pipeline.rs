@@ -20,7 +20,7 @@ use crate::glimpse::Glimpses;
 use crate::picture::decode::H264Decoder;
 use crate::picture::finish::{Finisher, overlay::Watermark};
 use crate::picture::{Picture, View};
-use crate::publish::{Publisher, Stage, Stream};
+use crate::publish::{Publisher, Refusals, Stage, Stream};
 use crate::style::Style;
 use crate::syntax::sei::{self, Capture};
 use crate::syntax::sps::parse_sps;
@@ -36,6 +36,11 @@ use std::time::SystemTime;
 /// would make every frame one.
 const KEY_EVERY: Nanos = Nanos::from_millis(400);
 
+/// Why nothing is done to pictures that a camera codes.
+const UNCHANGED: &str =
+    "this camera's stream is passed through as it codes it: its pictures cannot be changed";
+/// Why such a stream has no encoder that could be told anything.
+const UNCODED: &str = "this stream is passed through as the camera codes it";
 /// Why no device scales a picture.
 const DECODED: &str = "the pictures are decoded here";
 
@@ -147,6 +152,11 @@ impl Pipeline {
         if pipeline.shows_another() {
             pipeline.glimpses.want(true);
         }
+        let passed = |why: &str| if pipeline.info.coded.is_some() { why } else { "" }.to_owned();
+        pipeline
+            .main
+            .stream()
+            .set_refusals(Refusals { finish: passed(UNCHANGED), style: passed(UNCODED) });
         pipeline.describe();
         pipeline
     }
@@ -194,7 +204,7 @@ impl Pipeline {
     /// # Errors
     /// The encoder's refusal, and all is as before.
     pub fn change(&mut self, change: &Change) -> Result<(), EncodeError> {
-        let passed = || EncodeError("this stream is passed through as the camera codes it".into());
+        let passed = || EncodeError(UNCODED.to_owned());
         match *change {
             // "As it is": an encoder made with no bits at all would never begin.
             Change::Bitrate(0) | Change::SubBitrate(0) => {}
@@ -246,11 +256,7 @@ impl Pipeline {
     fn change_finish(&mut self, wish: &Finish) -> Result<(), EncodeError> {
         // What was noted while it was away can be taken back one by one.
         if self.info.coded.is_some() && !wish.is_plain() && self.config.finish.is_plain() {
-            return Err(EncodeError(
-                "this camera's stream is passed through as it codes it: its pictures cannot be \
-                 changed"
-                    .into(),
-            ));
+            return Err(EncodeError(UNCHANGED.to_owned()));
         }
         let mark = wish.overlay.watermark.as_deref().map(|path| (path.to_owned(), dated(path)));
         if mark != self.mark {
@@ -580,6 +586,7 @@ impl Track {
     fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
         if let Some(encoder) = &mut self.encoder {
             encoder.set_style(style)?;
+            self.stream().set_style_refusal(String::new());
         }
         self.style = style;
         Ok(())
@@ -611,8 +618,10 @@ impl Track {
             slot => {
                 let encoder = slot.insert(make(self.rate)?);
                 // Hardware that cannot do it was asked when the setting was made; another one that
-                // took its place goes on with what it has.
-                let _ = encoder.set_style(self.style);
+                // took its place, or is asked for a saved one, goes on with what it has.
+                let refused = encoder.set_style(self.style).err();
+                let why = refused.map(|e| e.0).unwrap_or_default();
+                self.publisher.stream().set_style_refusal(why);
                 encoder
             }
         };

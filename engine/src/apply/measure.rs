@@ -148,7 +148,8 @@ impl Apply {
                 error: self.sensors.now().acceleration[1].clone().err().unwrap_or_default(),
                 hardware: None,
             },
-            Means::Limit | Means::Finish(_) | Means::Style(_) => Held::of(self.wish(name)),
+            Means::Limit => Held::of(self.wish(name)),
+            Means::Finish(_) | Means::Style(_) => self.finish_now(entry),
             Means::KeyFrame | Means::ResetImage => Held::default(),
         }
     }
