@@ -208,3 +208,42 @@ assert "passed through" in put(refused=True, encoder_profile="high")
 "#,
     );
 }
+
+#[test]
+fn what_is_shown_of_a_setting_is_what_the_active_camera_does() {
+    let folder = play::Folder::new();
+    let file = folder.file("a.h264");
+    play::make_h264(&file, 60, 30);
+    let server = server(&["test:?size=640x360&fps=30", &format!("file:{}", file.display())]);
+    let holds = r#"
+def holds(**keys):
+    for key, (value, why) in keys.items():
+        end = time.monotonic() + 60
+        while True:
+            answer = session.get(base + "api/settings/" + key.replace("_", "-")).json()["data"]
+            if answer["value"] == value and why in (answer.get("error") or "") and bool(why) == bool(answer.get("error")): break
+            assert time.monotonic() < end, (key, answer)
+            time.sleep(0.05)
+passed = dict(digital_zoom=(1.0, "passed through"), overlay_text=("", "passed through"), encoder_profile=("auto", "passed through"), rotate=("0", ""))
+"#;
+    python(
+        &server,
+        &format!(
+            r#"{holds}
+put(digital_zoom=2, overlay_text="Gate 7", encoder_profile="main")
+holds(digital_zoom=(2, ""), overlay_text=("Gate 7", ""), encoder_profile=("main", ""))
+put(main_camera=2)
+holds(**passed)
+put(main_camera=1)
+holds(digital_zoom=(2, ""), overlay_text=("Gate 7", ""), encoder_profile=("main", ""))
+put(main_camera=2)
+"#
+        ),
+    );
+    // A new engine is told what was saved, which the camera refuses again.
+    let pid = server.state()["engine"]["pid"].as_u64().unwrap();
+    run(Command::new("kill").args(["-9", &pid.to_string()]));
+    let engine = || server.state()["engine"]["pid"].as_u64();
+    until("another engine", || engine().filter(|now| *now != pid));
+    python(&server, &format!("{holds}\nholds(**passed)"));
+}

@@ -124,6 +124,8 @@ pub struct CameraConfig {
     pub quality: u8,
     /// `auto`, `openh264`, or the node of a V4L2 M2M encoder.
     pub encoder: String,
+    /// `auto`, `cpu`, or the node of a V4L2 M2M scaler, for the sub stream.
+    pub scaler: String,
     /// Whether every unit carries its capture time in an SEI. The test camera's always do.
     pub capture_sei: bool,
     /// Whether the camera rests while nobody reads any of its streams.
@@ -149,6 +151,7 @@ impl Default for CameraConfig {
             sub_bitrate: 700_000,
             quality: 80,
             encoder: "auto".to_owned(),
+            scaler: "auto".to_owned(),
             capture_sei: false,
             on_demand: false,
             no_signal: false,

@@ -18,6 +18,7 @@ pub mod glimpse;
 pub mod hardware;
 pub mod hotplug;
 pub mod ingest;
+pub mod m2m;
 pub mod nosignal;
 pub mod ops;
 pub mod picture;

@@ -3,6 +3,9 @@
 //! A stage exists only while it is used: a sub stream that nobody reads has no scaler and no
 //! encoder, and costs nothing.
 
+mod small;
+mod sub;
+
 use crate::camera::CameraInfo;
 use crate::change::Change;
 use crate::coded::CodedUnit;
@@ -14,19 +17,17 @@ use crate::encode::{EncodeError, Encoder, Rate};
 use crate::finish::{Finish, Inset};
 use crate::frame::{Colour, Frame, PixelFormat, packed_planes};
 use crate::glimpse::Glimpses;
-use crate::picture::convert::Converter;
 use crate::picture::decode::H264Decoder;
 use crate::picture::finish::{Finisher, overlay::Watermark};
-use crate::picture::pool::Pool;
-use crate::picture::scale::{Area, Scaler};
 use crate::picture::{Picture, View};
-use crate::publish::{Publisher, Stage, Stream};
+use crate::publish::{Publisher, Refusals, Stage, Stream};
 use crate::style::Style;
 use crate::syntax::sei::{self, Capture};
 use crate::syntax::sps::parse_sps;
 use crate::tap::CameraTap;
 use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, NalSpan};
+use small::Small;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -34,6 +35,14 @@ use std::time::SystemTime;
 /// Shortest time between two key frames that clients ask for: otherwise a crowd of joining clients
 /// would make every frame one.
 const KEY_EVERY: Nanos = Nanos::from_millis(400);
+
+/// Why nothing is done to pictures that a camera codes.
+const UNCHANGED: &str =
+    "this camera's stream is passed through as it codes it: its pictures cannot be changed";
+/// Why such a stream has no encoder that could be told anything.
+const UNCODED: &str = "this stream is passed through as the camera codes it";
+/// Why no device scales a picture.
+const DECODED: &str = "the pictures are decoded here";
 
 /// The stages of one camera.
 pub struct Pipeline {
@@ -56,7 +65,7 @@ pub struct Pipeline {
     taps: bool,
     jpeg: Option<Jpeg>,
     /// For the sub stream.
-    scaled: Option<Scaled>,
+    small: Option<Small>,
     /// Only while pictures are converted, decoded or finished.
     finisher: Option<Finisher>,
     glimpses: Arc<Glimpses>,
@@ -86,14 +95,6 @@ struct Track {
     converts: bool,
     /// Bytes that processors copied for encoders that are gone.
     copied_before: u64,
-}
-
-/// A scaled copy that is a frame of its own.
-#[derive(Default)]
-struct Scaled {
-    converter: Converter,
-    scaler: Scaler,
-    pool: Pool,
 }
 
 /// Pictures from one key frame to the next.
@@ -139,7 +140,7 @@ impl Pipeline {
             converted: false,
             begun: false,
             jpeg: None,
-            scaled: None,
+            small: None,
             finisher: None,
             glimpses,
             mark: None,
@@ -151,6 +152,11 @@ impl Pipeline {
         if pipeline.shows_another() {
             pipeline.glimpses.want(true);
         }
+        let passed = |why: &str| if pipeline.info.coded.is_some() { why } else { "" }.to_owned();
+        pipeline
+            .main
+            .stream()
+            .set_refusals(Refusals { finish: passed(UNCHANGED), style: passed(UNCODED) });
         pipeline.describe();
         pipeline
     }
@@ -198,7 +204,7 @@ impl Pipeline {
     /// # Errors
     /// The encoder's refusal, and all is as before.
     pub fn change(&mut self, change: &Change) -> Result<(), EncodeError> {
-        let passed = || EncodeError("this stream is passed through as the camera codes it".into());
+        let passed = || EncodeError(UNCODED.to_owned());
         match *change {
             // "As it is": an encoder made with no bits at all would never begin.
             Change::Bitrate(0) | Change::SubBitrate(0) => {}
@@ -247,23 +253,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Ends the sub stream's stages; what they have written stays counted.
-    fn rest_sub(&mut self) {
-        self.sub.rest();
-        if let Some(scaled) = self.scaled.take() {
-            self.sub.copied_before +=
-                scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
-        }
-    }
-
     fn change_finish(&mut self, wish: &Finish) -> Result<(), EncodeError> {
         // What was noted while it was away can be taken back one by one.
         if self.info.coded.is_some() && !wish.is_plain() && self.config.finish.is_plain() {
-            return Err(EncodeError(
-                "this camera's stream is passed through as it codes it: its pictures cannot be \
-                 changed"
-                    .into(),
-            ));
+            return Err(EncodeError(UNCHANGED.to_owned()));
         }
         let mark = wish.overlay.watermark.as_deref().map(|path| (path.to_owned(), dated(path)));
         if mark != self.mark {
@@ -349,7 +342,13 @@ impl Pipeline {
             self.describe();
         }
         if self.sub.stream().is_wanted() {
-            self.sub_frame(given, stamp.as_ref());
+            // `with_jpeg`: it was not decoded here.
+            let camera = match (with_jpeg, plain) {
+                (true, true) => Ok(frame),
+                (false, _) => Err(DECODED),
+                (true, false) => Err("the settings ask for changed pictures"),
+            };
+            self.sub_frame(camera, given, stamp.as_ref());
         } else if self.sub.encoder.is_some() {
             self.rest_sub();
             self.describe();
@@ -372,32 +371,6 @@ impl Pipeline {
         let other = if self.shows_another() { self.glimpses.other(self.camera()) } else { None };
         let finisher = self.finisher.get_or_insert_default();
         finisher.make(frame, &self.config.finish, other.as_ref())
-    }
-
-    fn sub_frame(&mut self, frame: &Frame, stamp: Option<&Capture>) {
-        let (width, height) = sub_size(frame.width, frame.height, self.config.sub_width);
-        let fresh = self.sub.encoder.is_none();
-        let scaled = self.scaled.get_or_insert_default();
-        self.sub.stream().note_taken(frame.number, now());
-        match scaled.make(frame, width, height) {
-            Ok(small) => {
-                self.sub.stream().note_ready(now());
-                let ready = self.sub.ready(small.format, |rate| {
-                    OpenH264::new(rate, Tuning::default()).map(|e| Box::new(e) as Box<dyn Encoder>)
-                });
-                match ready {
-                    Ok(_) => self.sub.encode(&small, stamp),
-                    Err(why) => self.sub.stream().set_error(&why.0),
-                }
-                let copied =
-                    scaled.converter.copied_pixel_bytes() + scaled.scaler.copied_pixel_bytes();
-                self.sub.note_copied(copied + self.decoded);
-            }
-            Err(why) => self.sub.stream().set_error(&why),
-        }
-        if fresh {
-            self.describe();
-        }
     }
 
     fn encode_jpeg(&mut self, frame: &Frame) {
@@ -502,7 +475,7 @@ impl Pipeline {
                 if sub {
                     let stamp =
                         self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
-                    self.sub_frame(&raw, stamp.as_ref());
+                    self.sub_frame(Err(DECODED), &raw, stamp.as_ref());
                 }
                 if mjpeg {
                     self.encode_jpeg(&raw);
@@ -547,14 +520,28 @@ impl Pipeline {
             stages.push_str(&format!(" -> I420 (CPU: {} takes nothing else)", encoder.name()));
         }
         self.main.stream().describe(&format!("{source}{stages} -> {encoder} -> ring"));
-        let width = self.config.sub_width;
+        let scaled = self.small.as_ref().map_or_else(
+            || format!("scale to width {}", self.config.sub_width),
+            |small| small.words(self.config.sub_width),
+        );
+        let coder = match &self.sub.encoder {
+            Some(encoder) if self.sub.converts => {
+                let name = encoder.name();
+                format!("I420 (CPU: {name} takes nothing else) -> {name}")
+            }
+            Some(encoder) => match encoder.copies() {
+                "" => encoder.name(),
+                why => format!("copy (CPU: {why}) -> {}", encoder.name()),
+            },
+            None => "encoder".to_owned(),
+        };
         let done = if finish.is_plain() || self.info.coded.is_some() {
             String::new()
         } else {
             format!(" -> {} (CPU: the settings ask for it)", finish.words())
         };
         self.sub.stream().describe(&format!(
-            "{source}{decoded}{done} -> scale to width {width} (CPU) -> openh264 -> ring, while read"
+            "{source}{decoded}{done} -> {scaled} -> {coder} -> ring, while read"
         ));
         self.mjpeg.stream().describe(&if self.info.format == "MJPEG" && done.is_empty() {
             format!("{source} -> passed through -> ring, while read")
@@ -599,6 +586,7 @@ impl Track {
     fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
         if let Some(encoder) = &mut self.encoder {
             encoder.set_style(style)?;
+            self.stream().set_style_refusal(String::new());
         }
         self.style = style;
         Ok(())
@@ -630,8 +618,10 @@ impl Track {
             slot => {
                 let encoder = slot.insert(make(self.rate)?);
                 // Hardware that cannot do it was asked when the setting was made; another one that
-                // took its place goes on with what it has.
-                let _ = encoder.set_style(self.style);
+                // took its place, or is asked for a saved one, goes on with what it has.
+                let refused = encoder.set_style(self.style).err();
+                let why = refused.map(|e| e.0).unwrap_or_default();
+                self.publisher.stream().set_style_refusal(why);
                 encoder
             }
         };
@@ -671,14 +661,6 @@ impl Track {
     }
 }
 
-impl Scaled {
-    fn make(&mut self, frame: &Frame, width: usize, height: usize) -> Result<Frame, String> {
-        let view = self.converter.view(frame)?.even();
-        let scaler = &mut self.scaler;
-        self.pool.draw(frame, (width, height), |to| scaler.scale(&view, Area::of(&view), to))
-    }
-}
-
 /// A decoded picture as a frame.
 fn frame_of(view: &View<'_>, unit: &CodedUnit) -> Frame {
     let mut picture = Picture::default();
@@ -702,13 +684,6 @@ fn frame_of(view: &View<'_>, unit: &CodedUnit) -> Frame {
 /// When a file was written last.
 fn dated(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|m| m.modified()).ok()
-}
-
-/// The sub stream's size: as wide as wanted, never wider than the camera, same shape, even.
-fn sub_size(width: usize, height: usize, wanted: u32) -> (usize, usize) {
-    let to = (wanted as usize).clamp(16, width.max(16)) & !1;
-    let high = (height * to / width.max(1)).max(2) & !1;
-    (to, high)
 }
 
 /// The encoder that the configuration names; `auto` is this machine's hardware if it takes the
@@ -801,13 +776,5 @@ mod tests {
             publishers = pipeline.into_publishers();
             assert_eq!(publishers.main.stream().ring().head(), units);
         }
-    }
-
-    #[test]
-    fn a_sub_stream_keeps_the_shape_and_is_never_larger() {
-        assert_eq!(sub_size(1280, 720, 640), (640, 360));
-        assert_eq!(sub_size(640, 480, 640), (640, 480));
-        assert_eq!(sub_size(320, 180, 640), (320, 180));
-        assert_eq!(sub_size(1920, 1080, 641), (640, 360));
     }
 }

@@ -89,6 +89,15 @@ impl std::fmt::Debug for Stream {
     }
 }
 
+/// Why what is wished of a stream's pictures is not done; empty texts: it is.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Refusals {
+    /// Of what is done to pictures ([`crate::finish::Finish`]).
+    pub finish: String,
+    /// Of how the encoder spends bits ([`crate::style::Style`]).
+    pub style: String,
+}
+
 #[derive(Default)]
 struct Figures {
     codec: Codec,
@@ -106,6 +115,7 @@ struct Figures {
     away: String,
     /// Whether something else is shown meanwhile.
     covered: bool,
+    refusals: Refusals,
     latency: Latency,
 }
 
@@ -230,6 +240,21 @@ impl Stream {
         if figures.error != error {
             error.clone_into(&mut figures.error);
         }
+    }
+
+    /// Notes why wishes are not done.
+    pub fn set_refusals(&self, refusals: Refusals) {
+        self.figures.lock().refusals = refusals;
+    }
+
+    /// Notes why the encoder does not spend bits as is wished.
+    pub fn set_style_refusal(&self, why: String) {
+        self.figures.lock().refusals.style = why;
+    }
+
+    /// Why wishes are not done.
+    pub fn refusals(&self) -> Refusals {
+        self.figures.lock().refusals.clone()
     }
 
     /// Notes why the camera is away, or with an empty text that it is there. `covered`: whether

@@ -392,6 +392,12 @@ pub(crate) const CAMERA_SETTINGS: &[CameraSetting] = &[
         apply: |c, v| c.encoder = v.text(),
     },
     CameraSetting {
+        key: "scaler",
+        kind: Kind::Text,
+        help: "auto, cpu, or the node of a V4L2 scaler, for the sub stream",
+        apply: |c, v| c.scaler = v.text(),
+    },
+    CameraSetting {
         key: "capture-sei",
         kind: Kind::Flag,
         help: "Whether every unit carries its capture time",

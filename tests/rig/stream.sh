@@ -65,8 +65,36 @@ check "the camera comes back" frames rtsp://127.0.0.1:8554/stream1 tcp 10
 check "with its settings" sh -c 'n=0; until v4l2-ctl -d /dev/video0 -C contrast | grep -qx "contrast: 51" || [ $n -gt 100 ]; do n=$((n + 1)); sleep 0.05; done; [ $n -le 100 ]'
 kill -INT $server
 wait $server; check "the end is clean" [ $? = 0 ]
-[ $fails = 0 ] || { echo "-- lensd's log"; tail -40 lensd.log; }
+
+# A scaler for the sub stream, and a camera whose planes lie in buffers of their own; strace watches.
+mv lensd.log first.log
+LENSD_ADMIN_PASSWORD=password123 strace -f -y -e trace=mmap,ioctl,fstat,newfstatat -o trace ./lensd run --data scaled --open \
+  --http 0.0.0.0:8080 --rtsp 0.0.0.0:8554 --rtsps off \
+  --camera 'v4l2:/dev/video2?format=RGB24&size=640x480&fps=10' --camera 'v4l2:/dev/video3?format=NM12&size=320x180&fps=10' >lensd.log 2>&1 &
+tracer=$!
+n=0; until [ -f scaled/run/ports.json ] || [ $n -gt 400 ]; do n=$((n + 1)); sleep 0.05; done
+pipeline() { # STREAM PATTERN: looks for it in the words
+  curl -sS -u admin:password123 http://127.0.0.1:8080/api/streams >"streams.$$"
+  jq -r --arg name "$1" '.data.streams[] | select(.name == $name) | .pipeline' "streams.$$" | tee "words.$$" | grep -q -- "$2" || { cat "words.$$"; return 1; }
+}
+check "a sub stream by the scaler" frames rtsp://127.0.0.1:8554/stream2 tcp 10
+ffmpeg -v error -rtsp_transport tcp -i rtsp://127.0.0.1:8554/stream2 -f null - >/dev/null 2>&1 & reader=$!
+check "narrower" put sub-width 320 '"value":320'
+check "is made by the scaler" sh -c 'ffprobe -v error -rtsp_transport tcp -show_entries stream=width,height -of csv=p=0 rtsp://127.0.0.1:8554/stream2 | grep -qx 320,240'
+check "which is told" pipeline cam1/sub 'vivid RGB24 dmabuf -> v4l2 m2m scaler /dev/video[0-9]* YUYV 320x240 dmabuf -> I420 (CPU: openh264 takes nothing else) -> openh264'
+kill $reader
+check "planes in buffers of their own" frames rtsp://127.0.0.1:8554/cam2/main tcp 10
+check "are told" pipeline cam2/main 'vivid NM12 -> I420 (CPU: openh264 takes nothing else) -> openh264'
+ffmpeg -v error -rtsp_transport tcp -i rtsp://127.0.0.1:8554/cam2/sub -f null - >/dev/null 2>&1 & reader=$!
+check "a sub stream of that" frames rtsp://127.0.0.1:8554/cam2/sub tcp 10
+check "is scaled by the processor" pipeline cam2/sub 'scale to width 320 (CPU: the pictures do not lie in one DMA-buf each) -> openh264'
+kill $reader
+kill -INT "$(pgrep -P $tracer | head -1)"
+wait $tracer; check "the end is clean" [ $? = 0 ]
+check "no call was refused while pictures flowed" python3 calls.py trace
+[ $fails = 0 ] || { echo "-- lensd's log"; tail -n 40 first.log; tail -n 40 lensd.log; }
 exit $fails
 GUEST
-"$here/run.sh" --timeout 240 --host-root --share "$work" \
-  --modprobe "vivid n_devs=2 node_types=0x1,0x1" -- sh "$work/guest.sh" "$work"
+cp "$here/calls.py" "$work/"
+"$here/run.sh" --timeout 300 --host-root --share "$work" \
+  --modprobe "vivid n_devs=4 node_types=0x1,0x1,0x1,0x1 multiplanar=1,1,1,2" --modprobe "vim2m default_transtime=1" -- sh "$work/guest.sh" "$work"

@@ -126,7 +126,7 @@ fn within(uploads: &Path, name: &Path) -> Result<PathBuf, String> {
 
 impl Apply {
     /// The value as the camera's thread understands it.
-    fn resolved(&self, key: &str, value: &Value) -> Result<Value, String> {
+    pub(super) fn resolved(&self, key: &str, value: &Value) -> Result<Value, String> {
         match value.as_str() {
             Some(name) if key == "overlay-watermark" && !name.is_empty() => {
                 within(&self.uploads, Path::new(name)).map(|path| path.to_string_lossy().into())
@@ -173,7 +173,8 @@ impl Apply {
         if answers.is_empty() {
             return self.done(entry, Err("there is no such camera, or it is busy".to_owned()));
         }
-        Progress::Told { entry, value, answers, verdict: None }
+        let only = answers.len() == 1;
+        Progress::Told { entry, value, answers, only, verdict: None }
     }
 
     /// Mirrors or flips: a camera that can by its control, another one's pictures by the processor.

@@ -150,7 +150,8 @@ impl Apply {
             },
             Means::Record => self.record_now(),
             Means::Recording(_) | Means::Snapshot => Held::of(self.wish(name)),
-            Means::Limit | Means::Finish(_) | Means::Style(_) => Held::of(self.wish(name)),
+            Means::Limit => Held::of(self.wish(name)),
+            Means::Finish(_) | Means::Style(_) => self.finish_now(entry),
             Means::KeyFrame | Means::ResetImage | Means::Snap => Held::default(),
         }
     }

@@ -5,6 +5,7 @@
 //! answered. A refused value leaves the old one in place.
 
 mod finish;
+mod holds;
 mod image;
 mod keys;
 mod measure;
@@ -106,6 +107,8 @@ enum Progress {
         value: Value,
         /// Who has not answered yet.
         answers: Vec<Told>,
+        /// Whether only one was told, whose word counts then; else the active camera's.
+        only: bool,
         /// What the active camera said.
         verdict: Option<Result<(), String>>,
     },
@@ -547,9 +550,8 @@ impl Apply {
     }
 
     fn go_on(&mut self, progress: &mut Progress, late: bool) {
-        let Progress::Told { entry, value, answers, verdict } = progress else { return };
+        let Progress::Told { entry, value, answers, only, verdict } = progress else { return };
         let active = self.active();
-        let only = answers.len() == 1;
         let mut heard = Vec::new();
         answers.retain(|(index, change, answer)| {
             let result = match answer.try_recv() {
@@ -565,7 +567,7 @@ impl Apply {
             if result.is_ok() {
                 change.configure(&mut self.cameras[index].config);
             }
-            if only || Some(index) == active || verdict.is_none() {
+            if *only || Some(index) == active || verdict.is_none() {
                 *verdict = Some(result);
             }
         }

@@ -1,4 +1,4 @@
-//! V4L2 devices of this machine: cameras and encoders, and what they can do.
+//! V4L2 devices of this machine: cameras, encoders and scalers, and what they can do.
 
 use crate::camera::controls::{self, Control};
 use crate::camera::tree::{Identity, Name, Tree};
@@ -18,6 +18,8 @@ pub enum Role {
     Camera,
     /// It codes pictures: memory to memory, stateful.
     Encoder,
+    /// It makes raw pictures of raw pictures, memory to memory: scales them, if it can.
+    Scaler,
     /// It could not be asked.
     Unknown,
 }
@@ -49,7 +51,7 @@ pub struct Device {
     /// The input that is chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<u32>,
-    /// Formats that a camera gives, or an encoder takes.
+    /// Formats that a camera gives, or an encoder or a scaler takes.
     pub formats: Vec<FormatCaps>,
     /// Codings that an encoder gives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -102,8 +104,8 @@ pub enum Rate {
 /// Where enumerations of broken drivers end.
 const MOST: u32 = 512;
 
-/// All cameras and encoders, in the order of their numbers. Metadata, output and radio nodes,
-/// decoders and converters are left out; what is busy or denied is listed with the reason.
+/// All cameras, encoders and scalers, in the order of their numbers. Metadata, output and radio
+/// nodes and decoders are left out; what is busy or denied is listed with the reason.
 pub fn list() -> Vec<Device> {
     let tree = Tree::default();
     let known = tree.identities();
@@ -151,7 +153,7 @@ pub fn paths() -> Vec<PathBuf> {
     tree.nodes().iter().map(|trace| tree.node(trace.number)).collect()
 }
 
-/// What a device is; `None` if it is neither camera nor encoder.
+/// What a device is; `None` if it is neither camera nor encoder nor scaler.
 fn examine(identity: &Identity) -> Option<Device> {
     let path = identity.path.as_path();
     let mut device = Device {
@@ -188,10 +190,11 @@ fn examine(identity: &Identity) -> Option<Device> {
     } else {
         let (output, capture) = cap.m2m_queues()?;
         device.codings = codings(&node, output, capture);
-        if device.codings.is_empty() {
-            return None;
-        }
-        device.role = Role::Encoder;
+        device.role = match device.codings.as_slice() {
+            [] if converts(&node, output, capture) => Role::Scaler,
+            [] => return None,
+            _ => Role::Encoder,
+        };
         device.formats = formats(&node, output, |_| true);
     }
     (device.card, device.driver, device.bus) = (cap.card, cap.driver, cap.bus);
@@ -204,6 +207,14 @@ pub(crate) fn codings(node: &Node, output: QueueType, capture: QueueType) -> Vec
     let takes_raw = (0..MOST).map_while(|i| node.enum_fmt(output, i)).any(|f| !f.compressed());
     let coded = (0..MOST).map_while(|i| node.enum_fmt(capture, i)).filter(|f| f.compressed());
     if takes_raw { coded.map(|f| f.fourcc).collect() } else { Vec::new() }
+}
+
+/// Whether a memory-to-memory device has raw pictures on both sides, and nothing else.
+pub(crate) fn converts(node: &Node, output: QueueType, capture: QueueType) -> bool {
+    [output, capture].into_iter().all(|queue| {
+        let mut formats = (0..MOST).map_while(|i| node.enum_fmt(queue, i)).peekable();
+        formats.peek().is_some() && formats.all(|format| !format.compressed())
+    })
 }
 
 /// Formats of a queue, those that are `detailed` with their sizes and rates: asking for all takes
@@ -345,12 +356,13 @@ impl Rate {
 pub fn table(devices: &[Device]) -> String {
     let mut out = String::new();
     if devices.is_empty() {
-        out.push_str("No V4L2 camera or encoder.\n");
+        out.push_str("No V4L2 camera, encoder or scaler.\n");
     }
     for d in devices {
         let role = match d.role {
             Role::Camera => "camera",
             Role::Encoder => "encoder",
+            Role::Scaler => "scaler",
             Role::Unknown => "?",
         };
         let _ = writeln!(out, "{}  {role}  {}  [{}]", d.path.display(), d.card, d.id);
@@ -486,6 +498,6 @@ mod tests {
 
     #[test]
     fn a_machine_without_cameras() {
-        assert_eq!(table(&[]), "No V4L2 camera or encoder.\n");
+        assert_eq!(table(&[]), "No V4L2 camera, encoder or scaler.\n");
     }
 }

@@ -137,8 +137,10 @@ impl CameraSpec {
 }
 
 /// Formats that a SPEC may ask a driver for.
-pub const V4L2_FORMATS: [&str; 11] =
-    ["NV12", "NV21", "YU12", "YUYV", "UYVY", "GREY", "RGB24", "BGR24", "MJPEG", "H264", "HEVC"];
+pub const V4L2_FORMATS: [&str; 14] = [
+    "NV12", "NV21", "YU12", "YUYV", "UYVY", "NM12", "NM21", "YM12", "GREY", "RGB24", "BGR24",
+    "MJPEG", "H264", "HEVC",
+];
 
 /// Largest width and height of a picture in pixels.
 pub const MAX_SIDE: usize = 8192;

@@ -73,8 +73,8 @@ pub struct CameraV4l2 {
     delivers: Delivers,
     planes: [Plane; 3],
     colour: Colour,
-    /// Bytes of a raw picture; 0 for coded ones.
-    picture: usize,
+    /// Bytes of a raw picture in each of its buffers; 0 for coded ones.
+    picture: [usize; 3],
     assembler: Option<Assembler>,
     numbers: Numbers,
     counts: Counts,
@@ -157,7 +157,7 @@ impl CameraV4l2 {
         let choice = choice::choose(&offered, wanted)
             .map_err(|why| CameraError::lasting(format!("{}: {why}", name())))?;
         let format = set_format(&node, queue, &choice).map_err(refused)?;
-        if format.fourcc != choice.fourcc || format.planes.len() != 1 {
+        if format.fourcc != choice.fourcc || format.planes.len() != choice.delivers.buffers() {
             return Err(CameraError::lasting(format!(
                 "{}: asked for {}, the driver gives {} in {} planes",
                 name(),
@@ -166,15 +166,19 @@ impl CameraV4l2 {
                 format.planes.len()
             )));
         }
-        let (planes, picture) = match choice.delivers {
-            Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Coded(_) => Default::default(),
-            Delivers::Pixels(pixels) => layout::planes(pixels, &format).ok_or_else(|| {
-                CameraError::lasting(format!(
-                    "{}: its driver says {format:?}, which cannot hold such a picture",
-                    name()
-                ))
-            })?,
+        let laid_out = match choice.delivers {
+            Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Coded(_) => Some(Default::default()),
+            Delivers::Pixels(pixels) => {
+                layout::planes(pixels, &format).map(|(planes, size)| (planes, [size, 0, 0]))
+            }
+            Delivers::Apart(pixels) => layout::planes_apart(pixels, &format),
         };
+        let (planes, picture) = laid_out.ok_or_else(|| {
+            CameraError::lasting(format!(
+                "{}: its driver says {format:?}, which cannot hold such a picture",
+                name()
+            ))
+        })?;
         // The rate can only be set once the size is (VIDIOC_S_FMT may reset it).
         let given = node.s_parm(queue, choice.interval).ok().flatten();
         let given = given.or_else(|| node.g_parm(queue));
@@ -195,13 +199,15 @@ impl CameraV4l2 {
         let frames = CaptureQueue::start(Arc::clone(&node), queue, BUFFERS).map_err(refused)?;
         let coded = match choice.delivers {
             Delivers::Coded(codec) => Some(codec),
-            Delivers::Pixels(_) => None,
+            Delivers::Pixels(_) | Delivers::Apart(_) => None,
         };
         if coded.is_none() && !frames.exported() {
             remarks.push("the driver does not export its buffers: pictures will be copied".into());
         }
         let colour = match choice.delivers {
-            Delivers::Pixels(pixels) => colour::of_camera(format.colour, pixels),
+            Delivers::Pixels(pixels) | Delivers::Apart(pixels) => {
+                colour::of_camera(format.colour, pixels)
+            }
             Delivers::Coded(_) => Colour::default(),
         };
         Ok(Self {
@@ -280,8 +286,7 @@ impl CameraV4l2 {
     /// What a buffer is to consumers; `None` if there is nothing in it for them.
     fn shot(&mut self, lease: Lease, dequeued: Nanos) -> Option<Shot> {
         let filled = lease.filled;
-        let length = lease.length();
-        if filled.damaged() || !self.plausible(&filled, length) {
+        if filled.damaged() || !self.plausible(&lease) {
             self.counts.damaged += 1;
             return None;
         }
@@ -291,7 +296,7 @@ impl CameraV4l2 {
         let capture = self.stamp(&filled, dequeued);
         let (width, height) = (self.info.width, self.info.height);
         let format = match self.delivers {
-            Delivers::Pixels(format) => format,
+            Delivers::Pixels(format) | Delivers::Apart(format) => format,
             Delivers::Coded(codec) => {
                 let mut unit =
                     CodedUnit { codec, width, height, capture, number, ..<_>::default() };
@@ -300,11 +305,18 @@ impl CameraV4l2 {
             }
         };
         let mut planes = self.planes;
-        for plane in planes.iter_mut().take(format.planes()) {
-            plane.offset += filled.offset;
+        let mut used = filled.used.min(lease.length());
+        if let Delivers::Apart(_) = self.delivers {
+            used = lease.length();
+            for (plane, (n, (from, _))) in planes.iter_mut().zip(lease.parts().enumerate()) {
+                plane.offset = from + filled.part(n).1;
+            }
+        } else {
+            for plane in planes.iter_mut().take(format.planes()) {
+                plane.offset += filled.offset;
+            }
         }
         let (memory, colour) = (Arc::new(lease), self.colour);
-        let used = filled.used.min(length);
         let crc = None;
         Some(Shot::Frame(Frame {
             format,
@@ -320,9 +332,13 @@ impl CameraV4l2 {
         }))
     }
 
-    fn plausible(&self, filled: &Filled, length: usize) -> bool {
-        let end = if self.picture == 0 { filled.offset + 1 } else { filled.offset + self.picture };
-        end <= filled.used && end <= length
+    /// Whether a buffer, or each of a picture's, is filled as far as the picture goes.
+    fn plausible(&self, lease: &Lease) -> bool {
+        lease.parts().enumerate().all(|(n, (_, length))| {
+            let (used, offset) = lease.filled.part(n);
+            let end = offset + self.picture[n].max(1);
+            end <= used && end <= length
+        })
     }
 
     fn stamp(&mut self, filled: &Filled, dequeued: Nanos) -> Stamp {
@@ -447,7 +463,7 @@ fn set_format(node: &Device, queue: QueueType, choice: &choice::Choice) -> Resul
         width: choice.size.0,
         height: choice.size.1,
         field: bindings::v4l2_field_V4L2_FIELD_NONE,
-        planes: vec![PlaneFormat::default()],
+        planes: vec![PlaneFormat::default(); choice.delivers.buffers()],
         ..Format::default()
     };
     node.s_fmt(queue, &wanted)

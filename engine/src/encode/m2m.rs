@@ -10,17 +10,13 @@ use crate::camera::v4l2::layout::{self, Delivers};
 use crate::camera::{CodedUnit, devices};
 use crate::encode::{EncodeError, Encoder, Rate};
 use crate::frame::{Colour, Frame, PixelFormat, Plane};
+use crate::m2m::{IMPORTS, dmabuf_size, exchange};
 use crate::style::{Profile, RateMode, Style};
 use crate::sys::v4l2::control::Raw;
 use crate::sys::v4l2::format::{Format, FourCc, Interval, PlaneFormat};
 use crate::sys::v4l2::queue::{CaptureQueue, Lease, OutputQueue};
 use crate::sys::v4l2::{Device, QueueType, Refusal, bindings as b};
-use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::Codec;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,15 +24,10 @@ use std::sync::Arc;
 const CODED_BUFFERS: u32 = 4;
 /// Buffers of raw pictures that are copied.
 const RAW_BUFFERS: u32 = 2;
-/// Imports that the driver keeps: as many as a camera has buffers, and some.
-const IMPORTS: u32 = 8;
 use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE as H264_BASELINE;
 use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE as H264_CONSTRAINED;
 use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_HIGH as H264_HIGH;
 use b::v4l2_mpeg_video_h264_profile_V4L2_MPEG_VIDEO_H264_PROFILE_MAIN as H264_MAIN;
-
-/// How long one picture may take.
-const PATIENCE: Nanos = Nanos::from_millis(1000);
 
 /// What an encoder makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +125,9 @@ impl M2m {
         let takes = devices::formats(&device, output, |_| false)
             .iter()
             .filter_map(|caps| match Delivers::of(caps.fourcc)? {
-                Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Coded(_) => None,
+                Delivers::Pixels(PixelFormat::Mjpeg) | Delivers::Apart(_) | Delivers::Coded(_) => {
+                    None
+                }
                 Delivers::Pixels(pixels) => Some(pixels),
             })
             .collect();
@@ -193,7 +186,7 @@ impl M2m {
             None => "",
             Some(running) if running.raw.queue.imports() => "",
             Some(running) if running.shape.shared.is_none() => {
-                "the pictures do not lie in DMA-bufs"
+                "the pictures do not lie in one DMA-buf each"
             }
             Some(_) if self.import_refused => "the driver refused to import such a DMA-buf",
             Some(_) => "the driver wants other rows or padding than the camera gives",
@@ -369,51 +362,14 @@ impl M2m {
 
     /// Waits until the driver has given the coded picture, and the raw one back.
     fn wait_for_coded(&mut self) -> Result<Lease, EncodeError> {
-        let name = self.name();
-        let error = |what: &dyn std::fmt::Display| EncodeError(format!("{name}: {what}"));
         let Some(Running { raw, coded, .. }) = &mut self.running else {
-            return Err(error(&"it is not running"));
+            return Err(self.error(&"it is not running"));
         };
-        let until = now().plus(PATIENCE);
-        let mut unit = None;
-        loop {
-            raw.queue.dequeue().map_err(|refusal| error(&refusal))?;
-            if unit.is_none() {
-                unit = coded.dequeue().map_err(|refusal| error(&refusal))?;
-            }
-            if raw.queue.with_driver() == 0
-                && let Some(lease) = unit.take()
-            {
-                if lease.filled.damaged() || lease.filled.used == 0 {
-                    return Err(error(&"it could not encode the picture"));
-                }
-                return Ok(lease);
-            }
-            let left = until.since(now());
-            if left == Nanos(0) {
-                let ms = PATIENCE.0 / 1_000_000;
-                return Err(error(&format!("no coded picture within {ms} ms")));
-            }
-            let timeout = Timespec {
-                tv_sec: (left.0 / 1_000_000_000).cast_signed(),
-                tv_nsec: (left.0 % 1_000_000_000).cast_signed(),
-            };
-            // Only what is missing: the other would make poll return at once.
-            let wanted = if unit.is_none() { PollFlags::IN } else { PollFlags::OUT };
-            let mut fds = [PollFd::from_borrowed_fd(self.device.as_fd(), wanted)];
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(error(&e)),
-            }
-            if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
-                && !fds[0].revents().intersects(PollFlags::IN | PollFlags::OUT)
-            {
-                // The calls above say why; if they do not, the stream is broken all the same.
-                raw.queue.dequeue().map_err(|refusal| error(&refusal))?;
-                coded.dequeue().map_err(|refusal| error(&refusal))?;
-                return Err(error(&"the driver reports an error on its stream"));
-            }
+        let lease = exchange(&self.device, &mut raw.queue, coded).map_err(|e| self.error(&e))?;
+        if lease.filled.damaged() || lease.filled.used == 0 {
+            return Err(self.error(&"it could not encode the picture"));
         }
+        Ok(lease)
     }
 
     /// Sets a control if the driver has it, to the nearest value that it takes. Tells whether.
@@ -523,11 +479,6 @@ impl Drop for M2m {
             let _ = self.device.encoder_cmd_stop();
         }
     }
-}
-
-/// The size of a frame's DMA-buf; 0 without one.
-fn dmabuf_size(frame: &Frame) -> u64 {
-    frame.memory.dmabuf().and_then(|fd| seek(fd, SeekFrom::End(0)).ok()).unwrap_or(0)
 }
 
 /// Copies a picture into a buffer whose planes lie at `planes`; answers the bytes copied.

@@ -5,7 +5,7 @@ use dma_heap::{Heap, HeapKind};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::ioctl::{Setter, ioctl, opcode};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -42,6 +42,32 @@ impl Mapping {
         Self::map(fd.as_fd(), offset, len, true)
     }
 
+    /// Several buffers of `len` bytes each from `offset` of `fd`, for reading, one after the other in
+    /// memory; each begins on a page.
+    ///
+    /// # Errors
+    /// Those of `mmap(2)`; `EINVAL` also for nothing, or a length of zero.
+    pub fn joined(parts: &[(BorrowedFd<'_>, u64, usize)]) -> io::Result<Self> {
+        let len = parts.iter().map(|(.., len)| whole_pages(*len)).sum();
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let at = unsafe {
+            mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), MapFlags::PRIVATE)
+        }?;
+        let at = NonNull::new(at.cast::<u8>()).ok_or(Errno::NOMEM)?;
+        // It owns the whole range from here on, also if a part of it cannot be had.
+        let joined = Self { at, len, writable: false };
+        let mut from = 0;
+        for (fd, offset, len) in parts {
+            let place = at.as_ptr().wrapping_add(from).cast();
+            let flags = MapFlags::SHARED | MapFlags::FIXED;
+            // SAFETY: `from` and the length are within the range that was reserved above, which
+            // nobody else knows yet.
+            unsafe { mmap(place, *len, ProtFlags::READ, flags, fd, *offset) }?;
+            from += whole_pages(*len);
+        }
+        Ok(joined)
+    }
+
     fn map(fd: BorrowedFd<'_>, offset: u64, len: usize, writable: bool) -> io::Result<Self> {
         let prot = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
@@ -72,6 +98,11 @@ impl Drop for Mapping {
         // SAFETY: exactly what `mmap` returned, and no slice of it outlives `self`.
         let _ = unsafe { munmap(self.at.as_ptr().cast(), self.len) };
     }
+}
+
+/// The bytes of the pages that `len` bytes lie in.
+pub fn whole_pages(len: usize) -> usize {
+    len.next_multiple_of(rustix::param::page_size())
 }
 
 /// What the processor is about to do, or has done, with a DMA-buf (`struct dma_buf_sync`).
@@ -224,6 +255,22 @@ mod tests {
         let fd = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
         let error = sync_start(&fd, Access::Read).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::NOTTY.raw_os_error()));
+    }
+
+    #[test]
+    fn buffers_are_joined_page_by_page() {
+        let mut parts = [Owned::new(5000).unwrap(), Owned::new(100).unwrap()];
+        for (n, part) in parts.iter_mut().enumerate() {
+            part.fill(|bytes| bytes.fill(n as u8 + 1));
+        }
+        let joined = {
+            let [a, b] = &parts;
+            Mapping::joined(&[(a.as_fd(), 0, 5000), (b.as_fd(), 0, 100)]).unwrap()
+        };
+        let second = whole_pages(5000);
+        assert_eq!((joined.bytes()[0], joined.bytes()[4999], joined.bytes()[second]), (1, 1, 2));
+        assert_eq!(joined.bytes().len(), second + whole_pages(100));
+        assert!(Mapping::joined(&[]).is_err());
     }
 
     #[test]

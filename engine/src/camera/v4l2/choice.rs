@@ -52,7 +52,7 @@ pub fn choose(offered: &[FormatCaps], wanted: &Wanted) -> Result<Choice, String>
     for (caps, delivers) in usable() {
         let fits = match wanted.format {
             Some(format) => format == delivers,
-            None => matches!(delivers, Delivers::Pixels(_)),
+            None => !matches!(delivers, Delivers::Coded(_)),
         };
         if !fits {
             continue;

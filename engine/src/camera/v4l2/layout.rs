@@ -1,4 +1,4 @@
-//! What a camera's format is to lensd, and where the planes of a contiguous picture lie.
+//! What a camera's format is to lensd, and where the planes of a picture lie.
 
 use crate::frame::{Bayer, Depth, PixelFormat, Plane};
 use crate::sys::v4l2::format::{Format, FourCc};
@@ -11,18 +11,23 @@ use std::str::FromStr;
 pub enum Delivers {
     /// Pictures of this layout, JPEG among them.
     Pixels(PixelFormat),
+    /// Pictures of this layout, each plane in a buffer of its own ("Non-contiguous multi-planar").
+    Apart(PixelFormat),
     /// A coded stream that is passed through.
     Coded(Codec),
 }
 
 /// V4L2's codes, best first where a camera offers several: planar 4:2:0 is what encoders take, then
 /// what is converted at least cost. `MJPG` and `JPEG` are both JPEG pictures in practice.
-const CODES: [(&[u8; 4], Delivers); 37] = [
+const CODES: [(&[u8; 4], Delivers); 40] = [
     (b"NV12", Delivers::Pixels(PixelFormat::Nv12)),
     (b"YU12", Delivers::Pixels(PixelFormat::I420)),
     (b"NV21", Delivers::Pixels(PixelFormat::Nv21)),
     (b"YUYV", Delivers::Pixels(PixelFormat::Yuyv)),
     (b"UYVY", Delivers::Pixels(PixelFormat::Uyvy)),
+    (b"NM12", Delivers::Apart(PixelFormat::Nv12)),
+    (b"YM12", Delivers::Apart(PixelFormat::I420)),
+    (b"NM21", Delivers::Apart(PixelFormat::Nv21)),
     (b"MJPG", Delivers::Pixels(PixelFormat::Mjpeg)),
     (b"JPEG", Delivers::Pixels(PixelFormat::Mjpeg)),
     (b"RGB3", Delivers::Pixels(PixelFormat::Rgb24)),
@@ -76,6 +81,14 @@ impl Delivers {
         CODES.iter().position(|(code, _)| FourCc::new(code) == fourcc).unwrap_or(CODES.len())
     }
 
+    /// How many buffers a picture is in.
+    pub(super) const fn buffers(self) -> usize {
+        match self {
+            Self::Apart(pixels) => pixels.planes(),
+            Self::Pixels(_) | Self::Coded(_) => 1,
+        }
+    }
+
     /// V4L2's code of raw pictures, for an encoder's input.
     pub fn fourcc(self) -> FourCc {
         let code = CODES.iter().find(|(_, delivers)| *delivers == self);
@@ -87,6 +100,7 @@ impl fmt::Display for Delivers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pixels(format) => format.fmt(f),
+            Self::Apart(_) => self.fourcc().fmt(f),
             Self::Coded(codec) => f.write_str(codec.name()),
         }
     }
@@ -144,6 +158,26 @@ pub fn planes(pixels: PixelFormat, format: &Format) -> Option<([Plane; 3], usize
     (width > 0 && height > 0 && offset <= memory.size as usize).then_some((planes, offset))
 }
 
+/// The planes of a picture of which each lies in a buffer of its own, whose formats are those of
+/// `format`: strides, and the bytes that each takes. Offsets are 0. `None` as [`planes`].
+pub fn planes_apart(pixels: PixelFormat, format: &Format) -> Option<([Plane; 3], [usize; 3])> {
+    let (width, height) = (format.width as usize, format.height as usize);
+    let (mut planes, mut sizes) = ([Plane::default(); 3], [0; 3]);
+    if format.planes.len() != pixels.planes() || width == 0 || height == 0 {
+        return None;
+    }
+    for (i, memory) in format.planes.iter().enumerate() {
+        let row = pixels.row_bytes(i, width);
+        let stride = if memory.stride == 0 { row } else { memory.stride as usize };
+        sizes[i] = stride * pixels.rows(i, height);
+        if stride < row || sizes[i] > memory.size as usize {
+            return None;
+        }
+        planes[i] = Plane { offset: 0, stride };
+    }
+    Some((planes, sizes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +214,21 @@ mod tests {
     fn a_driver_that_says_no_stride() {
         let (p, used) = planes(PixelFormat::Yuyv, &format(320, 240, 0, 153_600)).unwrap();
         assert_eq!((p[0].stride, used), (640, 153_600));
+    }
+
+    #[test]
+    fn planes_in_buffers_of_their_own() {
+        assert_eq!("nm12".parse(), Ok(Delivers::Apart(PixelFormat::Nv12)));
+        let nm12 = Delivers::Apart(PixelFormat::Nv12);
+        assert_eq!((nm12.to_string().as_str(), nm12.buffers()), ("NM12", 2));
+        let mut f = format(640, 480, 704, 704 * 480);
+        assert!(planes_apart(PixelFormat::Nv12, &f).is_none());
+        f.planes.push(PlaneFormat { stride: 0, size: 640 * 240 });
+        let (p, sizes) = planes_apart(PixelFormat::Nv12, &f).unwrap();
+        assert_eq!((p[0].stride, p[1].stride), (704, 640));
+        assert_eq!(sizes, [704 * 480, 640 * 240, 0]);
+        f.planes[1].size -= 1;
+        assert!(planes_apart(PixelFormat::Nv12, &f).is_none());
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Finisher {
         let made = pool.draw(frame, size, |mut canvas| {
             self.draw(frame, source, wish, &moved, &mut canvas)?;
             // A broken picture of the other camera costs this one nothing.
-            let _ = self.inset(wish.inset, other, &mut canvas);
+            let _ = self.inset(wish.inset, other, frame.colour, &mut canvas);
             self.painter.paint(capture, frame.colour, &mut canvas);
             Ok(())
         });
@@ -171,6 +171,7 @@ impl Finisher {
         &mut self,
         inset: Inset,
         other: Option<&Frame>,
+        colour: Colour,
         canvas: &mut Canvas<'_>,
     ) -> Result<(), String> {
         let (width, height) = (canvas.width(), canvas.height());
@@ -195,7 +196,7 @@ impl Finisher {
                 let source = View::of_canvas(canvas).ok_or("no size")?;
                 debug_assert_eq!((source.width(), source.height(), strides[0]), (wide, high, wide));
                 self.scaler.scale(&source, Area::of(&source), own.canvas().ok_or("no size")?)?;
-                place::black(canvas);
+                place::black(colour, canvas);
                 let down = ((height - size.1) / 2) & !1;
                 if let (Some(view), Some(part)) = (own.view(), canvas.part(0, down, size.0, size.1))
                 {

@@ -44,7 +44,7 @@ impl Move {
     /// Blackens what no pixel of the source comes to.
     pub(super) fn clear(&self, colour: Colour, canvas: &mut Canvas<'_>) {
         if self.offset != (0, 0) {
-            fill(canvas, if colour.full_range { 0 } else { 16 });
+            black(colour, canvas);
         }
     }
 
@@ -103,9 +103,9 @@ fn overlap(offset: i32, width: usize) -> (usize, usize) {
     if offset < 0 { (by, 0) } else { (0, by) }
 }
 
-/// Fills with black of limited range.
-pub(super) fn black(canvas: &mut Canvas<'_>) {
-    fill(canvas, 16);
+/// Fills with the black of pictures of this range.
+pub(super) fn black(colour: Colour, canvas: &mut Canvas<'_>) {
+    fill(canvas, if colour.full_range { 0 } else { 16 });
 }
 
 fn fill(canvas: &mut Canvas<'_>, luma: u8) {

@@ -157,6 +157,9 @@ fn the_other_camera_is_shown_where_it_was_asked_for() {
     assert_eq!(at(&alone, 10, 10), 60);
     let both = finisher.make(&own, &wish(Inset::Beside), Some(&other)).unwrap();
     assert_eq!((at(&both, 80, 90), at(&both, 240, 90), at(&both, 80, 5)), (60, 200, 16));
+    let full = Frame { colour: Colour::JPEG, ..own.clone() };
+    let both = finisher.make(&full, &wish(Inset::Beside), Some(&other)).unwrap();
+    assert_eq!(at(&both, 80, 5), 0);
     let tiny = flat(16, 16, 90);
     assert!(finisher.make(&tiny, &wish(Inset::Corner(Corner::TopLeft)), Some(&other)).is_ok());
 }

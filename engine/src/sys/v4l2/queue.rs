@@ -15,25 +15,27 @@ use std::sync::{Arc, OnceLock, Weak};
 use v4l2r::ioctl::{self as vidioc, UncheckedV4l2Buffer};
 use v4l2r::memory::MemoryType;
 
-/// Where a buffer's first plane can be mapped, from `VIDIOC_QUERYBUF`.
-struct Place {
-    offset: u32,
-    length: u32,
-    planes: usize,
-}
+/// Most buffers that a picture's planes lie in: one each.
+const MOST_PLANES: usize = 3;
+
+/// Where a buffer can be mapped, from `VIDIOC_QUERYBUF`: offset and length, of each plane if they
+/// lie apart.
+struct Place(Vec<(u32, u32)>);
 
 impl From<UncheckedV4l2Buffer> for Place {
     fn from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Self {
         match planes {
             Some(planes) => {
-                // SAFETY: for MMAP buffers the kernel filled in `mem_offset`; it is a plain number.
-                let offset = unsafe { planes[0].m.mem_offset };
-                Self { offset, length: planes[0].length, planes: raw.length as usize }
+                let places = planes.iter().take((raw.length as usize).min(planes.len())).map(|p| {
+                    // SAFETY: for MMAP buffers the kernel filled in `mem_offset`, a plain number.
+                    (unsafe { p.m.mem_offset }, p.length)
+                });
+                Self(places.collect())
             }
             None => {
                 // SAFETY: as above, `offset`.
                 let offset = unsafe { raw.m.offset };
-                Self { offset, length: raw.length, planes: 1 }
+                Self(vec![(offset, raw.length)])
             }
         }
     }
@@ -54,18 +56,26 @@ pub struct Filled {
     pub sequence: u32,
     /// The driver's time stamp, whatever its clock (see `flags`).
     pub time: Nanos,
+    /// The same as `used` and `offset` of the second and the third plane, where these lie in buffers
+    /// of their own.
+    pub rest: [(usize, usize); MOST_PLANES - 1],
 }
 
 impl From<UncheckedV4l2Buffer> for Filled {
     fn from(UncheckedV4l2Buffer(raw, planes): UncheckedV4l2Buffer) -> Self {
         let seconds = u64::try_from(raw.timestamp.tv_sec).unwrap_or(0);
         let micros = u64::try_from(raw.timestamp.tv_usec).unwrap_or(0);
-        let (used, offset) =
-            planes.map_or((raw.bytesused, 0), |p| (p[0].bytesused, p[0].data_offset));
+        let part = |n: usize| match &planes {
+            Some(p) => (p[n].bytesused as usize, p[n].data_offset as usize),
+            None if n == 0 => (raw.bytesused as usize, 0),
+            None => (0, 0),
+        };
+        let (used, offset) = part(0);
         Self {
             index: raw.index,
-            used: used as usize,
-            offset: offset as usize,
+            used,
+            offset,
+            rest: [part(1), part(2)],
             flags: raw.flags,
             sequence: raw.sequence,
             time: Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(micros * 1_000)),
@@ -74,6 +84,14 @@ impl From<UncheckedV4l2Buffer> for Filled {
 }
 
 impl Filled {
+    /// Bytes used, and where the picture begins, of the buffer of a plane.
+    pub fn part(&self, plane: usize) -> (usize, usize) {
+        match plane.checked_sub(1) {
+            None => (self.used, self.offset),
+            Some(n) => self.rest.get(n).copied().unwrap_or_default(),
+        }
+    }
+
     /// Whether `V4L2_BUF_FLAG_ERROR` is set: the data may be damaged.
     pub fn damaged(&self) -> bool {
         self.flags & bindings::V4L2_BUF_FLAG_ERROR != 0
@@ -117,11 +135,11 @@ impl Device {
         vidioc::querybuf(&self.fd, queue, index as usize).map_err(refuse("VIDIOC_QUERYBUF", &[]))
     }
 
-    /// `VIDIOC_EXPBUF` of the first plane, read-only: who is handed the descriptor cannot write to
-    /// the picture.
-    fn expbuf(&self, queue: QueueType, index: u32) -> Result<OwnedFd, Refusal> {
+    /// `VIDIOC_EXPBUF` of a plane, read-only: who is handed the descriptor cannot write to the
+    /// picture.
+    fn expbuf(&self, queue: QueueType, index: u32, plane: usize) -> Result<OwnedFd, Refusal> {
         let flags = vidioc::ExpbufFlags::CLOEXEC | vidioc::ExpbufFlags::RDONLY;
-        vidioc::expbuf(&self.fd, queue, index as usize, 0, flags)
+        vidioc::expbuf(&self.fd, queue, index as usize, plane, flags)
             .map_err(refuse("VIDIOC_EXPBUF", &[]))
     }
 
@@ -169,6 +187,8 @@ struct Queued<'a> {
     length: u32,
     used: u32,
     time: Nanos,
+    /// Planes that lie in buffers of their own, besides the first.
+    more_planes: u32,
 }
 
 impl Queued<'_> {
@@ -180,7 +200,7 @@ impl Queued<'_> {
         raw.0.timestamp.tv_sec = (self.time.0 / 1_000_000_000) as _;
         raw.0.timestamp.tv_usec = (self.time.0 / 1_000 % 1_000_000) as _;
         if let Some(planes) = &mut raw.1 {
-            raw.0.length = 1;
+            raw.0.length = 1 + self.more_planes;
             planes[0].bytesused = self.used;
             planes[0].length = self.length;
             if let Some(fd) = self.dmabuf {
@@ -219,10 +239,32 @@ struct Slot {
     index: u32,
     /// The queue's number, which no later queue has, and how many buffers it has.
     pool: (u32, u32),
-    length: usize,
-    dmabuf: Option<OwnedFd>,
+    /// Bytes of each plane's buffer: one, but where planes lie apart.
+    lengths: Vec<usize>,
+    /// One for each, or none if the driver does not export.
+    dmabufs: Vec<OwnedFd>,
     /// Mapped when somebody first looks: the zero-copy path never does.
     mapping: OnceLock<Option<Mapping>>,
+}
+
+impl Slot {
+    fn buffer(&self) -> Queued<'static> {
+        let more_planes = self.lengths.len().saturating_sub(1) as u32;
+        Queued { index: self.index, more_planes, ..Queued::default() }
+    }
+
+    /// The exported buffers, mapped.
+    fn map(&self) -> Option<Mapping> {
+        match self.dmabufs.as_slice() {
+            [] => None,
+            [one] => Mapping::read_only(one, 0, self.lengths[0]).ok(),
+            several => {
+                let parts = several.iter().zip(&self.lengths);
+                let parts: Vec<_> = parts.map(|(fd, len)| (fd.as_fd(), 0, *len)).collect();
+                Mapping::joined(&parts).ok()
+            }
+        }
+    }
 }
 
 /// A queue that pictures or coded units are taken from.
@@ -247,25 +289,34 @@ impl CaptureQueue {
         let pool = (dmabuf::next_pool(), u32::try_from(count).unwrap_or(0));
         for index in 0..pool.1 {
             let place = device.querybuf(queue, index)?;
-            if place.planes != 1 {
+            if !(1..=MOST_PLANES).contains(&place.0.len()) {
                 let errno = Errno::INVAL;
-                let why = "planes in separate buffers are not supported";
+                let why = "its pictures lie in more than three buffers";
                 return Err(Refusal::new("VIDIOC_QUERYBUF", errno, &[(errno, why)]));
             }
-            let length = place.length as usize;
-            let dmabuf = device.expbuf(queue, index).ok();
+            let lengths: Vec<_> = place.0.iter().map(|(_, length)| *length as usize).collect();
+            let dmabufs = (0..lengths.len()).map(|plane| device.expbuf(queue, index, plane));
+            let dmabufs = dmabufs.collect::<Result<Vec<_>, _>>().unwrap_or_default();
             let mapping = OnceLock::new();
-            if dmabuf.is_none() {
-                let mapped = Mapping::read_only(device.as_ref(), u64::from(place.offset), length);
+            if dmabufs.is_empty() {
+                let part = |(offset, length): &(u32, u32)| {
+                    (device.as_fd(), u64::from(*offset), *length as usize)
+                };
+                let mapped = match place.0.as_slice() {
+                    [(offset, length)] => {
+                        Mapping::read_only(device.as_ref(), (*offset).into(), *length as usize)
+                    }
+                    several => Mapping::joined(&several.iter().map(part).collect::<Vec<_>>()),
+                };
                 let mapped = mapped.map_err(|e| {
                     Refusal::new("mmap", Errno::from_io_error(&e).unwrap_or(Errno::NOMEM), &[])
                 })?;
                 let _ = mapping.set(Some(mapped));
             }
-            slots.push(Arc::new(Slot { index, pool, length, dmabuf, mapping }));
+            slots.push(Arc::new(Slot { index, pool, lengths, dmabufs, mapping }));
         }
         for slot in &slots {
-            device.qbuf(queue, &Queued { index: slot.index, ..Queued::default() })?;
+            device.qbuf(queue, &slot.buffer())?;
         }
         let with_driver = Arc::new(AtomicUsize::new(slots.len()));
         device.streamon(queue)?;
@@ -305,7 +356,7 @@ impl CaptureQueue {
 
     /// Whether the buffers are exported as DMA-bufs.
     pub fn exported(&self) -> bool {
-        self.slots.iter().all(|slot| slot.dmabuf.is_some())
+        self.slots.iter().all(|slot| !slot.dmabufs.is_empty())
     }
 }
 
@@ -323,12 +374,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// All bytes of the buffer, mapped now if they were not before. Empty if that fails.
+    /// All bytes of the buffer, mapped now if they were not before; of several, one after the other
+    /// ([`Lease::parts`]). Empty if that fails.
     pub fn bytes(&self) -> &[u8] {
-        let map = || Mapping::read_only(self.slot.dmabuf.as_ref()?, 0, self.slot.length).ok();
-        let Some(mapping) = self.slot.mapping.get_or_init(map) else { return &[] };
+        let Some(mapping) = self.slot.mapping.get_or_init(|| self.slot.map()) else { return &[] };
         self.looked.get_or_init(|| {
-            if let Some(fd) = &self.slot.dmabuf {
+            for fd in &self.slot.dmabufs {
                 let _ = dmabuf::sync_start(fd, Access::Read);
             }
         });
@@ -341,9 +392,23 @@ impl Lease {
         bytes.get(self.filled.offset..self.filled.used.min(bytes.len())).unwrap_or(&[])
     }
 
-    /// The buffer as a DMA-buf, if the driver exports it.
+    /// The buffer as a DMA-buf, if the driver exports it and it is one.
     pub fn dmabuf(&self) -> Option<BorrowedFd<'_>> {
-        self.slot.dmabuf.as_ref().map(AsFd::as_fd)
+        match self.slot.dmabufs.as_slice() {
+            [one] => Some(one.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// Where in [`Lease::bytes`] the buffer of each plane begins, and its length; one, but where
+    /// planes lie apart.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut from = 0;
+        self.slot.lengths.iter().map(move |length| {
+            let part = (from, *length);
+            from += dmabuf::whole_pages(*length);
+            part
+        })
     }
 
     /// Which buffer it is: its queue's number, its index, and how many the queue has.
@@ -351,22 +416,23 @@ impl Lease {
         (self.slot.pool.0, self.slot.index, self.slot.pool.1)
     }
 
-    /// Size of the buffer in bytes, known without mapping it.
+    /// Size of the buffer in bytes, known without mapping it; of several, to the last one's end.
     pub fn length(&self) -> usize {
-        self.slot.length
+        self.parts().last().map_or(0, |(from, length)| from + length)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let (Some(()), Some(fd)) = (self.looked.get(), &self.slot.dmabuf) {
-            let _ = dmabuf::sync_end(fd, Access::Read);
+        if self.looked.get().is_some() {
+            for fd in &self.slot.dmabufs {
+                let _ = dmabuf::sync_end(fd, Access::Read);
+            }
         }
         // The queue that this buffer came from, or none: a later queue of the same device has
         // another `Live`, so that no index ever goes to the wrong one.
         let Some(live) = self.live.upgrade() else { return };
-        let buffer = Queued { index: self.slot.index, ..Queued::default() };
-        if live.device.qbuf(live.queue, &buffer).is_ok() {
+        if live.device.qbuf(live.queue, &self.slot.buffer()).is_ok() {
             self.with_driver.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -404,7 +470,10 @@ impl OutputQueue {
         let mut mappings = Vec::with_capacity(count);
         for index in 0..u32::try_from(count).unwrap_or(0) {
             let place = live.device.querybuf(queue, index)?;
-            let (offset, length) = (u64::from(place.offset), place.length as usize);
+            let [(offset, length)] = place.0[..] else {
+                return Err(Refusal::new("VIDIOC_QUERYBUF", Errno::INVAL, &[]));
+            };
+            let (offset, length) = (u64::from(offset), length as usize);
             let mapping = Mapping::read_write(live.device.as_ref(), offset, length);
             mappings.push(mapping.map_err(|e| {
                 Refusal::new("mmap", Errno::from_io_error(&e).unwrap_or(Errno::NOMEM), &[])
@@ -477,7 +546,8 @@ impl OutputQueue {
             .or_else(|| (0..count).map(|i| (self.turn + i) % count).find(|&i| !self.queued[i]))
             .ok_or_else(|| Refusal::new("VIDIOC_QBUF", Errno::AGAIN, FULL))?;
         self.turn = index + 1;
-        let buffer = Queued { index: index as u32, dmabuf: Some(dmabuf), length, used, time };
+        let dmabuf = Some(dmabuf);
+        let buffer = Queued { index: index as u32, dmabuf, length, used, time, more_planes: 0 };
         self.live.device.qbuf(self.live.queue, &buffer)?;
         known[index] = file;
         self.queued[index] = true;
@@ -526,7 +596,9 @@ mod tests {
         let mut raw = UncheckedV4l2Buffer::new_for_querybuf(QueueType::VideoCaptureMplane, None);
         raw.1.as_mut().unwrap()[0].bytesused = 70;
         raw.1.as_mut().unwrap()[0].data_offset = 6;
+        raw.1.as_mut().unwrap()[1].bytesused = 35;
         let filled = Filled::from(raw);
+        assert_eq!(filled.rest, [(35, 0), (0, 0)]);
         assert_eq!((filled.used, filled.offset), (70, 6));
         assert!(!filled.monotonic() && !filled.damaged());
     }

@@ -6,6 +6,8 @@
 //! v4l2_probe vivid                  every check that vivid allows; it must be loaded with two
 //!                                   devices, the second multi-planar, and nobody else using them
 //! v4l2_probe m2m FOLDER             vivid to vicodec; leaves FOLDER/{raw.nv12,units.fwht}
+//! v4l2_probe scaled FOLDER          vivid to vim2m to vicodec; leaves FOLDER/small.{raw,fwht}
+//! v4l2_probe path [looks]           the same without any check, for strace; `looks`: pictures are read
 //! v4l2_probe compare A B            mean difference of two raw files' bytes, which must be small
 //! v4l2_probe jpeg NODE              a USB camera that gives MJPEG, until it is unplugged
 //! v4l2_probe loopback NODE          an H.264 camera made of v4l2loopback, set to H264 beforehand
@@ -15,12 +17,12 @@
 //! `tests/rig/v4l2.sh` runs it in a virtual machine. Each check prints a line; the exit code is 1 if
 //! one failed.
 
+mod m2m;
+
 use lensd_engine::camera::controls::{self, Value};
 use lensd_engine::camera::v4l2::{CameraV4l2, Delivers, StampedAt, Wanted};
 use lensd_engine::camera::{Camera, CameraError, Shot, devices};
-use lensd_engine::encode::Rate;
-use lensd_engine::encode::m2m::{self, Coding, M2m};
-use lensd_engine::frame::{Colour, Frame, PixelFormat, packed_planes};
+use lensd_engine::frame::{Frame, PixelFormat, packed_planes};
 use lensd_engine::picture::convert::Converter;
 use lensd_engine::sys::v4l2::{Device, QueueType};
 use lensd_ffi::bell::Bell;
@@ -45,8 +47,13 @@ fn main() -> ExitCode {
             0
         }
         ["vivid"] => vivid(),
-        ["m2m", folder] => run(&[("vivid to vicodec", &|| to_vicodec(Path::new(folder)))]),
-        ["compare", a, b] => run(&[("decoded picture", &|| compare(a, b))]),
+        ["m2m", folder] => run(&[("vivid to vicodec", &|| m2m::to_vicodec(Path::new(folder)))]),
+        ["scaled", folder] => {
+            run(&[("vivid to vim2m to vicodec", &|| m2m::scaled(Path::new(folder)))])
+        }
+        ["path"] => run(&[("hardware path", &|| m2m::path(false))]),
+        ["path", "looks"] => run(&[("hardware path, looked at", &|| m2m::path(true))]),
+        ["compare", a, b] => run(&[("decoded picture", &|| m2m::compare(a, b))]),
         ["loopback", node] => run(&[("H.264 camera", &|| loopback(node))]),
         ["frozen", node] => run(&[("frozen camera", &|| frozen(node))]),
         ["jpeg", node] => run(&[("MJPEG", &|| jpeg(node))]),
@@ -117,6 +124,9 @@ fn vivid() -> usize {
         for format in ["NV12", "NV21", "YU12", "YUYV", "UYVY", "GREY", "RGB3", "BGR3"] {
             failed += run(&[(&format!("vivid {n} {format}"), &|| capture(n, format))]);
         }
+    }
+    for format in ["NM12", "NM21", "YM12"] {
+        failed += run(&[(&format!("vivid 1 {format}"), &|| m2m::apart(format))]);
     }
     for order in ["BGGR", "GBRG", "GRBG", "RGGB"] {
         for depth in [8, 10, 12, 16] {
@@ -233,9 +243,10 @@ fn capture(n: usize, format: &str) -> Check {
 fn bars(frame: &Frame) -> Result<(), String> {
     let mut converter = Converter::default();
     let view = converter.view(frame)?;
+    let y = view.height() / 6 * 5;
     let sample = |bar: usize| {
         let x = (2 * bar + 1) * view.width() / 16;
-        [view.row(0, 400)[x], view.row(1, 200)[x / 2], view.row(2, 200)[x / 2]]
+        [view.row(0, y)[x], view.row(1, y / 2)[x / 2], view.row(2, y / 2)[x / 2]]
     };
     let all: Vec<[u8; 3]> = (0..8).map(sample).collect();
     let wrong = |what: &str| Err(format!("{what}: {all:?}"));
@@ -504,125 +515,6 @@ fn unbind() -> Check {
     let after = descriptors();
     ensure(after == before, || format!("{before} descriptors before, {after} after"))?;
     Ok(format!("noticed within {} us: {last}", longest.micros()))
-}
-
-/// What a unit's header says (`struct fwht_cframe_hdr`).
-#[derive(Debug, PartialEq)]
-struct Fwht {
-    width: u32,
-    height: u32,
-    /// `V4L2_FWHT_FL_I_FRAME`; vicodec does not set `V4L2_BUF_FLAG_KEYFRAME`.
-    key: bool,
-}
-
-/// The header of a whole unit.
-fn fwht(unit: &[u8]) -> Option<Fwht> {
-    let word = |i: usize| Some(u32::from_be_bytes(unit.get(i * 4..i * 4 + 4)?.try_into().ok()?));
-    let whole = word(10)? as usize == unit.len() - 44;
-    (word(0)? == 0x4f4f_4f4f && word(1)? == 0xffff_ffff && whole).then_some(Fwht {
-        width: word(3)?,
-        height: word(4)?,
-        key: word(5)? & 1 << 10 != 0,
-    })
-}
-
-fn to_vicodec(folder: &Path) -> Check {
-    let rate = Rate { bitrate: 4_000_000, fps: 25.0, gop: 10 };
-    let path = m2m::find(Coding::Fwht).ok_or("no FWHT encoder")?;
-    ensure(m2m::find(Coding::H264).is_none(), || "an H264 encoder in the rig?".into())?;
-    let mut encoder = M2m::open(&path, Coding::Fwht, rate).map_err(text)?;
-    let mut camera = open(0, "NV12")?;
-    let bell = Bell::new().map_err(text)?;
-    // Nothing maps a buffer of the camera as long as nobody looks into it.
-    for _ in 0..10 {
-        let frame = frame(&mut camera, &bell).map_err(text)?;
-        encoder.encode_with(&frame, false, |_, _| ()).map_err(text)?;
-        let file = rustix::fs::fstat(frame.memory.dmabuf().ok_or("not exported")?);
-        let inode = format!(" {} ", file.map_err(text)?.st_ino);
-        let maps = fs::read_to_string("/proc/self/maps").map_err(text)?;
-        let mapped = maps.lines().find(|line| line.contains("dmabuf") && line.contains(&inode));
-        ensure(mapped.is_none(), || format!("mapped: {mapped:?}"))?;
-    }
-    // The file format of v4l2-ctl --stream-from-hdr: "Vhdr", backwards, and a size before each unit.
-    let (mut units, mut raw) = (Vec::new(), Vec::new());
-    let (mut keys, mut longest) = (0, Nanos(0));
-    for n in 0..30 {
-        let frame = frame(&mut camera, &bell).map_err(text)?;
-        let begun = now();
-        let unit = encoder.encode_with(&frame, false, |b, _| b.to_vec()).map_err(text)?;
-        longest = longest.max(now().since(begun));
-        let header = fwht(&unit).ok_or_else(|| format!("unit {n}: {:x?}", &unit[..44]))?;
-        ensure((header.width, header.height) == (640, 480), || format!("unit {n}: {header:?}"))?;
-        keys += usize::from(header.key);
-        units.extend_from_slice(b"rdhV");
-        units.extend_from_slice(&u32::try_from(unit.len()).map_err(text)?.to_be_bytes());
-        units.extend_from_slice(&unit);
-        // Looked at only after it was encoded.
-        raw.extend_from_slice(&frame.memory.bytes()[..frame.used]);
-    }
-    ensure(encoder.imports(), || "it does not import".into())?;
-    let copied = encoder.copied_pixel_bytes();
-    ensure(copied == 0, || format!("{copied} pixel bytes copied"))?;
-    ensure((1..30).contains(&keys), || format!("{keys} key frames"))?;
-    fs::write(folder.join("units.fwht"), &units).map_err(text)?;
-    fs::write(folder.join("raw.nv12"), &raw).map_err(text)?;
-    // The same from memory that no device shares, at a size that the encoder pads.
-    for (width, height) in [(640, 480), (642, 362)] {
-        let (planes, used) = packed_planes(PixelFormat::I420, width, height);
-        let before = encoder.copied_pixel_bytes();
-        for number in 0..5 {
-            let memory = Arc::new(vec![number as u8 * 40; used]);
-            let frame = Frame {
-                format: PixelFormat::I420,
-                width,
-                height,
-                planes,
-                used,
-                colour: Colour::default(),
-                memory,
-                capture: lensd_ffi::time::UtcMap::measure().stamp(now()),
-                number,
-                crc: None,
-            };
-            let header = encoder.encode_with(&frame, true, |b, _| fwht(b)).map_err(text)?;
-            let visible = header.as_ref().map(|h| (h.width as usize, h.height as usize));
-            ensure(visible == Some((width, height)), || format!("{width}x{height}: {header:?}"))?;
-        }
-        let copied = encoder.copied_pixel_bytes() - before;
-        ensure(copied == 5 * used as u64, || format!("{copied} of {} counted", 5 * used))?;
-    }
-    let (planes, used) = packed_planes(PixelFormat::I420, 320, 240);
-    let memory = Arc::new(vec![0; used]);
-    let small = Frame {
-        format: PixelFormat::I420,
-        width: 320,
-        height: 240,
-        planes,
-        used,
-        colour: Colour::default(),
-        memory,
-        capture: lensd_ffi::time::Stamp::default(),
-        number: 0,
-        crc: None,
-    };
-    let error = encoder.encode_with(&small, true, |_, _| ()).err().ok_or("too small a picture")?;
-    ensure(error.0.contains("320x240 is too small, 640x3"), || error.0.clone())?;
-    let takes: Vec<_> = encoder.takes().iter().map(ToString::to_string).collect();
-    Ok(format!(
-        "{}: 30 units, {keys} key frames, 0 bytes copied, at most {} us each; takes {}",
-        encoder.name(),
-        longest.micros(),
-        takes.join(" ")
-    ))
-}
-
-fn compare(a: &str, b: &str) -> Check {
-    let (a, b) = (fs::read(a).map_err(text)?, fs::read(b).map_err(text)?);
-    ensure(a.len() == b.len() && !a.is_empty(), || format!("{} and {} bytes", a.len(), b.len()))?;
-    let sum: u64 = a.iter().zip(&b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    let mean = sum as f64 / a.len() as f64;
-    ensure(mean < 4.0, || format!("they differ by {mean:.2} of 255"))?;
-    Ok(format!("{} bytes, mean difference {mean:.2} of 255", a.len()))
 }
 
 fn jpeg(node: &str) -> Check {
