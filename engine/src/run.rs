@@ -361,7 +361,7 @@ impl Engine {
             }
             let at = now();
             self.meet_arrivals(at);
-            if at.since(published) >= PUBLISH_EVERY || self.is_news() {
+            if at.since(published) >= PUBLISH_EVERY || self.is_news() || self.recorder.take_news() {
                 published = at;
                 self.publish(at);
             }

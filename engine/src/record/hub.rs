@@ -207,6 +207,11 @@ impl Hub {
         self.store.events()
     }
 
+    /// Whether something is otherwise than at the last call: it is worth telling at once.
+    pub fn take_news(&self) -> bool {
+        self.store.take_news()
+    }
+
     /// Begins, interrupts or ends recordings, and says what they are then.
     ///
     /// # Errors
@@ -226,6 +231,7 @@ impl Hub {
             }
             other => self.tell_running(other, camera, kind),
         }
+        .inspect(|_| self.store.tell_main())
     }
 
     fn targets(

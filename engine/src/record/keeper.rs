@@ -22,10 +22,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How often it looks around.
-const TICK: Nanos = Nanos::from_secs(1);
+/// How often it looks whether it is to end, and looks at the disk.
+const TICK: Nanos = Nanos::from_millis(200);
+const LOOK: Nanos = Nanos::from_secs(1);
 /// How often running recordings are noted, and what is kept is looked at.
 const BATCH: Nanos = Nanos::from_secs(5);
 /// Most rows that retention removes at once.
@@ -37,8 +38,9 @@ const STALL: Nanos = Nanos::from_secs(10);
 pub(super) enum Job {
     /// A file was begun.
     Begun { new: Box<NewRecord>, shared: Arc<Shared> },
-    /// A file has ended; `error`: what went wrong, else empty.
-    Ended { filename: String, error: String },
+    /// A file has ended. `until_ms`: when its last picture was captured, UTC; `error`: what went
+    /// wrong, else empty.
+    Ended { filename: String, until_ms: i64, error: String },
     /// A snapshot is to be kept.
     Snap { picture: Box<Picture>, answer: Sender<Answer> },
     /// Files and rows are to be removed.
@@ -58,8 +60,9 @@ pub(super) struct Store {
     pub(super) state: Mutex<StorageState>,
     /// Files that are being written, from before they exist: nobody else touches these.
     pub(super) writing: Mutex<HashSet<String>>,
-    /// Rung when an answer is there.
+    /// Rung when an answer is there, or news are.
     bell: Bell,
+    news: AtomicBool,
     /// When the keeper looked around last.
     looked: AtomicU64,
     events: Mutex<(u64, VecDeque<MediaEvent>)>,
@@ -74,9 +77,21 @@ impl Store {
             state: Mutex::new(state),
             writing: Mutex::default(),
             bell,
+            news: AtomicBool::new(false),
             looked: AtomicU64::new(now().0),
             events: Mutex::default(),
         }
+    }
+
+    /// The engine's state is another one: it is to be published.
+    pub(super) fn tell_main(&self) {
+        self.news.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// Whether that is so since the last call.
+    pub(super) fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::AcqRel)
     }
 
     /// Somebody's answer is there.
@@ -102,6 +117,8 @@ impl Store {
         if events.1.len() > MAX_EVENTS {
             events.1.pop_front();
         }
+        drop(events);
+        self.tell_main();
     }
 
     pub(super) fn events(&self) -> Vec<MediaEvent> {
@@ -253,7 +270,7 @@ impl Keeper {
                 tracing::info!(file = new.filename, stream = new.stream, "recording");
                 self.running.insert(new.filename, (id, shared));
             }
-            Job::Ended { filename, error } => self.end(&filename, &error),
+            Job::Ended { filename, until_ms, error } => self.end(&filename, until_ms, &error),
             Job::Snap { picture, answer } => {
                 let kept = self.snap(&picture);
                 self.store.answer(&answer, kept);
@@ -265,13 +282,14 @@ impl Keeper {
         }
     }
 
-    fn end(&mut self, filename: &str, error: &str) {
+    fn end(&mut self, filename: &str, until_ms: i64, error: &str) {
         self.running.remove(filename);
         let path = self.folder.path(filename);
         let row = self.with("a recording is not found", |c| c.by_filename(filename)).flatten();
         let title = row.as_ref().map(|row| row.title.as_str()).filter(|title| !title.is_empty());
         let error = (!error.is_empty()).then(|| error.to_owned());
-        let end = finished(mend::mend(&path, title), row.as_ref(), error);
+        let mut end = finished(mend::mend(&path, title), row.as_ref(), error);
+        end.timestamp_end_ms = until_ms;
         let camera = row.as_ref().map_or(0, |row| row.camera);
         let text = end.error.clone().unwrap_or_default();
         tracing::info!(file = filename, bytes = end.size, ms = end.duration_ms, "recorded {text}");
@@ -393,6 +411,10 @@ impl Keeper {
     /// Looks at storage, and every few seconds at the rest.
     fn look(&mut self) {
         let at = now();
+        let looked = Nanos(self.store.looked.load(Ordering::Acquire));
+        if self.batched.0 > 0 && at.since(looked) < LOOK {
+            return;
+        }
         self.look_at_disk();
         self.store.looked.store(now().0, Ordering::Release);
         if at.since(self.batched) < BATCH && self.batched.0 > 0 {

@@ -79,6 +79,8 @@ struct Open {
     name: String,
     /// Bytes that are whole.
     good: u64,
+    /// Capture time of the last picture, UTC ms.
+    until_ms: i64,
 }
 
 /// See the module.
@@ -239,6 +241,7 @@ impl Reel {
         let mut state = self.shared.state.lock();
         if state.started_ms > 0 {
             state.started_ms = 0;
+            self.store.tell_main();
             let word = if self.keep.0 > 0 { "armed" } else { "off" };
             word.clone_into(&mut state.state);
         }
@@ -377,7 +380,8 @@ impl Reel {
         let written = self.write_now(bytes);
         *self.shared.busy.lock() = None;
         let first = written?;
-        let Some(open) = &self.open else { return Ok(()) };
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.until_ms = until.utc.millis();
         let duration_ms = i64::try_from(played / 90).unwrap_or(i64::MAX);
         let mut state = self.shared.state.lock();
         if state.state != "paused" {
@@ -394,6 +398,7 @@ impl Reel {
         let progress = Progress { timestamp_end_ms: until.utc.millis(), duration_ms, size };
         *self.shared.progress.lock() = Some(progress);
         if let Some(new) = first {
+            self.store.tell_main();
             self.tell(Job::Begun { new: Box::new(new), shared: Arc::clone(&self.shared) });
         }
         Ok(())
@@ -419,7 +424,8 @@ impl Reel {
                 return Err(e);
             }
             let good = (head.len() + bytes.len()) as u64;
-            self.open = Some(Open { file, name, good });
+            let until_ms = first.capture.utc.millis();
+            self.open = Some(Open { file, name, good, until_ms });
             self.head = None;
             return Ok(Some(new));
         }
@@ -456,7 +462,8 @@ impl Reel {
     fn close(&mut self, error: &str) {
         self.head = None;
         if let Some(open) = self.open.take() {
-            self.tell(Job::Ended { filename: open.name, error: error.to_owned() });
+            let Open { name: filename, until_ms, .. } = open;
+            self.tell(Job::Ended { filename, until_ms, error: error.to_owned() });
             let mut state = self.shared.state.lock();
             if state.state == "recording" {
                 "waiting".clone_into(&mut state.state);

@@ -16,7 +16,7 @@ use exif::{Field, In, Tag, Value};
 use lensd_ffi::catalogue::{Catalogue, Encoding, MediaType, Record};
 use lensd_ffi::link::Answer;
 use lensd_ffi::mux::{Header, Next, ReadAt as _, Scanner};
-use lensd_ffi::time::Stamp;
+use lensd_ffi::time::{Nanos, Stamp, now};
 use lensd_ffi::unit::Codec;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
@@ -33,8 +33,9 @@ const QUALITY: u8 = 75;
 const LARGEST: u64 = 32 << 20;
 /// Fragments at the beginning of a file that are looked at for a key frame.
 const LOOKED: usize = 64;
-/// How often files without a check sum are looked for.
-const TICK: Duration = Duration::from_secs(5);
+/// How often it looks whether it is to end, and files without a check sum are looked for.
+const TICK: Duration = Duration::from_millis(200);
+const SUMS: Nanos = Nanos::from_secs(5);
 /// Bytes that are read at once, and how long others then have the disk for themselves.
 const PIECE: usize = 1 << 20;
 const BREATH: Duration = Duration::from_millis(4);
@@ -56,6 +57,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn run(self, stop: &Stop) {
         let mut catalogue = None;
+        let mut looked = now();
         while !stop.is_set() {
             match self.wanted.recv_timeout(TICK) {
                 Ok(wanted) => {
@@ -67,6 +69,10 @@ impl Worker {
                     self.store.answer(&wanted.answer, answer);
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    if now().since(looked) < SUMS {
+                        continue;
+                    }
+                    looked = now();
                     if self.store.has_room().is_ok()
                         && let Some(catalogue) = self.open(&mut catalogue)
                     {
