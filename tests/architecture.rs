@@ -39,14 +39,14 @@ const ENGINE: &[&[&str]] = &[
 
 /// The control plane's rooms, from what knows nobody to what turns the loop.
 const CONTROL: &[&[&str]] = &[
-    &["config", "files", "live", "password", "signed"],
+    &["config", "files", "live", "media", "password", "signed"],
     &["audit", "store"],
     &["accounts"],
     &["http"],
-    &["page", "tls", "work", "ws"],
+    &["page", "tls", "upload", "work", "ws"],
     &["fmp4"],
     &["engine"],
-    &["board", "clients", "outbox"],
+    &["board", "catalogue", "clients", "outbox"],
     &["desk"],
     &["face", "local", "login", "settings"],
     &["v1"],

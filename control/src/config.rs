@@ -180,6 +180,8 @@ pub struct Limits {
     pub stills_per_second: u32,
     /// Failed logins per five minutes.
     pub failed_logins: u32,
+    /// Longest upload in MiB, all files of it together.
+    pub upload_mib: u32,
 }
 
 impl Default for Limits {
@@ -189,6 +191,7 @@ impl Default for Limits {
             user_per_second: 100,
             stills_per_second: 10,
             failed_logins: 5,
+            upload_mib: 4096,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::accounts::{Accounts, Refusal, Table};
 use crate::audit::{Audit, Event};
 use crate::board::{Board, Events};
+use crate::catalogue::Shelf;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
@@ -10,9 +11,11 @@ use crate::http::At;
 use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
 use crate::live::{self, Listener, Viewer};
+use crate::media::{Media, Wish};
 use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::tls::Identity;
+use crate::upload::Upload;
 use crate::work::{Panicked, Work};
 use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
@@ -28,7 +31,8 @@ use std::sync::Arc;
 pub(crate) use crate::engine::ConnKey;
 
 /// Makes the response to a request whose question has ended.
-pub(crate) type Finish = Box<dyn FnOnce(&mut Desk, &Ask, &Outcome, At) -> Response>;
+/// None: something else will answer.
+pub(crate) type Finish = Box<dyn FnOnce(&mut Desk, &Ask, &Outcome, At) -> Option<Response>>;
 
 /// The desk.
 pub(crate) struct Desk {
@@ -45,12 +49,25 @@ pub(crate) struct Desk {
     pub(crate) events: Events,
     /// What outlives the process.
     pub(crate) store: Arc<Store>,
+    /// Recordings and what is said of them, for workers.
+    pub(crate) shelf: Arc<Shelf>,
+    /// The folder of recordings, snapshots and uploads, for workers.
+    pub(crate) media: Media,
     /// Clients of `/api/v1`.
     pub(crate) clients: Clients,
     /// What the supervisor is to be told.
     pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
     pub(crate) work: Work<Self>,
+    /// Threads for reading and writing long files, apart from those: a disk that hangs keeps
+    /// nobody from logging in.
+    pub(crate) disk: Work<Self>,
+    /// Uploads under way; none while a thread has it.
+    pub(crate) uploads: HashMap<ConnKey, Option<Upload>>,
+    /// Whose next piece may come.
+    pub(crate) resumed: Vec<ConnKey>,
+    /// Pieces of files that were read for whom.
+    pub(crate) chunks: Vec<(ConnKey, Vec<u8>)>,
     /// Messages to WebSockets.
     pub(crate) outbox: Outbox,
     /// Certificate and key.
@@ -105,14 +122,20 @@ impl Desk {
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
-        Ok(Self {
+        let mut desk = Self {
             door: Door::new(users, key, &config.limits),
             engine: Engine::new()?,
             board,
             events: Events::default(),
+            shelf: Arc::new(Shelf::new(&config.data)),
+            media: Media::new(&config.data),
             clients: Clients::default(),
             reports: Vec::new(),
-            work: Work::new()?,
+            work: Work::new("work")?,
+            disk: Work::new("disk")?,
+            uploads: HashMap::new(),
+            resumed: Vec::new(),
+            chunks: Vec::new(),
             outbox: Outbox::default(),
             identity: Identity::new(&config.data),
             started: at,
@@ -131,7 +154,13 @@ impl Desk {
             viewers: BTreeMap::new(),
             active: 0,
             config,
-        })
+        };
+        let media = desk.media.clone();
+        // What nobody will finish, from before a crash.
+        let swept =
+            desk.disk.run(move || media.sweep(crate::upload::FOLDER), |_: &mut Self, (), _| ());
+        debug_assert!(swept.is_ok(), "nothing waits yet");
+        Ok(desk)
     }
 
     /// An answer for a connection whose handler returned `Reply::Later`.
@@ -283,6 +312,22 @@ impl Desk {
         finish: impl FnOnce(&mut Self, &Ask, &Outcome, At) -> Response + 'static,
         at: At,
     ) -> Result<(), Fault> {
+        let then = |desk: &mut Self, ask: &Ask, outcome: &Outcome, at| {
+            Some(finish(desk, ask, outcome, at))
+        };
+        self.ask_then(ask, patience, key, then, at)
+    }
+
+    /// The same, where more may have to be done before there is a response: then `finish` makes
+    /// none, and [`Desk::answer_later`] follows.
+    pub(crate) fn ask_then(
+        &mut self,
+        ask: Ask,
+        patience: Nanos,
+        key: ConnKey,
+        finish: impl FnOnce(&mut Self, &Ask, &Outcome, At) -> Option<Response> + 'static,
+        at: At,
+    ) -> Result<(), Fault> {
         self.engine.ask(ask, key, patience, at.mono)?;
         self.waiting.insert(key, Box::new(finish));
         Ok(())
@@ -312,6 +357,20 @@ impl Desk {
         for then in self.work.take_done() {
             then(self, at);
         }
+        for then in self.disk.take_done() {
+            then(self, at);
+        }
+    }
+
+    /// Lets a thread read a piece of a file for a connection; it comes by [`Desk::chunks`]. False:
+    /// too much work waits.
+    pub(crate) fn read_chunk(&mut self, key: ConnKey, wish: Wish) -> bool {
+        let job = move || wish.read();
+        // Nothing of it: the connection ends.
+        let then = move |desk: &mut Self, made: Result<Vec<u8>, Panicked>, _: At| {
+            desk.chunks.push((key, made.unwrap_or_default()));
+        };
+        self.disk.try_run(job, then).is_ok()
     }
 
     /// What the engine has answered to sets of settings since the last call.
@@ -329,7 +388,7 @@ impl Desk {
             }
             for key in waiters {
                 if let Some(finish) = self.waiting.remove(&key) {
-                    ready.push((key, finish(self, &ask, &outcome, at)));
+                    ready.extend(finish(self, &ask, &outcome, at).map(|response| (key, response)));
                 }
             }
         }
@@ -339,6 +398,7 @@ impl Desk {
     /// A connection is gone, and with it whatever it waited for.
     pub(crate) fn forget(&mut self, key: ConnKey, now: Nanos) {
         self.waiting.remove(&key);
+        self.uploads.remove(&key);
         if let Some(Viewer::Pictures(viewer)) = self.viewers.remove(&key) {
             self.engine.unwatch(&viewer.stream, now);
         }

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod audit;
 mod board;
+pub mod catalogue;
 mod clients;
 pub mod config;
 mod desk;
@@ -19,6 +20,7 @@ pub mod http;
 mod live;
 pub mod local;
 mod login;
+pub mod media;
 mod net;
 #[allow(dead_code, reason = "its first users come with the next changes")]
 mod outbox;
@@ -30,12 +32,15 @@ mod settings;
 pub mod signed;
 pub mod store;
 mod tls;
+mod upload;
 mod v1;
 mod work;
 pub mod ws;
 
+pub use catalogue::query::fuzz_query;
 pub use config::{Config, Limits, System};
 pub use http::fuzz_http;
 pub use http::multipart::fuzz_multipart;
+pub use media::fuzz_media_path;
 pub use run::run;
 pub use ws::fuzz_websocket;

@@ -124,6 +124,7 @@ fn start(leash: &Link) -> Result<House, String> {
     watch(&poll, leash.as_fd(), LEASH).map_err(|e| e.to_string())?;
     watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
     watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
+    watch(&poll, desk.disk.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
     let local = listen_locally(&poll, &desk, &mut notes);
     walk.done("servers", None);
     leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;

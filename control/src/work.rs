@@ -67,14 +67,14 @@ impl Shared {
 }
 
 impl<W> Work<W> {
-    /// Starts the threads.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// Starts the threads, whose names begin so.
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { queue: Mutex::default(), come: Condvar::new(), bell: Bell::new()? });
         let mut work = Self { shared, threads: Vec::new(), follows: BTreeMap::new(), next_id: 0 };
         for number in 0..THREADS {
             let shared = Arc::clone(&work.shared);
-            let name = format!("work-{number}");
+            let name = format!("{name}-{number}");
             work.threads.push(Builder::new().name(name).spawn(move || labour(&shared))?);
         }
         Ok(work)
@@ -90,7 +90,6 @@ impl<W> Work<W> {
     ///
     /// # Errors
     /// 503 `BUSY` when too many jobs wait.
-    #[allow(dead_code, reason = "its first users come with the next changes")]
     pub(crate) fn run<T: Send + 'static>(
         &mut self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -210,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_follows_runs_here_with_what_the_job_made() {
-        let (mut work, mut log) = (Work::new().unwrap(), Log::new());
+        let (mut work, mut log) = (Work::new("test").unwrap(), Log::new());
         let here = std::thread::current().id();
         work.run(
             move || (std::thread::current().id(), 6 * 7),
@@ -229,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_fault_and_the_thread_works_on() {
-        let (mut work, mut log) = (Work::new().unwrap(), Log::new());
+        let (mut work, mut log) = (Work::new("test").unwrap(), Log::new());
         for _ in 0..2 * THREADS {
             let job = || -> u8 { panic!("as it should, in this test") };
             work.try_run(job, |log: &mut Log, made, _| log.push(format!("{made:?}"))).unwrap();
@@ -242,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_refused() {
-        let (mut work, mut log) = (Work::new().unwrap(), Log::new());
+        let (mut work, mut log) = (Work::new("test").unwrap(), Log::new());
         let (started, starts) = gate();
         let mut gates = Vec::new();
         for _ in 0..THREADS {
@@ -272,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_what_runs_and_for_nothing_else() {
-        let mut work: Work<Log> = Work::new().unwrap();
+        let mut work: Work<Log> = Work::new("test").unwrap();
         let (ran, runs) = gate();
         for _ in 0..MAX_WAITING {
             let ran = ran.clone();

@@ -183,7 +183,7 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 let seq = inside.picture(&format!("still q{quality}"));
                 Answer::Unit { stream: "cam1/mjpeg".into(), seq }
             }
-            Ask::Record { .. } | Ask::Snap { .. } | Ask::Remove { .. } | Ask::Thumbnail { .. } => {
+            Ask::Record { .. } | Ask::Snap { .. } => {
                 continue;
             }
             Ask::Clients { .. } => {
@@ -195,6 +195,8 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 let clients = vec![client("abc", "cam1/mjpeg"), client("def", "stream1")];
                 Answer::Clients { clients }
             }
+            Ask::Remove { ids } => Answer::Removed { gone: ids, kept: Vec::new() },
+            Ask::Thumbnail { .. } => Answer::Done,
             Ask::Set { changes } if changes[0].1 == 2 => {
                 Answer::Fault { code: "CAMERA_NOT_CONNECTED".into(), message: "no answer".into() }
             }

@@ -7,6 +7,7 @@
 
 pub mod auth;
 pub mod cors;
+pub mod form;
 pub mod json;
 pub mod limit;
 pub mod multipart;

@@ -8,7 +8,7 @@ use super::respond::Fault;
 /// Most parts of a form.
 pub const MAX_PARTS: usize = 64;
 /// Most bytes of the header fields of a part.
-const MAX_HEAD: usize = 4096;
+pub(super) const MAX_HEAD: usize = 4096;
 /// Longest boundary (RFC 2046 5.1.1).
 const MAX_BOUNDARY: usize = 70;
 
@@ -25,7 +25,7 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
 }
 
-fn bad(message: &str) -> Fault {
+pub(super) fn bad(message: &str) -> Fault {
     Fault::new(400, "BAD_REQUEST", "Bad request", format!("malformed form: {message}"))
 }
 
@@ -70,7 +70,7 @@ pub fn parse<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'a>>, Fa
     }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+pub(super) fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     let first = *what.first()?;
     let mut from = 0;
     while let Some(at) = text.get(from..)?.iter().position(|b| *b == first) {
@@ -83,7 +83,7 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// The boundary that a Content-Type names.
-fn boundary(content_type: &str) -> Result<String, Fault> {
+pub(super) fn boundary(content_type: &str) -> Result<String, Fault> {
     let other = || {
         let message = "the body must be multipart/form-data";
         Fault::new(415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type", message)
@@ -99,7 +99,23 @@ fn boundary(content_type: &str) -> Result<String, Fault> {
     if good && !boundary.ends_with(' ') { Ok(boundary) } else { Err(bad("its boundary")) }
 }
 
+/// What stands before the bytes of a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its name.
+    pub name: String,
+    /// The name that its file had, without any folder.
+    pub filename: Option<String>,
+    /// What it says that it is.
+    pub content_type: Option<String>,
+}
+
 fn part<'a>(head: &[u8], bytes: &'a [u8]) -> Result<Part<'a>, Fault> {
+    let Head { name, filename, content_type } = part_head(head)?;
+    Ok(Part { name, filename, content_type, bytes })
+}
+
+pub(super) fn part_head(head: &[u8]) -> Result<Head, Fault> {
     let head = std::str::from_utf8(head).map_err(|_| bad("a head that is not UTF-8"))?;
     let mut part = None;
     let mut content_type = None;
@@ -122,7 +138,7 @@ fn part<'a>(head: &[u8], bytes: &'a [u8]) -> Result<Part<'a>, Fault> {
         }
     }
     let (name, filename) = part.ok_or_else(|| bad("a part without name"))?;
-    Ok(Part { name, filename, content_type, bytes })
+    Ok(Head { name, filename, content_type })
 }
 
 /// A file's name as browsers send it, which may be a whole path.
@@ -175,7 +191,23 @@ fn parameter(text: &str, wanted: &str) -> Option<String> {
 pub fn fuzz_multipart(data: &[u8]) {
     const TYPE: &str = "multipart/form-data; boundary=xYz";
     let _ = parse(&String::from_utf8_lossy(data), data);
-    let Ok(parts) = parse(TYPE, data) else { return };
+    let whole = parse(TYPE, data);
+    let sizes: Vec<usize> = data.iter().take(7).map(|b| usize::from(*b) + 1).collect();
+    for sizes in [&[1][..], &[usize::MAX], &sizes] {
+        let pieces = super::form::collect(TYPE, data, sizes);
+        match (&whole, pieces) {
+            (Ok(parts), Ok(pieces)) => {
+                assert_eq!(parts.len(), pieces.len());
+                for (part, (head, bytes)) in parts.iter().zip(pieces) {
+                    assert_eq!((&part.name, &part.filename), (&head.name, &head.filename));
+                    assert_eq!((&part.content_type, part.bytes), (&head.content_type, &*bytes));
+                }
+            }
+            (Err(_), Err(_)) => {}
+            (whole, pieces) => panic!("{whole:?} as a whole, {pieces:?} in pieces of {sizes:?}"),
+        }
+    }
+    let Ok(parts) = whole else { return };
     assert!(parts.len() <= MAX_PARTS);
     let mut again = b"--xYz".to_vec();
     for part in &parts {

@@ -11,8 +11,11 @@ pub const MAX_LINE: usize = 8 * 1024;
 pub const MAX_HEADERS: usize = 32 * 1024;
 /// Most header fields.
 const MAX_FIELDS: usize = 100;
-/// Longest body in bytes.
+/// Longest body in bytes, but for [`Request::is_streamed`].
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The one request whose body may be longer: it goes to the disk as it comes and is never in
+/// memory.
+pub const STREAMED: (Method, &str) = (Method::Post, "upload");
 /// Longest line of chunk framing; longest trailer section.
 const MAX_CHUNK_LINE: usize = 256;
 const MAX_TRAILERS: usize = 4 * 1024;
@@ -92,6 +95,11 @@ impl Request {
     /// All values of fields of this name (lower case).
     pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Whether its body is handed on in pieces, however long it is.
+    pub fn is_streamed(&self) -> bool {
+        (self.method, &*self.segments) == (STREAMED.0, &[STREAMED.1.to_owned()])
     }
 
     /// The first value of a query parameter.
@@ -280,7 +288,7 @@ fn framing(request: &Request, minor: u8) -> Result<Framing, Fault> {
                 return Err(bad("Content-Length must be one decimal number"));
             }
             match length.parse() {
-                Ok(n) if n <= MAX_BODY => Ok(Framing::Length(n)),
+                Ok(n) if n <= MAX_BODY || request.is_streamed() => Ok(Framing::Length(n)),
                 _ => Err(body_too_large()),
             }
         }
@@ -360,6 +368,7 @@ fn decode(text: &str, query: bool) -> Result<String, Fault> {
 pub struct BodyReader {
     state: BodyState,
     kept: usize,
+    most: usize,
     line: Vec<u8>,
     trailers: usize,
 }
@@ -379,12 +388,21 @@ enum BodyState {
 impl BodyReader {
     /// Of a body with this framing.
     pub const fn new(framing: Framing) -> Self {
+        Self::with_most(framing, MAX_BODY)
+    }
+
+    /// The same of one that nobody keeps as a whole.
+    pub const fn streamed(framing: Framing) -> Self {
+        Self::with_most(framing, usize::MAX)
+    }
+
+    const fn with_most(framing: Framing, most: usize) -> Self {
         let state = match framing {
             Framing::Length(0) => BodyState::Done,
             Framing::Length(n) => BodyState::Length(n),
             Framing::Chunked => BodyState::ChunkSize,
         };
-        Self { state, kept: 0, line: Vec::new(), trailers: 0 }
+        Self { state, kept: 0, most, line: Vec::new(), trailers: 0 }
     }
 
     /// Whether the body is over.
@@ -474,7 +492,7 @@ impl BodyReader {
             .and_then(|s| usize::from_str_radix(s, 16).ok())
             .ok_or_else(|| bad("malformed chunk size"))?;
         self.kept = self.kept.saturating_add(size);
-        if self.kept > MAX_BODY { Err(body_too_large()) } else { Ok(size) }
+        if self.kept > self.most { Err(body_too_large()) } else { Ok(size) }
     }
 }
 

@@ -9,7 +9,7 @@ use lensd_ffi::auth::Access;
 pub struct Route<H> {
     /// Method. GET also answers HEAD.
     pub method: Method,
-    /// Path; `{name}` stands for one segment.
+    /// Path; `{name}` stands for one segment, `{*name}` at its end for one or more.
     pub path: &'static str,
     /// What one must be allowed; none: nothing is asked.
     pub access: Option<Access>,
@@ -68,6 +68,13 @@ fn matches(pattern: &'static str, segments: &[String]) -> Option<Params> {
     let mut params = Params::default();
     let mut segments = segments.iter();
     for part in pattern.split('/').filter(|p| !p.is_empty()) {
+        if let Some(name) = part.strip_prefix("{*").and_then(|p| p.strip_suffix('}')) {
+            // All that is left, at least one. A slash inside a segment separates nothing.
+            let rest: Vec<&str> = segments.map(String::as_str).collect();
+            let plain = !rest.is_empty() && rest.iter().all(|segment| !segment.contains('/'));
+            params.0.push((name, rest.join("/")));
+            return plain.then_some(params);
+        }
         let segment = segments.next()?;
         match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
             Some(name) => params.0.push((name, segment.clone())),
@@ -86,6 +93,7 @@ mod tests {
         row(Method::Get, "/", 0),
         row(Method::Get, "/a/{x}/b", 1),
         row(Method::Post, "/a/{x}/b", 2),
+        row(Method::Get, "/f/{*x}", 3),
     ];
 
     const fn row(method: Method, path: &'static str, handler: u8) -> Route<u8> {
@@ -118,5 +126,8 @@ mod tests {
         assert_eq!(ask(Method::Put, &["a", "q", "b"]), "GET, HEAD, POST, OPTIONS");
         assert_eq!(ask(Method::Get, &["a", "q"]), "nothing");
         assert_eq!(ask(Method::Get, &["a", "..", "b", "c"]), "nothing");
+        assert_eq!(ask(Method::Get, &["f", "q", "r"]), "3 q/r");
+        assert_eq!(ask(Method::Get, &["f"]), "nothing");
+        assert_eq!(ask(Method::Get, &["f", "q/r"]), "nothing");
     }
 }

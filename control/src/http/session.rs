@@ -37,6 +37,10 @@ pub enum Event {
     Offer,
     /// A whole request: [`Session::answer`] it, now or later.
     Request(Box<Request>),
+    /// A piece of the body of a request that [`Request::is_streamed`]: **call [`Session::resume`]
+    /// when the next one may come,** or [`Session::answer`] if none is wanted. The request itself
+    /// follows the last piece.
+    Piece(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -47,6 +51,8 @@ enum State {
     Offer(Box<Head>),
     /// Reads a body; without `keep` it is thrown away.
     Body { request: Box<Request>, reader: BodyReader, keep: bool },
+    /// Hands a body on as it comes; while `waits`, the caller has a piece of it.
+    Stream { request: Box<Request>, reader: BodyReader, waits: bool },
     /// A whole request that the caller did not take yet.
     Ready(Box<Request>),
     /// The caller has it.
@@ -152,6 +158,13 @@ impl Session {
                 self.deadline = None;
                 return Some(Event::Request(request));
             }
+            if let State::Stream { request, waits, .. } = &mut self.state
+                && !request.body.is_empty()
+            {
+                *waits = true;
+                self.deadline = None;
+                return Some(Event::Piece(std::mem::take(&mut request.body)));
+            }
             if !went_on && self.input.len() == before {
                 if self.ended && self.is_reading() {
                     // Half a request, and no more of it will come.
@@ -163,8 +176,14 @@ impl Session {
     }
 
     const fn is_reading(&self) -> bool {
-        matches!(self.state, State::Head | State::Body { .. } | State::Discard(_))
-            && self.queued <= HIGH_WATER
+        let reads = matches!(
+            self.state,
+            State::Head
+                | State::Body { .. }
+                | State::Discard(_)
+                | State::Stream { waits: false, .. }
+        );
+        reads && self.queued <= HIGH_WATER
     }
 
     /// Goes on by one state; false if there is nothing to go on with.
@@ -186,6 +205,21 @@ impl Session {
                     return Ok(false);
                 }
                 if let State::Body { request, .. } =
+                    std::mem::replace(&mut self.state, State::Answering)
+                {
+                    self.state = State::Ready(request);
+                }
+                Ok(true)
+            }
+            State::Stream { waits: true, .. } => Ok(false),
+            State::Stream { request, reader, .. } => {
+                let took = reader.feed(&self.input, Some(&mut request.body))?;
+                self.input.drain(..took);
+                // The request follows its last piece.
+                if !reader.is_done() || !request.body.is_empty() {
+                    return Ok(false);
+                }
+                if let State::Stream { request, .. } =
                     std::mem::replace(&mut self.state, State::Answering)
                 {
                     self.state = State::Ready(request);
@@ -234,12 +268,26 @@ impl Session {
     /// The body is wanted.
     pub fn accept(&mut self) {
         match std::mem::replace(&mut self.state, State::Answering) {
+            State::Offer(head) if head.request.is_streamed() => {
+                self.invite();
+                let reader = BodyReader::streamed(head.framing);
+                self.state =
+                    State::Stream { request: Box::new(head.request), reader, waits: false };
+            }
             State::Offer(head) => {
                 self.invite();
                 let reader = BodyReader::new(head.framing);
                 self.state = State::Body { request: Box::new(head.request), reader, keep: true };
             }
             state => self.state = state,
+        }
+    }
+
+    /// The next piece of a body may come.
+    pub fn resume(&mut self, at: At) {
+        if let State::Stream { waits, .. } = &mut self.state {
+            *waits = false;
+            self.deadline = Some(at.mono.plus(BODY_TIME));
         }
     }
 
@@ -255,6 +303,17 @@ impl Session {
     pub fn answer(&mut self, response: Response, at: At) {
         match std::mem::replace(&mut self.state, State::Closing) {
             State::Answering => {
+                self.send(response, at);
+                self.next_request(at);
+            }
+            // The rest of it may be long: nobody waits for that.
+            State::Stream { .. } => {
+                self.tail = Tail::Close;
+                self.send(response, at);
+                self.next_request(at);
+            }
+            State::Offer(head) if head.request.is_streamed() => {
+                self.tail = Tail::Close;
                 self.send(response, at);
                 self.next_request(at);
             }
@@ -337,7 +396,9 @@ impl Session {
     /// Ends: what is being answered is answered, nothing new is read.
     pub fn close(&mut self) {
         match self.state {
-            State::Answering | State::Ready(_) | State::Offer(_) => self.tail = Tail::Close,
+            State::Answering | State::Ready(_) | State::Offer(_) | State::Stream { .. } => {
+                self.tail = Tail::Close;
+            }
             State::Live => self.abort(),
             _ => self.state = State::Closing,
         }
@@ -443,7 +504,7 @@ impl Session {
                 return;
             }
             if self.is_reading() && !self.input.is_empty()
-                || matches!(self.state, State::Body { .. })
+                || matches!(self.state, State::Body { .. } | State::Stream { .. })
             {
                 let fault = Fault::new(
                     408,
@@ -520,7 +581,7 @@ fn weight(payload: &Payload) -> usize {
 pub(super) fn replay(data: &[u8], sizes: &[usize]) -> (Vec<Request>, Vec<u8>, bool) {
     let at = At::default();
     let mut session = Session::new(at);
-    let (mut requests, mut output) = (Vec::new(), Vec::new());
+    let (mut requests, mut output, mut streamed) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = data;
     let mut sizes = sizes.iter().cycle();
     loop {
@@ -537,7 +598,16 @@ pub(super) fn replay(data: &[u8], sizes: &[usize]) -> (Vec<Request>, Vec<u8>, bo
                     session.answer(Response::empty(401), at);
                 }
                 Some(Event::Offer) => session.accept(),
-                Some(Event::Request(request)) => {
+                Some(Event::Piece(piece)) => {
+                    assert!(!piece.is_empty() && piece.len() <= MAX_INPUT, "bounded pieces");
+                    streamed.extend_from_slice(&piece);
+                    session.resume(at);
+                }
+                Some(Event::Request(mut request)) => {
+                    if request.is_streamed() {
+                        assert!(request.body.is_empty());
+                        request.body = std::mem::take(&mut streamed);
+                    }
                     let text = format!("{} {}", request.target, request.body.len());
                     requests.push(*request);
                     session.answer(Response::new(200, "t", Payload::Own(text.into())), at);

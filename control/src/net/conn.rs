@@ -7,15 +7,14 @@ use crate::http::At;
 use crate::http::cors::Site;
 use crate::http::respond::Response;
 use crate::http::session::Session;
+use crate::media::Wish;
 use crate::outbox::Parcel;
 use crate::rest::Pass;
 use crate::ws;
 use crate::ws::wire::Code;
 use lensd_ffi::time::Nanos;
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 /// How long a peer may go on sending after our last byte. To close at once would let its kernel
@@ -80,6 +79,10 @@ pub(super) struct Conn {
     is_shut: bool,
     lingers: Option<Nanos>,
     broken: bool,
+    /// A piece of a file that must be read elsewhere, because the disk is to be waited for, and
+    /// whether it is being read.
+    wish: Option<Wish>,
+    is_reading: bool,
 }
 
 impl Conn {
@@ -98,6 +101,25 @@ impl Conn {
             is_shut: false,
             lingers: None,
             broken: false,
+            wish: None,
+            is_reading: false,
+        }
+    }
+
+    /// Gives what must be read elsewhere to those who do it. False: they are too busy.
+    pub(super) fn pass_wish(&mut self, desk: &mut Desk) -> bool {
+        let Some(wish) = self.wish.take() else { return true };
+        self.is_reading = desk.read_chunk(self.key, wish);
+        self.is_reading
+    }
+
+    /// A piece of a file, as it was wished for.
+    pub(super) fn take_chunk(&mut self, bytes: Vec<u8>) {
+        self.is_reading = false;
+        if let Machine::Http(session) = &mut self.machine
+            && session.wants_chunk().is_some()
+        {
+            session.take_chunk(bytes);
         }
     }
 
@@ -150,11 +172,18 @@ impl Conn {
             if let Machine::Http(session) = &mut self.machine
                 && let Some((file, offset, length)) = session.wants_chunk()
             {
-                if chunks == 0 {
+                if chunks == 0 || self.is_reading || self.wish.is_some() {
                     break;
                 }
                 chunks -= 1;
-                session.take_chunk(read_chunk(&file, offset, length));
+                let wish = Wish { file, offset, length };
+                match wish.read_at_once() {
+                    Some(bytes) => session.take_chunk(bytes),
+                    None => {
+                        self.wish = Some(wish);
+                        break;
+                    }
+                }
             }
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = match &self.machine {
@@ -275,15 +304,4 @@ impl Conn {
     pub(super) const fn is_over(&self) -> bool {
         self.broken
     }
-}
-
-/// A piece of a file; nothing if it is not there any more.
-fn read_chunk(file: &File, offset: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    let n = file.read_at(&mut bytes, offset).unwrap_or_else(|e| {
-        tracing::warn!("a file that is being sent cannot be read: {e}");
-        0
-    });
-    bytes.truncate(n);
-    bytes
 }

@@ -211,6 +211,9 @@ impl Serve {
             // What is sent makes room for requests that were held back.
             let wrote = conn.write(at);
             turns = turns.saturating_sub(usize::from(wrote && conn.sends_file()));
+            if !conn.pass_wish(desk) {
+                turns = 0;
+            }
             if turns == 0 {
                 self.again.push(index);
                 break;
@@ -248,6 +251,18 @@ impl Serve {
     pub(crate) fn deliver(&mut self, desk: &mut Desk, at: At) {
         for index in std::mem::take(&mut self.again) {
             self.drive(index, desk, at);
+        }
+        for (key, bytes) in std::mem::take(&mut desk.chunks) {
+            if let Some(conn) = self.find(key) {
+                conn.take_chunk(bytes);
+                self.drive(key.index, desk, at);
+            }
+        }
+        for key in std::mem::take(&mut desk.resumed) {
+            if let Some(session) = self.find(key).and_then(Conn::http) {
+                session.resume(at);
+                self.drive(key.index, desk, at);
+            }
         }
         for (key, response) in desk.take_ready(at) {
             if let Some(conn) = self.find(key) {
@@ -360,10 +375,23 @@ fn handle(conn: &mut Conn, event: Event, desk: &mut Desk, at: At) {
             conn.site = Site::of(request, &desk.config.origins);
             match rest::admit(desk, request, &conn.site, conn.peer, at) {
                 Ok(pass) => {
+                    let from = From { peer: conn.peer, key: conn.key, secure: false };
+                    let begun = match request.is_streamed() {
+                        true => rest::begin(desk, request, from),
+                        false => Ok(()),
+                    };
                     conn.pass = Some(pass);
-                    session.accept();
+                    match begun {
+                        Ok(()) => session.accept(),
+                        Err(fault) => finish(conn, fault.response(at), desk, at),
+                    }
                 }
                 Err(response) => finish(conn, *response, desk, at),
+            }
+        }
+        Event::Piece(bytes) => {
+            if let Err(fault) = rest::feed(desk, conn.key, bytes) {
+                finish(conn, fault.response(at), desk, at);
             }
         }
         Event::Request(request) => {

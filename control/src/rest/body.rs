@@ -5,6 +5,7 @@ use crate::http::json;
 use crate::http::respond::Fault;
 use lensd_ffi::auth::Rights;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 /// The value of a body.
@@ -88,6 +89,67 @@ impl Members {
         self.0.remove(key)
     }
 
+    /// A whole number in a range, `null` for none, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn number_or_null(
+        &mut self,
+        key: &str,
+        from: i64,
+        to: i64,
+    ) -> Result<Option<Option<i64>>, Fault> {
+        if self.0.get(key).is_some_and(Value::is_null) {
+            self.0.remove(key);
+            return Ok(Some(None));
+        }
+        Ok(self.number(key, from, to)?.map(Some))
+    }
+
+    /// A text, or a number that is taken as its digits, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn text_or_number(&mut self, key: &str) -> Result<Option<String>, Fault> {
+        if let Some(number) = self.0.get(key).and_then(Value::as_u64) {
+            self.0.remove(key);
+            return Ok(Some(number.to_string()));
+        }
+        self.text(key)
+    }
+
+    /// Yes or no, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(Fault::invalid_value(key, format!("{key} must be true or false"))),
+        }
+    }
+
+    /// A list of 1 to `most` numbers from 1 on, each once.
+    ///
+    /// # Errors
+    /// 422.
+    pub(super) fn ids(&mut self, key: &str, most: usize) -> Result<Vec<i64>, Fault> {
+        let wrong = || {
+            let message = format!("{key} must be a list of 1 to {most} numbers, each once");
+            Fault::invalid_value(key, message)
+        };
+        let Some(Value::Array(list)) = self.0.remove(key) else { return Err(wrong()) };
+        let ids: Option<BTreeSet<i64>> =
+            list.iter().map(|id| id.as_i64().filter(|id| *id > 0)).collect();
+        let ids = ids.filter(|ids| ids.len() == list.len()).ok_or_else(wrong)?;
+        if ids.is_empty() || ids.len() > most {
+            Err(wrong())
+        } else {
+            Ok(ids.into_iter().collect())
+        }
+    }
+
     /// Permissions, that may be missing.
     ///
     /// # Errors
@@ -141,6 +203,25 @@ mod tests {
         {
             assert_eq!(value(bad.as_bytes()).unwrap_err().status, 400, "{bad:.40}");
         }
+    }
+
+    #[test]
+    fn numbers_flags_and_lists() {
+        let mut members =
+            Members::of(br#"{"a":null,"b":5,"c":7,"d":"x","e":true,"f":[3,1],"g":1}"#).unwrap();
+        assert_eq!(members.number_or_null("a", 1, 9), Ok(Some(None)));
+        assert_eq!(members.number_or_null("b", 1, 9), Ok(Some(Some(5))));
+        assert_eq!(members.number_or_null("z", 1, 9), Ok(None));
+        assert_eq!(members.text_or_number("c").unwrap().as_deref(), Some("7"));
+        assert_eq!(members.text_or_number("d").unwrap().as_deref(), Some("x"));
+        assert_eq!(members.flag("e"), Ok(Some(true)));
+        assert_eq!(members.ids("f", 2), Ok(vec![1, 3]));
+        assert!(members.flag("g").is_err());
+        for bad in ["[]", "[0]", "[1,1]", "[1,2,3]", "[\"1\"]", "[1.5]", "5", "null"] {
+            let mut members = Members::of(format!("{{\"ids\":{bad}}}").as_bytes()).unwrap();
+            assert_eq!(members.ids("ids", 2).unwrap_err().status, 422, "{bad}");
+        }
+        assert!(Members::of(b"{}").unwrap().ids("ids", 2).is_err());
     }
 
     #[test]

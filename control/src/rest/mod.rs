@@ -4,11 +4,13 @@ mod body;
 mod cameras;
 mod certificate;
 mod events;
+mod files;
 mod login;
 mod machine;
 mod metrics;
 mod openapi;
 mod recording;
+mod recordings;
 mod routes;
 mod schema;
 mod settings;
@@ -16,7 +18,9 @@ mod socket;
 mod stills;
 mod streams;
 mod system;
+mod tags;
 mod update;
+mod uploads;
 mod users;
 
 use crate::desk::{ConnKey, Desk};
@@ -136,6 +140,16 @@ pub(crate) fn admit(
     let seen = own.as_ref().unwrap_or(request);
     let (who, rate) = desk.door.admit(seen, route.access, route.class, from, at)?;
     Ok(Pass { route, params, who, rate })
+}
+
+/// Begins a request whose body comes in pieces.
+pub(crate) fn begin(desk: &mut Desk, request: &Request, from: From) -> Result<(), Fault> {
+    uploads::begin(desk, request, from.key)
+}
+
+/// A piece of such a body.
+pub(crate) fn feed(desk: &mut Desk, key: ConnKey, piece: Vec<u8>) -> Result<(), Fault> {
+    uploads::feed(desk, key, piece)
 }
 
 /// Answers a request that may be made.

@@ -71,6 +71,52 @@ pub(super) const STILL: &[Query] = &[
     ("camera", r#"{"type":"string"}"#, "Number of the camera; without it the active one"),
 ];
 
+/// Which recordings, in which order, and which page of them.
+pub(super) const RECORDINGS: &[Query] = &[
+    ("from", WHOLE, "Begun at this UTC ms or later"),
+    ("to", WHOLE, "Begun before this UTC ms"),
+    ("camera", r#"{"type":"string"}"#, "Number of the camera"),
+    ("mode", TEXT, "Mode, such as video or time-lapse"),
+    ("type", r#"{"enum":["video","image"]}"#, "Recordings or snapshots; usually both"),
+    ("state", r#"{"enum":["ready","recording","defect"]}"#, "How far it is"),
+    ("size_min", COUNT, "At least so many bytes"),
+    ("size_max", COUNT, "At most so many bytes"),
+    ("tag", TEXT, "With a tag of this title, or of the category of this name"),
+    ("text", TEXT, "With words that begin so in title, note or tags"),
+    (
+        "sort",
+        r#"{"enum":["time","size","duration","name","-time","-size","-duration","-name"]}"#,
+        "Order; with a minus the last first. Usually the newest first",
+    ),
+    ("order", r#"{"enum":["asc","desc"]}"#, "The direction, instead of a minus"),
+    ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 50"),
+    ("offset", r#"{"type":"integer","minimum":0,"maximum":100000}"#, "How many to pass over"),
+    ("after", r#"{"type":"string"}"#, "`next` of the page before: goes on there"),
+];
+const WHOLE: &str = r#"{"type":"integer"}"#;
+const COUNT: &str = r#"{"type":"integer","minimum":0}"#;
+const NUMBER: &str = r#"{"type":"integer","minimum":1}"#;
+const TEXT: &str = r#"{"type":"string","minLength":1,"maxLength":200}"#;
+
+/// Which tags.
+pub(super) const TAGGED: &[Query] = &[
+    ("record_id", NUMBER, "Of this recording, by their moments"),
+    ("category_id", NUMBER, "Of this category"),
+    ("before", NUMBER, "With a smaller number: the page behind the one that ended with it"),
+    ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
+];
+
+/// Which files.
+pub(super) const FILES: &[Query] = &[
+    ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
+    ("offset", COUNT, "How many to pass over"),
+];
+pub(super) const FOLDER: &[Query] = &[
+    ("path", r#"{"type":"string"}"#, "The folder below the media folder; usually that itself"),
+    ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
+    ("offset", COUNT, "How many to pass over"),
+];
+
 /// Which events are wanted.
 pub(super) const EVENTS: &[Query] = &[
     ("limit", r#"{"type":"integer","minimum":0,"maximum":1000}"#, "How many at most; usually 100"),
@@ -130,6 +176,13 @@ const TAGS: &[(&str, &str)] = &[
     ("/api/snapshot", "pictures"),
     ("/camera.jpeg", "pictures"),
     ("/image", "pictures"),
+    ("/api/recording", "recordings"),
+    ("/api/tags", "recordings"),
+    ("/api/categories", "recordings"),
+    ("/api/files", "files"),
+    ("/files", "files"),
+    ("/download", "files"),
+    ("/upload", "files"),
     ("/", "system"),
 ];
 
@@ -138,7 +191,8 @@ fn tag(path: &str) -> &'static str {
 }
 
 fn parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'))
+    path.split('/')
+        .filter_map(|p| Some(p.strip_prefix('{')?.strip_suffix('}')?.trim_start_matches('*')))
 }
 
 /// The statuses of faults that a route may answer.
@@ -263,7 +317,7 @@ fn operation(route: &Route<Served>) -> Value {
 fn description() -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
-        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        let item = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
         item[route.method.name().to_ascii_lowercase()] = operation(route);
     }
     let fault = json!({

@@ -1,10 +1,12 @@
 //! The one table of everything that is answered: who answers, who may ask, how often, and what goes
 //! in and out.
 
-use super::openapi::{EVENTS, PIECE, STILL, SWITCH, Spec, bytes, data, json};
+use super::openapi::{
+    EVENTS, FILES, FOLDER, PIECE, RECORDINGS, STILL, SWITCH, Spec, TAGGED, bytes, data, json,
+};
 use super::{
-    Handler, cameras, certificate, events, login, machine, metrics, openapi, recording, settings,
-    socket, stills, streams, system, update, users,
+    Handler, cameras, certificate, events, files, login, machine, metrics, openapi, recording,
+    recordings, settings, socket, stills, streams, system, tags, update, uploads, users,
 };
 use crate::http::limit::Class;
 use crate::http::parse::Method;
@@ -22,6 +24,8 @@ const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
 const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
 const MEDIA_WRITE: Option<Access> = Some(Access::write(Permission::Media));
+const STORAGE: Option<Access> = Some(Access::read(Permission::Storage));
+const STORAGE_WRITE: Option<Access> = Some(Access::write(Permission::Storage));
 const NETWORK: Option<Access> = Some(Access::read(Permission::Network));
 const NETWORK_WRITE: Option<Access> = Some(Access::write(Permission::Network));
 const SYSTEM_WRITE: Option<Access> = Some(Access::write(Permission::System));
@@ -83,6 +87,33 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
     get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
     get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
+    get("/api/recordings", MEDIA, Class::Api, recordings::list, "Recordings and snapshots: filtered, sorted, page by page", data("Recordings").query(RECORDINGS)),
+    write(Method::Delete, "/api/recordings", STORAGE_WRITE, recordings::remove_many, "Removes recordings with their files: {\"ids\": [1, 2]}", data("RemovedRecordings").body("RecordingIds").also(&[500])),
+    get("/api/recordings/{id}", MEDIA, Class::Api, recordings::download, "The file of a recording, or a part of it (Range)", bytes("*/*").also(&[416])),
+    write(Method::Patch, "/api/recordings/{id}", MEDIA_WRITE, recordings::label, "Changes title, note, protected", data("Recording").body("RecordingChange")),
+    write(Method::Delete, "/api/recordings/{id}", STORAGE_WRITE, recordings::remove, "Removes a recording with its file", data("RemovedRecordings").also(&[409, 500])),
+    get("/api/recordings/{id}/info", MEDIA, Class::Api, recordings::info, "A recording with its tags", data("RecordingInfo")),
+    get("/api/recordings/{id}/thumbnail", MEDIA, Class::Api, recordings::thumbnail, "A small picture of a recording", bytes("image/jpeg").also(&[422])),
+    write(Method::Post, "/api/recording/tag", MEDIA_WRITE, tags::tag_running, "Tags this moment of the recording under way, or of another one by its id", data("Tag").body("TagNow").also(&[404, 409])),
+    get("/api/tags", MEDIA, Class::Api, tags::list, "Tags, the newest first", data("Tags").query(TAGGED)),
+    write(Method::Post, "/api/tags", MEDIA_WRITE, tags::add, "Tags a moment of a recording", data("Tag").body("NewTag").also(&[404, 409])),
+    get("/api/tags/{id}", MEDIA, Class::Api, tags::one, "One tag", data("Tag")),
+    write(Method::Patch, "/api/tags/{id}", MEDIA_WRITE, tags::edit, "Changes a tag", data("Tag").body("TagChange")),
+    write(Method::Put, "/api/tags/{id}", MEDIA_WRITE, tags::edit, "The same", data("Tag").body("TagChange")),
+    write(Method::Delete, "/api/tags/{id}", MEDIA_WRITE, tags::remove, "Removes a tag", data("RemovedIds")),
+    get("/api/categories", MEDIA, Class::Api, tags::categories, "Categories of tags, by name", data("Categories")),
+    write(Method::Post, "/api/categories", MEDIA_WRITE, tags::add_category, "Adds a category: name, color", data("Category").body("NewCategory").also(&[409])),
+    get("/api/categories/{id}", MEDIA, Class::Api, tags::category, "One category", data("Category")),
+    write(Method::Patch, "/api/categories/{id}", MEDIA_WRITE, tags::edit_category, "Changes name, color", data("Category").body("CategoryChange").also(&[409])),
+    write(Method::Put, "/api/categories/{id}", MEDIA_WRITE, tags::edit_category, "The same", data("Category").body("CategoryChange").also(&[409])),
+    write(Method::Delete, "/api/categories/{id}", MEDIA_WRITE, tags::remove_category, "Removes a category; its tags stay without one", data("RemovedIds")),
+    get("/api/files", STORAGE, Class::Api, files::list, "What is in a folder of the media folder", data("Files").query(FOLDER).also(&[404])),
+    get("/api/files/{*path}", STORAGE, Class::Api, files::list, "The same, of the folder in the path", data("Files").query(FILES)),
+    write(Method::Delete, "/api/files/{*path}", STORAGE_WRITE, files::remove, "Removes a file, and the recording that it is", data("RemovedFile").also(&[409, 500])),
+    get("/files/{*path}", MEDIA, Class::Api, files::show, "A file of the media folder, or a part of it (Range)", bytes("*/*").also(&[416])),
+    write(Method::Delete, "/files/{*path}", STORAGE_WRITE, files::remove, "Removes a file, and the recording that it is", data("RemovedFile").also(&[409, 500])),
+    get("/download/{*path}", MEDIA, Class::Api, files::download, "The same file to be kept; also by a recording's number", bytes("*/*").also(&[416])),
+    write(Method::Post, "/upload", STORAGE_WRITE, uploads::upload, "Puts files into the folder uploads, as a form; they may be long (limit-upload)", data("Uploaded").upload("multipart/form-data").also(&[409, 415, 500])),
     write(Method::Post, "/api/login", None, login::login, "Begins a session: username, password", data("LoggedIn").body("Login")),
     write(Method::Post, "/api/logout", None, login::logout, "Ends the session or token that is used", data("Ended")),
     get("/api/session", None, Class::Api, login::session, "Who asks, what he may do, and the CSRF token", data("Session")),
@@ -136,6 +167,12 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_streamed_is_served() {
+        let (method, segment) = crate::http::parse::STREAMED;
+        assert!(ROUTES.iter().any(|r| r.method == method && r.path == format!("/{segment}")));
+    }
 
     #[test]
     fn every_route_is_documented_once() {

@@ -147,6 +147,7 @@ pub(super) fn adopt(desk: &mut Desk, name: &str, value: &Value) {
         ("limit-user", Some(n)) => limits.user_per_second = n,
         ("limit-stills", Some(n)) => limits.stills_per_second = n,
         ("limit-failed-logins", Some(n)) => limits.failed_logins = n,
+        ("limit-upload", Some(n)) => limits.upload_mib = n,
         _ => return,
     }
     desk.door.set_limits(&desk.config.limits);
@@ -271,6 +272,7 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
         ("limit-anonymous", json!(desk.config.limits.anonymous_per_minute)),
         ("limit-user", json!(desk.config.limits.user_per_second)),
         ("limit-stills", json!(desk.config.limits.stills_per_second)),
+        ("limit-upload", json!(desk.config.limits.upload_mib)),
         ("limit-failed-logins", json!(desk.config.limits.failed_logins)),
     ];
     for (name, value) in values {

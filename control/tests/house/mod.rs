@@ -6,13 +6,14 @@
 use lensd_control::{Config, run};
 use lensd_ffi::auth::{Role, User, Users};
 use lensd_ffi::link::{Link, Order, Received, Report};
-use lensd_ffi::region::blank;
-use lensd_ffi::state::PLANE_WORDS;
+use lensd_ffi::region::{Region, blank};
+use lensd_ffi::state::{EngineState, PLANE_WORDS, StateWriter};
 use lensd_ffi::time::{Nanos, now};
 use serde_json::Value;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::Duration;
 
@@ -62,6 +63,18 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A Python that has `module`, as the script of tools in the folder `tests` leaves it.
+///
+/// # Panics
+/// When there is none: a peer that is missing proves nothing.
+pub fn python(module: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let python = home.join(".cache/lensd/tools/venv/bin/python");
+    let there = Command::new(&python).args(["-c", &format!("import {module}")]).status();
+    assert!(there.is_ok_and(|s| s.success()), "no {} with {module}", python.display());
+    python
+}
+
 impl House {
     pub fn start(name: &str, config: impl FnOnce(&Folder) -> Config) -> Self {
         let folder = Folder::new(name);
@@ -90,6 +103,22 @@ impl House {
             panic!("listening")
         };
         Self { folder, port: ports["http"], leash, thread: Some(thread) }
+    }
+
+    /// Gives the plane an engine: this end of the link is the engine's.
+    pub fn meet_engine(&self) -> Link {
+        let memory = Region::create("engine", PLANE_WORDS).unwrap();
+        let (ours, theirs) = Link::pair().unwrap();
+        let shared = memory.share().unwrap();
+        let mut writer = StateWriter::new(Arc::new(memory));
+        assert!(writer.set(&EngineState { pid: 7, ..EngineState::default() }));
+        self.leash.send(&Order::Peer, &[shared.as_fd(), theirs.as_fd()]).unwrap();
+        ours
+    }
+
+    /// Waits until it knows.
+    pub fn wait_for_engine(&self) {
+        until("the engine", || (self.curl("/health/ready", &[]).0 == 200).then_some(()));
     }
 
     /// What the plane says to its supervisor next.

@@ -24,9 +24,9 @@ pub const MAX_OFFSET: u64 = 100_000;
 /// Longest text to look for, in bytes.
 pub const MAX_TEXT: usize = 200;
 /// A range that more rows fit is not worth sorting what it holds.
-const FEW: usize = if cfg!(test) { 40 } else { 4_000 };
+const FEW: usize = if cfg!(test) { 40 } else { 2_500 };
 /// The same for tags and text, whose rows are read one by one.
-const FEW_CHOSEN: usize = if cfg!(test) { 40 } else { 8_000 };
+const FEW_CHOSEN: usize = if cfg!(test) { 40 } else { 5_000 };
 /// Where counting ends: the total is then said to be at least this.
 const MOST_COUNTED: usize = if cfg!(test) { 300 } else { 10_000 };
 

@@ -72,8 +72,8 @@ CREATE TABLE tags(
 
 -- The offered orders, each with what the offered filters ask, so that rows are read only for what
 -- is shown.
-CREATE INDEX records_by_time ON records(facet, timestamp_start, id, size);
-CREATE INDEX records_by_size ON records(facet, size, id, timestamp_start);
+CREATE INDEX records_by_time ON records(facet, timestamp_start, id, size, duration);
+CREATE INDEX records_by_size ON records(facet, size, id, timestamp_start, duration);
 CREATE INDEX records_by_duration ON records(facet, duration, id, timestamp_start, size);
 CREATE INDEX records_by_name ON records(facet, filename, id, timestamp_start, size);
 CREATE INDEX records_removable ON records(timestamp_start, id)

@@ -75,6 +75,7 @@ pub(super) const RATE_LIMITS: Module = module(
         .unit("1/min"),
         Key::set("limit-user", Kind::Whole(1, 1_000_000), D::Null, "API calls with a login")
             .unit("1/s"),
+        Key::set("limit-upload", Kind::Whole(1, 1_048_576), D::Null, "Longest upload").unit("MiB"),
         Key::set("limit-stills", Kind::Whole(1, 1_000_000), D::Null, "Still pictures").unit("1/s"),
         Key::set(
             "limit-failed-logins",
