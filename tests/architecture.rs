@@ -26,7 +26,7 @@ const ENGINE: &[&[&str]] = &[
     &["switchboard"],
     &["tap"],
     &["pipeline", "rtp"],
-    &["nosignal", "sdp"],
+    &["nosignal", "replay", "sdp"],
     &["ingest"],
     &["publisher", "rtsp"],
     &["pull"],

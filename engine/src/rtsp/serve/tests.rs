@@ -1,6 +1,7 @@
 //! The loop over real sockets, without cameras.
 
 use super::*;
+use crate::rtsp::replay::Replays;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -47,6 +48,7 @@ impl Running {
             unfit: std::collections::HashMap::new(),
             logins: Vec::new(),
             random: || 1,
+            replays: Replays::default(),
         };
         let view = Arc::new(View::default());
         let change = Bell::new().unwrap();
