@@ -9,6 +9,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
 
+mod replay;
+
 /// A server without cameras that lets everybody in, on a free port, in a thread of its own.
 struct Running {
     view: Arc<View>,
