@@ -26,6 +26,10 @@ use std::sync::Arc;
 /// A picture that its reader brings later than this is not made up for: the clock waits.
 const LATE: Nanos = Nanos::from_millis(100);
 
+/// How long datagrams wait for the answer to PLAY, which goes another way: with packets that come
+/// before it, GStreamer still looks for those of the place before.
+const AHEAD: Nanos = Nanos::from_millis(50);
+
 /// What all replays share.
 #[derive(Default)]
 pub struct Replays {
@@ -195,7 +199,11 @@ impl Replay {
         self.asked = None;
         self.scale = asked.scale;
         let (paced, shown) = first.unwrap_or((self.ends, self.ends));
-        self.anchor = Anchor { wall: now.mono, at: paced };
+        let wait = match self.delivery {
+            Delivery::Datagrams { .. } => AHEAD,
+            Delivery::Stream { .. } | Delivery::Group => Nanos(0),
+        };
+        self.anchor = Anchor { wall: now.mono.plus(wait), at: paced };
         (self.playing, self.starved) = (true, false);
         self.since_ms = now.utc.millis();
         (self.fresh, self.next_report) = (true, Nanos(0));
