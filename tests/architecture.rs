@@ -27,7 +27,7 @@ const ENGINE: &[&[&str]] = &[
     &["switchboard"],
     &["record", "tap"],
     &["pipeline", "rtp"],
-    &["nosignal", "sdp"],
+    &["nosignal", "replay", "sdp"],
     &["ingest"],
     &["publisher", "rtsp"],
     &["pull"],

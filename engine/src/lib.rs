@@ -27,6 +27,7 @@ pub mod publish;
 pub mod publisher;
 pub mod pull;
 pub mod record;
+pub mod replay;
 pub mod requests;
 pub mod rtp;
 pub mod rtsp;

@@ -214,6 +214,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         unfit: HashMap::new(),
         logins: Vec::new(),
         random: random_word,
+        replays: crate::rtsp::replay::Replays::default(),
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;

@@ -20,10 +20,41 @@ pub fn describe(
     origin: u64,
     fps: f64,
 ) -> String {
+    write(
+        name,
+        parameters,
+        extensions,
+        origin,
+        fps,
+        "a=type:broadcast\r\na=control:*\r\na=range:npt=now-",
+    )
+}
+
+/// Describes a recording; `until` is its end as a normal play time, empty while it grows.
+pub fn describe_stored(
+    name: &str,
+    parameters: &Parameters,
+    extensions: Extensions,
+    origin: u64,
+    fps: f64,
+    until: &str,
+) -> String {
+    let kind = format!("a=control:*\r\na=range:npt=0-{until}");
+    write(name, parameters, extensions, origin, fps, &kind)
+}
+
+fn write(
+    name: &str,
+    parameters: &Parameters,
+    extensions: Extensions,
+    origin: u64,
+    fps: f64,
+    kind: &str,
+) -> String {
     let payload = payload_type(parameters.codec);
     let mut out = format!(
         "v=0\r\no=- {origin} 1 IN IP4 0.0.0.0\r\ns={name}\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
-         a=tool:lensd\r\na=type:broadcast\r\na=control:*\r\na=range:npt=now-\r\n\
+         a=tool:lensd\r\n{kind}\r\n\
          m=video 0 RTP/AVP {payload}\r\na=rtpmap:{payload} {}/{CLOCK_RATE}\r\n",
         parameters.codec.name()
     );

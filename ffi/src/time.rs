@@ -62,6 +62,17 @@ impl UtcNanos {
         (secs.cast_unsigned() << 32) | u64::try_from(frac).unwrap_or(0)
     }
 
+    /// The instant of an NTP time stamp. What cannot be in its first era is of the next, which
+    /// begins in 2036 (RFC 4330 section 3).
+    pub fn of_ntp64(ntp: u64) -> Self {
+        const NTP_OFFSET: i64 = 2_208_988_800;
+        let secs = (ntp >> 32).cast_signed();
+        let secs = if secs < 1 << 31 { secs + (1 << 32) } else { secs };
+        // Rounded up, as the fraction was rounded down.
+        let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000).div_ceil(1 << 32);
+        Self((secs - NTP_OFFSET) * 1_000_000_000 + nanos.cast_signed())
+    }
+
     /// Whole milliseconds since 1970.
     pub const fn millis(self) -> i64 {
         self.0.div_euclid(1_000_000)
@@ -223,6 +234,9 @@ mod tests {
         assert_eq!(UtcNanos(0).ntp64(), 2_208_988_800 << 32);
         assert_eq!(UtcNanos(500_000_000).ntp64() & 0xffff_ffff, 0x8000_0000);
         assert_eq!(UtcNanos(-500_000_000).ntp64() >> 32, 2_208_988_799);
+        for at in [0, 1, 999_999_999, 1_795_269_957_250_000_001, 2_085_978_496_000_000_000] {
+            assert_eq!(UtcNanos::of_ntp64(UtcNanos(at).ntp64()), UtcNanos(at));
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! torn down.
 #![no_main]
 
+use lensd_engine::replay::range::{Range, scale};
 use lensd_engine::rtsp::path::Path;
-use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, State, Uses};
+use lensd_engine::rtsp::session::{Described, House, Output, Session, Start, State, Uses, Wanted};
 use lensd_engine::rtsp::transport::{Chosen, Lower, Offer};
 use lensd_engine::rtsp::wire::Status;
 use lensd_engine::sdp::Announced;
@@ -47,7 +48,11 @@ impl House for Doll {
         vec!["Basic realm=\"doll\"".into()]
     }
     fn uses(&mut self, path: &Path) -> Uses {
-        Uses { play: !path.name.contains("publish"), publish: !path.name.contains("play") }
+        Uses {
+            play: !path.name.contains("publish"),
+            publish: !path.name.contains("play"),
+            stored: path.name.contains("recording"),
+        }
     }
     fn describe(&mut self, path: &Path) -> Described {
         match path.name.as_str() {
@@ -60,10 +65,17 @@ impl House for Doll {
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
         self.open(path, offers).map(|chosen| (chosen, 7))
     }
-    fn play(&mut self, _path: &Path) -> Result<Start, Status> {
+    fn play(&mut self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Start>, Status> {
         assert!(self.taken, "PLAY without a transport");
+        if path.name.contains("recording") {
+            let Some(range) = wanted.range else { return Ok(None) };
+            let range = Some(Range::parse(range).map(|_| range.to_owned()).ok_or(Status(457))?);
+            let scale = wanted.scale.and_then(scale);
+            self.playing = true;
+            return Ok(Some(Start { range, scale, ..Start::default() }));
+        }
         self.playing = true;
-        Ok(Start::default())
+        Ok(Some(Start::default()))
     }
     fn pause(&mut self) {
         self.playing = false;

@@ -488,7 +488,8 @@ impl Outlet {
     }
 }
 
-const fn part(piece: &Piece) -> Part<'_> {
+/// A piece as the kernel is given it.
+pub const fn part(piece: &Piece) -> Part<'_> {
     match piece {
         Piece::Header(range) => Part::Header(range),
         Piece::Unit(range) => Part::Unit(range),

@@ -5,7 +5,7 @@ use crate::config::Join;
 use crate::publish::Recent;
 use crate::rtp::outlet::{Found, Framing, Outlet, Packed};
 use crate::rtp::rtcp::{self, Report};
-use crate::sys::socket::Address;
+use crate::sys::socket::{Address, Gather};
 use lensd_ffi::state::Spread;
 use lensd_ffi::time::{Nanos, Stamp, UtcNanos, now as clock_now};
 use lensd_ffi::unit::Codec;
@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How often a sender report is sent; with the loop's tick this stays under five seconds.
-const REPORT_EVERY: Nanos = Nanos::from_secs(4);
+pub(super) const REPORT_EVERY: Nanos = Nanos::from_secs(4);
 /// How old the newest unit may be where somebody joins with the group in the ring. Behind an older
 /// one a stream has rested: its last group would be a picture of long ago, and then a gap.
 pub const STALE: Nanos = Nanos::from_secs(3);
@@ -41,6 +41,34 @@ pub enum Delivery {
     },
     /// To a group, together with others: the group's receiver sends, not this one.
     Group,
+}
+
+impl Delivery {
+    /// Sends an RTCP packet.
+    ///
+    /// # Errors
+    /// The connection is to be closed.
+    pub(super) fn send_control(
+        &self,
+        bytes: &[u8],
+        conn: Option<&mut Conn>,
+        socket: &UdpSocket,
+    ) -> Result<(), Over> {
+        match (self, conn) {
+            (Self::Stream { rtcp, .. }, Some(conn)) => {
+                let mut framed = vec![b'$', *rtcp];
+                framed.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
+                framed.extend_from_slice(bytes);
+                conn.write(&framed).map_err(Over::Io)
+            }
+            (Self::Datagrams { rtcp, .. }, _) => {
+                // A report that the network does not take is made up for by the next.
+                let _ = socket.send_to(bytes, *rtcp);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a client got and lost.
@@ -240,7 +268,7 @@ impl Receiver {
                         }
                         let mut segment_ok = way.segment_ok && !self.single;
                         let outcome = send_datagrams(
-                            &unit,
+                            &unit.gather,
                             socket,
                             rtp,
                             &mut self.partly,
@@ -249,6 +277,12 @@ impl Receiver {
                         );
                         self.single = !segment_ok;
                         match outcome {
+                            // What went out torn is a broken picture at the client, which its
+                            // decoder will not believe after the group is left out.
+                            Datagrams::Sent if !unit.is_intact() => {
+                                self.leave_out(outlet);
+                                continue;
+                            }
                             Datagrams::Sent => Some(unit),
                             Datagrams::Full => {
                                 way.full = true;
@@ -388,7 +422,7 @@ impl Receiver {
         self.next_report = now.mono.plus(REPORT_EVERY);
         self.reported = true;
         let bytes = rtcp::sender_report(&outlet.report(now), CNAME);
-        self.send_control(&bytes, conn, socket)
+        self.delivery.send_control(&bytes, conn, socket)
     }
 
     /// Says goodbye (RFC 3550 section 6.6), once: a receiver that has not heard of us must not hear
@@ -397,43 +431,28 @@ impl Receiver {
         if std::mem::take(&mut self.reported) {
             let bytes = rtcp::goodbye(outlet.ssrc(), CNAME);
             // Whoever is gone already misses nothing.
-            let _ = self.send_control(&bytes, conn, socket);
+            let _ = self.delivery.send_control(&bytes, conn, socket);
         }
         self.playing = false;
     }
 
-    fn send_control(
-        &self,
-        bytes: &[u8],
-        conn: Option<&mut Conn>,
-        socket: &UdpSocket,
-    ) -> Result<(), Over> {
-        match (&self.delivery, conn) {
-            (Delivery::Stream { rtcp, .. }, Some(conn)) => {
-                let mut framed = vec![b'$', *rtcp];
-                framed.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
-                framed.extend_from_slice(bytes);
-                conn.write(&framed).map_err(Over::Io)
-            }
-            (Delivery::Datagrams { rtcp, .. }, _) => {
-                // A report that the network does not take is made up for by the next.
-                let _ = socket.send_to(bytes, *rtcp);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Takes a client's RTCP.
     pub fn heard(&mut self, bytes: &[u8], ssrc: u32, utc: UtcNanos) {
+        self.counts.heard(bytes, ssrc, utc);
+    }
+}
+
+impl Counts {
+    /// Takes what a client reports of the stream of this SSRC.
+    pub(super) fn heard(&mut self, bytes: &[u8], ssrc: u32, utc: UtcNanos) {
         for report in rtcp::parse(bytes) {
             if let Report::Block(block) = report
                 && block.source == ssrc
             {
-                self.counts.reported_lost = block.lost.into();
-                self.counts.jitter_us = u64::from(block.jitter) * 1_000_000 / 90_000;
+                self.reported_lost = block.lost.into();
+                self.jitter_us = u64::from(block.jitter) * 1_000_000 / 90_000;
                 if let Some(us) = rtcp::round_trip_us(&block, utc) {
-                    self.counts.round_trip_us = us;
+                    self.round_trip_us = us;
                 }
             }
         }
@@ -455,12 +474,13 @@ pub struct Way {
 
 impl Way {
     /// Notes that somebody's rest may go at `at`.
-    fn come_back(&mut self, at: Nanos) {
+    pub(super) fn come_back(&mut self, at: Nanos) {
         self.resume = Some(self.resume.map_or(at, |other| other.min(at)));
     }
 }
 
-enum Datagrams {
+/// What became of a message of datagrams.
+pub(super) enum Datagrams {
     Sent,
     /// The socket is full; the rest goes when it is not.
     Full,
@@ -470,18 +490,19 @@ enum Datagrams {
     Failed,
 }
 
-fn send_datagrams(
-    unit: &Packed,
+/// Sends the packets of a message that are not sent yet, from `partly` on.
+pub(super) fn send_datagrams(
+    gather: &Gather,
     socket: &UdpSocket,
     to: &Address,
     partly: &mut usize,
     paced: bool,
     segment_ok: &mut bool,
 ) -> Datagrams {
-    let all = unit.gather.packet_count();
+    let all = gather.packet_count();
     while *partly < all {
-        let end = if paced { unit.gather.datagram_end(*partly) } else { all };
-        match unit.gather.send_datagrams(socket, to, *partly..end, segment_ok) {
+        let end = if paced { gather.datagram_end(*partly) } else { all };
+        match gather.send_datagrams(socket, to, *partly..end, segment_ok) {
             Ok(n) => *partly += n,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Datagrams::Full,
             Err(_) => return Datagrams::Failed,
@@ -490,9 +511,7 @@ fn send_datagrams(
             return Datagrams::Later;
         }
     }
-    // What went out torn is a broken picture at the client, which its decoder will not believe
-    // after the group is left out.
-    if unit.is_intact() { Datagrams::Sent } else { Datagrams::Failed }
+    Datagrams::Sent
 }
 
 #[cfg(test)]

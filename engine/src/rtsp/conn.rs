@@ -159,6 +159,18 @@ impl Conn {
         Ok(())
     }
 
+    /// Sends a unit that is whole already. Only while [`Conn::is_clear`].
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub fn send_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.writer().write_all(bytes)?,
+            None => self.out.extend_from_slice(bytes),
+        }
+        self.flush()
+    }
+
     /// Tells a TLS client that nothing follows (RFC 8446 section 6.1), as far as the socket takes it
     /// now: without that an end may be an attacker's.
     pub fn farewell(&mut self) {

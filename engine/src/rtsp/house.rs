@@ -11,7 +11,7 @@ use lensd_ffi::auth::Verdict;
 pub enum Described {
     /// Its SDP.
     Sdp(String),
-    /// Its camera has not delivered a key frame yet; ask again.
+    /// Its camera has not delivered a key frame yet, or its file is being opened; ask again.
     Wait,
     /// There is no such stream.
     NotFound,
@@ -19,6 +19,8 @@ pub enum Described {
     Unavailable(String),
     /// Its pictures are coded in a way that RTP cannot carry: why.
     Unfit(&'static str),
+    /// Too many recordings are played.
+    Full,
 }
 
 /// What a path is there for. Neither: there is no such path.
@@ -28,15 +30,30 @@ pub struct Uses {
     pub play: bool,
     /// It takes a publisher's stream.
     pub publish: bool,
+    /// What can be played is a recording, with a beginning and an end.
+    pub stored: bool,
+}
+
+/// What a PLAY asks for besides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The header `Range`.
+    pub range: Option<&'a str>,
+    /// The header `Scale`.
+    pub scale: Option<&'a str>,
 }
 
 /// Where a client begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Start {
     /// Sequence number of the first packet, if it is known already.
     pub seq: Option<u16>,
     /// RTP time of the first packet, likewise.
     pub time: Option<u32>,
+    /// What is played of a recording, as the header `Range` says it; of a stream: from now on.
+    pub range: Option<String>,
+    /// How fast, if that was asked for.
+    pub scale: Option<f64>,
 }
 
 /// What the session needs of the world.
@@ -55,11 +72,11 @@ pub trait House {
     /// # Errors
     /// 404, 453, 461, 503.
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status>;
-    /// Begins or resumes to send.
+    /// Begins or resumes to send; a recording also from elsewhere. None: that is not known yet.
     ///
     /// # Errors
-    /// 503 when the stream is gone.
-    fn play(&mut self, path: &Path) -> Result<Start, Status>;
+    /// 503 when the stream is gone, 400 and 457 for what a recording does not have.
+    fn play(&mut self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Start>, Status>;
     /// Stops sending for a while.
     fn pause(&mut self);
     /// Frees what `setup` got.

@@ -471,6 +471,12 @@ impl Server {
             }
             post.outlet.tell_sent(stamp.mono);
         }
+        for &token in &self.world.replays.tokens {
+            let Some(client) = self.clients.get_mut(token) else { continue };
+            if replay_one(client, &self.world.udp, &mut self.world.way, stamp).is_err() {
+                over.push(token);
+            }
+        }
         for token in over {
             self.close(token);
         }
@@ -479,6 +485,9 @@ impl Server {
 
     fn pump(&mut self, token: usize, stamp: Stamp) {
         let Some(client) = self.clients.get_mut(token) else { return };
+        if replay_one(client, &self.world.udp, &mut self.world.way, stamp).is_err() {
+            return self.close(token);
+        }
         let Some(key) = &client.holding.key else { return };
         let Some(post) = self.world.posts.get_mut(key) else { return };
         let sent = pump_one(client, &mut post.outlet, &self.world.udp, &mut self.world.way, stamp);
@@ -529,6 +538,9 @@ impl Server {
                 receiver.heard(&buffer[..n], post.outlet.ssrc(), stamp.utc);
             } else if let Some(publishing) = &mut client.holding.ingest {
                 publishing.ingest.heard(&buffer[..n], stamp.mono);
+            } else if let Some(replay) = &mut client.holding.replay {
+                let ssrc = replay.ssrc();
+                replay.counts.heard(&buffer[..n], ssrc, stamp.utc);
             }
         }
         // There may be more; whoever floods us must not keep the clients waiting.
@@ -565,6 +577,9 @@ impl Server {
         let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
         if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver) {
             receiver.goodbye(&post.outlet, Some(&mut client.conn), &self.world.udp.rtcp);
+        }
+        if let Some(replay) = &mut client.holding.replay {
+            replay.goodbye(Some(&mut client.conn), &self.world.udp);
         }
         self.close(token);
     }
@@ -619,6 +634,26 @@ impl Server {
             self.dismiss(token);
         }
     }
+}
+
+/// Sends what is due of a recording.
+fn replay_one(
+    client: &mut Client,
+    udp: &super::udp::Pair,
+    way: &mut Way,
+    stamp: Stamp,
+) -> Result<(), Over> {
+    let Some(replay) = &mut client.holding.replay else { return Ok(()) };
+    let before = replay.counts.units;
+    replay.pump(&mut client.conn, udp, way, stamp)?;
+    // As with a stream.
+    if replay.counts.units > before
+        && matches!(replay.delivery, Delivery::Stream { .. })
+        && client.conn.is_clear()
+    {
+        client.session.heard(stamp.mono);
+    }
+    Ok(())
 }
 
 fn pump_one(

@@ -7,7 +7,7 @@
 //! The machine has no socket and no clock. It is told the time, asks its [`House`] about streams
 //! and users, and leaves bytes to be sent in [`Session::poll_output`].
 
-pub use super::house::{Described, House, Start, Uses};
+pub use super::house::{Described, House, Start, Uses, Wanted};
 use super::parse::{Item, ParseError, Parser};
 use super::path::Path;
 use super::transport::{self, Answer, Offer};
@@ -309,7 +309,7 @@ impl Session {
                 Fit::No(refusal) => Some(refusal),
                 Fit::Unknown => None,
             },
-            Method::Play => Some(self.play(request, &path, house)),
+            Method::Play => self.play(request, &path, late, house),
             Method::Pause => Some(self.pause(house)),
             Method::Record => Some(self.record(house)),
             Method::Teardown => Some(self.teardown(house)),
@@ -400,8 +400,8 @@ impl Session {
             _ => return None,
         };
         let allowed = match (house.uses(path), publishes) {
-            (Uses { play: true, publish: false }, true) => PLAYABLE,
-            (Uses { play: false, publish: true }, false) => PUBLISHABLE,
+            (Uses { play: true, publish: false, .. }, true) => PLAYABLE,
+            (Uses { play: false, publish: true, .. }, false) => PUBLISHABLE,
             _ => return None,
         };
         Some(Response::new(Status::METHOD_NOT_ALLOWED).with("Allow", allowed))
@@ -431,24 +431,26 @@ impl Session {
                 }
                 Some(response)
             }
-            Described::Wait if late => {
-                Some(warn(Status::UNAVAILABLE, "the camera has not delivered a picture yet"))
-            }
+            Described::Wait if late => Some(warn(Status::UNAVAILABLE, "there is no picture yet")),
             Described::Wait => None,
             Described::NotFound => Some(Response::new(Status::NOT_FOUND)),
             Described::Unavailable(why) => Some(warn(Status::UNAVAILABLE, &why)),
             Described::Unfit(why) => Some(unfit(why)),
+            Described::Full => Some(full()),
         }
     }
 
     /// Whether RTP can carry the pictures of a path that is set up without a DESCRIBE before, which
     /// would have said so: such a client would wait for pictures that never come.
     fn check_fit(&self, path: &Path, late: bool, house: &mut dyn House) -> Fit {
-        if self.state != State::Init || self.announced.is_some() || self.path.name == path.name {
+        // A recording has to be opened, again if it was given back.
+        let known = self.path.name == path.name && !house.uses(path).stored;
+        if self.state != State::Init || self.announced.is_some() || known {
             return Fit::Yes;
         }
         match house.describe(path) {
             Described::Unfit(why) => Fit::No(unfit(why)),
+            Described::Full => Fit::No(full()),
             Described::Wait if !late => Fit::Unknown,
             // Whatever else there is to say, the set-up says it.
             _ => Fit::Yes,
@@ -512,38 +514,61 @@ impl Session {
             .with("Session", format!("{id};timeout={}", house.timeout_secs()))
     }
 
-    fn play(&mut self, request: &Request, path: &Path, house: &mut dyn House) -> Response {
+    /// `None`: a recording's reader has not found the place yet.
+    fn play(
+        &mut self,
+        request: &Request,
+        path: &Path,
+        late: bool,
+        house: &mut dyn House,
+    ) -> Option<Response> {
+        let wanted = Wanted { range: request.header("Range"), scale: request.header("Scale") };
         match self.state {
-            State::Init => return warn(Status::NOT_VALID_IN_STATE, "SETUP first"),
-            State::Recording => return warn(Status::NOT_VALID_IN_STATE, "this session records"),
+            State::Init => return Some(warn(Status::NOT_VALID_IN_STATE, "SETUP first")),
+            State::Recording => {
+                return Some(warn(Status::NOT_VALID_IN_STATE, "this session records"));
+            }
             State::Ready if self.announced.is_some() => {
-                return warn(Status::NOT_VALID_IN_STATE, "RECORD is what follows ANNOUNCE");
+                return Some(warn(Status::NOT_VALID_IN_STATE, "RECORD is what follows ANNOUNCE"));
             }
-            // A PLAY while playing changes nothing (live555 sends them to keep the session alive).
-            State::Playing => {
-                return self.with_session(Response::new(Status::OK).with("Range", "npt=now-"));
+            // A PLAY while playing changes nothing (live555 sends them to keep the session alive),
+            // unless it asks for another part of a recording.
+            State::Playing if wanted == Wanted::default() || !house.uses(&self.path).stored => {
+                let answer = Response::new(Status::OK).with("Range", "npt=now-");
+                return Some(self.with_session(answer));
             }
-            State::Ready => {}
+            State::Playing | State::Ready => {}
         }
         if path.name != self.path.name {
-            return Response::new(Status::NOT_FOUND);
+            return Some(Response::new(Status::NOT_FOUND));
         }
-        match house.play(&self.path) {
-            Err(status) => Response::new(status),
-            Ok(start) => {
-                self.state = State::Playing;
-                let mut info = format!("url={}/{TRACK}", base_of(&request.uri));
-                if let Some(seq) = start.seq {
-                    info.push_str(&format!(";seq={seq}"));
-                }
-                if let Some(time) = start.time {
-                    info.push_str(&format!(";rtptime={time}"));
-                }
-                self.with_session(
-                    Response::new(Status::OK).with("Range", "npt=now-").with("RTP-Info", info),
-                )
+        let start = match house.play(&self.path, &wanted) {
+            Ok(None) if late => {
+                house.pause();
+                self.state = State::Ready;
+                return Some(warn(Status::UNAVAILABLE, "the recording's disk does not answer"));
             }
+            Ok(None) => return None,
+            Err(Status::INVALID_RANGE) => {
+                return Some(warn(Status::INVALID_RANGE, "npt or clock, within the recording"));
+            }
+            Err(status) => return Some(Response::new(status)),
+            Ok(Some(start)) => start,
+        };
+        self.state = State::Playing;
+        let mut info = format!("url={}/{TRACK}", base_of(&request.uri));
+        if let Some(seq) = start.seq {
+            info.push_str(&format!(";seq={seq}"));
         }
+        if let Some(time) = start.time {
+            info.push_str(&format!(";rtptime={time}"));
+        }
+        let range = start.range.unwrap_or_else(|| "npt=now-".to_owned());
+        let mut response = Response::new(Status::OK).with("Range", range);
+        if let Some(scale) = start.scale {
+            response = response.with("Scale", scale.to_string());
+        }
+        Some(self.with_session(response.with("RTP-Info", info)))
     }
 
     fn pause(&mut self, house: &mut dyn House) -> Response {
@@ -634,6 +659,10 @@ enum Fit {
     No(Response),
     /// The camera has not delivered a picture yet.
     Unknown,
+}
+
+fn full() -> Response {
+    warn(Status::NOT_ENOUGH_BANDWIDTH, "too many recordings are played; try again later")
 }
 
 fn unfit(why: &str) -> Response {

@@ -1,15 +1,19 @@
 //! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
 //! one connection's session.
 
+mod stored;
+
 use super::client::{CNAME, Counts, Delivery, Receiver, STALE, Way};
 use super::path::Path;
-use super::session::{Described, House, Start, Uses};
+use super::replay::{Replay, Replays, recording_of};
+use super::session::{Described, House, Start, Uses, Wanted};
 use super::transport::{Chosen, Lower, Offer};
 use super::udp::{self, Pair};
 use super::wire::Status;
 use crate::config::{Extensions, Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
 use crate::publish::{Stream, Subscription};
+use crate::replay::reader::Reader;
 use crate::rtp::outlet::{Outlet, refusal};
 use crate::rtp::packet::Shape;
 use crate::rtp::rtcp;
@@ -88,6 +92,8 @@ pub struct World {
     pub logins: Vec<LoginNews>,
     /// Makes numbers that nobody guesses.
     pub random: fn() -> u64,
+    /// Recordings that are played.
+    pub replays: Replays,
 }
 
 /// What a connection has of the world.
@@ -99,6 +105,10 @@ pub struct Holding {
     pub receiver: Option<Receiver>,
     /// The publisher.
     pub ingest: Option<Publishing>,
+    /// What plays a recording.
+    pub replay: Option<Box<Replay>>,
+    /// The recording that was described, by its path.
+    pub reader: Option<(String, Reader)>,
     /// Keeps a stream running between DESCRIBE and PLAY.
     pub hold: Option<Subscription>,
     /// Addresses in [`World::addresses`].
@@ -118,6 +128,20 @@ pub struct Publishing {
     /// What we are called in them.
     ssrc: u32,
     next_report: Nanos,
+}
+
+impl Holding {
+    /// How the client is reached, if it receives something.
+    pub fn delivery(&self) -> Option<&Delivery> {
+        let replay = self.replay.as_ref().map(|replay| &replay.delivery);
+        self.receiver.as_ref().map(|receiver| &receiver.delivery).or(replay)
+    }
+
+    /// UTC milliseconds at which it began to receive; 0 if it does not.
+    pub fn since_ms(&self) -> i64 {
+        let replay = self.replay.as_ref().map(|replay| replay.since_ms);
+        self.receiver.as_ref().map(|receiver| receiver.since_ms).or(replay).unwrap_or(0)
+    }
 }
 
 impl Publishing {
@@ -166,6 +190,21 @@ impl World {
         }
     }
 
+    /// What the packets of a new source have in common, and the number of the first.
+    fn shape(&self, extensions: Extensions) -> (Shape, u16) {
+        let random = (self.random)().to_be_bytes();
+        let word =
+            |i: usize| u32::from_be_bytes([random[i], random[i + 1], random[i + 2], random[i + 3]]);
+        let shape = Shape {
+            packet_size: self.options.packet_size,
+            ssrc: word(0),
+            time_offset: word(4),
+            extensions,
+            burst: if self.options.pacing_ms > 0 { PACED_BURST } else { MAX_SEGMENTS },
+        };
+        (shape, u16::from_be_bytes([random[1], random[6]]))
+    }
+
     /// The extensions that a client gets at a path.
     fn extensions(&self, path: &Path) -> Extensions {
         path.extensions.unwrap_or(self.options.extensions)
@@ -177,18 +216,7 @@ impl World {
         if !self.posts.contains_key(&key) {
             let stream = self.switchboard.resolve(&path.name).ok_or(Status::NOT_FOUND)?;
             let bell = self.ringer().ok_or(Status::UNAVAILABLE)?;
-            let random = (self.random)().to_be_bytes();
-            let word = |i: usize| {
-                u32::from_be_bytes([random[i], random[i + 1], random[i + 2], random[i + 3]])
-            };
-            let shape = Shape {
-                packet_size: self.options.packet_size,
-                ssrc: word(0),
-                time_offset: word(4),
-                extensions,
-                burst: if self.options.pacing_ms > 0 { PACED_BURST } else { MAX_SEGMENTS },
-            };
-            let first_seq = u16::from_be_bytes([random[1], random[6]]);
+            let (shape, first_seq) = self.shape(extensions);
             let outlet = Outlet::new(&stream, bell, shape, first_seq);
             self.posts.insert(key.clone(), Post { outlet, members: Vec::new(), group: None });
         }
@@ -287,32 +315,39 @@ impl Call<'_> {
         post.members.push(token);
         let ssrc = post.outlet.ssrc();
         self.holding.key = Some(key.clone());
-        let free = (0..=254u8).step_by(2).map(|c| (c, c + 1)).next();
+        let (chosen, delivery) = self.choose(offers, Some(&key))?;
+        self.holding.receiver = Some(Receiver::new(delivery));
+        Ok((chosen, ssrc))
+    }
+
+    /// Chooses one of the offered transports; a group only for the outlet that it receives.
+    fn choose(
+        &mut self,
+        offers: &[Offer],
+        group: Option<&OutletKey>,
+    ) -> Result<(Chosen, Delivery), Status> {
         for offer in offers {
-            let (chosen, delivery) = match (offer.lower, offer.multicast) {
+            match (offer.lower, offer.multicast) {
                 (Lower::Tcp, _) => {
-                    let channels = offer.interleaved.or(free).unwrap_or((0, 1));
+                    let channels = offer.interleaved.unwrap_or((0, 1));
                     let delivery = Delivery::Stream { rtp: channels.0, rtcp: channels.1 };
-                    (Chosen::Tcp { channels }, delivery)
+                    return Ok((Chosen::Tcp { channels }, delivery));
                 }
-                (Lower::Udp, true) if !self.tls => {
-                    match self.world.join_group(&key, self.local.ip()) {
-                        Ok(chosen) => (chosen, Delivery::Group),
-                        Err(_) => continue,
+                (Lower::Udp, true) => {
+                    if let Some(key) = group.filter(|_| !self.tls)
+                        && let Ok(chosen) = self.world.join_group(key, self.local.ip())
+                    {
+                        return Ok((chosen, Delivery::Group));
                     }
                 }
-                (Lower::Udp, false) => match self.choose_udp(offer) {
-                    Some((chosen, addresses)) => {
+                (Lower::Udp, false) => {
+                    if let Some((chosen, addresses)) = self.choose_udp(offer) {
                         self.note_addresses(addresses);
                         let rtp = Address::from(addresses[0]);
-                        (chosen, Delivery::Datagrams { rtp, rtcp: addresses[1] })
+                        return Ok((chosen, Delivery::Datagrams { rtp, rtcp: addresses[1] }));
                     }
-                    None => continue,
-                },
-                (Lower::Udp, true) => continue,
-            };
-            self.holding.receiver = Some(Receiver::new(delivery));
-            return Ok((chosen, ssrc));
+                }
+            }
         }
         Err(Status::UNSUPPORTED_TRANSPORT)
     }
@@ -379,11 +414,16 @@ impl Call<'_> {
             self.world.sweep(&key);
         }
         self.holding.receiver = None;
+        if let Some(replay) = self.holding.replay.take() {
+            self.world.replays.tokens.retain(|token| *token != self.token);
+            self.holding.reader = Some(replay.into_reader());
+        }
     }
 
     /// Counts of the receiver, for the state.
     pub fn counts(holding: &Holding) -> Counts {
-        holding.receiver.as_ref().map(|r| r.counts).unwrap_or_default()
+        let replay = holding.replay.as_ref().map(|replay| replay.counts);
+        holding.receiver.as_ref().map(|receiver| receiver.counts).or(replay).unwrap_or_default()
     }
 }
 
@@ -415,13 +455,19 @@ impl House for Call<'_> {
     }
 
     fn uses(&mut self, path: &Path) -> Uses {
+        // Whether there is one is for its reader to find out: that may take a while.
+        let stored = recording_of(&path.name).is_some();
         Uses {
-            play: self.world.switchboard.resolve(&path.name).is_some(),
+            play: stored || self.world.switchboard.resolve(&path.name).is_some(),
             publish: self.world.ingest.has(&path.name),
+            stored,
         }
     }
 
     fn describe(&mut self, path: &Path) -> Described {
+        if let Some(id) = recording_of(&path.name) {
+            return self.describe_recording(path, id);
+        }
         let Some(stream) = self.world.switchboard.resolve(&path.name) else {
             return Described::NotFound;
         };
@@ -459,14 +505,25 @@ impl House for Call<'_> {
 
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
         self.release();
-        let got = self.try_setup(path, offers);
+        let got = match recording_of(&path.name) {
+            Some(_) => self.try_setup_replay(path, offers),
+            None => self.try_setup(path, offers),
+        };
         if got.is_err() {
             self.release();
         }
         got
     }
 
-    fn play(&mut self, path: &Path) -> Result<Start, Status> {
+    fn play(&mut self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<Start>, Status> {
+        if let Some(replay) = &mut self.holding.replay {
+            let start = replay.play(wanted, self.now)?;
+            if start.is_some() {
+                // The loop sends at once what can be sent, after the answer.
+                self.world.bell.ring();
+            }
+            return Ok(start);
+        }
         let join = path.join.unwrap_or(self.world.options.join);
         let (Some(key), Some(receiver)) = (&self.holding.key, &mut self.holding.receiver) else {
             return Err(Status::UNAVAILABLE);
@@ -493,15 +550,18 @@ impl House for Call<'_> {
         self.holding.hold = None;
         // The loop sends at once what can be sent, after the answer.
         self.world.bell.ring();
-        Ok(begun.map_or_else(Start::default, |index| {
+        Ok(Some(begun.map_or_else(Start::default, |index| {
             let (seq, time) = post.outlet.position(index);
-            Start { seq: Some(seq), time }
-        }))
+            Start { seq: Some(seq), time, ..Start::default() }
+        })))
     }
 
     fn pause(&mut self) {
         if let Some(receiver) = &mut self.holding.receiver {
             receiver.playing = false;
+        }
+        if let Some(replay) = &mut self.holding.replay {
+            replay.pause();
         }
     }
 
@@ -511,7 +571,11 @@ impl House for Call<'_> {
             // Who gets datagrams learns of the end by this alone, be it a time-out's.
             receiver.goodbye(&post.outlet, None, &self.world.udp.rtcp);
         }
+        if let Some(replay) = &mut self.holding.replay {
+            replay.goodbye(None, &self.world.udp);
+        }
         self.release();
+        self.holding.reader = None;
         self.holding.ingest = None;
     }
 
@@ -564,6 +628,12 @@ impl House for Call<'_> {
                 publishing.ingest.push(payload, self.now.mono);
             }
             return;
+        }
+        if let Some(replay) = &mut self.holding.replay
+            && matches!(replay.delivery, Delivery::Stream { rtcp, .. } if rtcp == channel)
+        {
+            let ssrc = replay.ssrc();
+            replay.counts.heard(payload, ssrc, self.now.utc);
         }
         let Some(receiver) = &mut self.holding.receiver else { return };
         let rtcp = matches!(receiver.delivery, Delivery::Stream { rtcp, .. } if rtcp == channel);

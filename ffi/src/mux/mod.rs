@@ -12,6 +12,7 @@
 
 mod boxes;
 mod fragment;
+mod index;
 mod init;
 mod movie;
 mod recording;
@@ -22,6 +23,7 @@ mod track;
 mod whole;
 
 pub use fragment::{Reference, Sample, fragment};
+pub use index::{Index, Place};
 pub use init::Init;
 pub use recording::{SEAL, begin, sealed, whole_lid};
 pub use scan::{End, Form, Fragment, Header, Next, ReadAt, Sampled, Scanner, Unreadable};

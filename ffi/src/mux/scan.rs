@@ -53,6 +53,16 @@ impl ReadAt for [u8] {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        (**self).read_at(at, into)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
+    }
+}
+
 /// Why a file cannot be read.
 #[derive(Debug)]
 pub enum Unreadable {
@@ -442,7 +452,7 @@ fn samples(moof: &[u8], at: u64, bytes: &std::ops::Range<u64>) -> Option<(u64, V
 }
 
 /// Reads as much as there is.
-fn read(file: &(impl ReadAt + ?Sized), at: u64, into: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read(file: &(impl ReadAt + ?Sized), at: u64, into: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;
     while got < into.len() {
         match file.read_at(at + got as u64, &mut into[got..]) {

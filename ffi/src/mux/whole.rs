@@ -3,6 +3,7 @@
 use super::boxes::boxes;
 use super::movie::{Movie, Tables};
 use super::scan::{Fragment, Header, Sampled};
+use crate::time::UtcNanos;
 use mp4_atom::{Ctts, CttsEntry, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts, SttsEntry};
 
 /// Most samples of a file: two weeks at 50 a second.
@@ -131,8 +132,8 @@ impl Whole {
     }
 
     /// Milliseconds since 1970 at which the first picture was captured.
-    pub const fn captured_ms(&self) -> i64 {
-        unix_ms(self.ntp)
+    pub fn captured_ms(&self) -> i64 {
+        UtcNanos::of_ntp64(self.ntp).millis()
     }
 
     /// The `moov` box. None: there are no samples, or more than boxes can say.
@@ -203,24 +204,12 @@ pub fn same_samples(a: &[u8], b: &[u8]) -> bool {
     length(a) == a.len() && length(b) == b.len() && said(a).eq(said(b))
 }
 
-/// Seconds since 1900 of an NTP time stamp; what cannot be in its first era is of the next, which
-/// begins in 2036 (RFC 4330 section 3).
-const fn since_1900(ntp: u64) -> u64 {
-    let secs = ntp >> 32;
-    if secs < 1 << 31 { secs + (1 << 32) } else { secs }
-}
-
 /// Seconds since 1904-01-01, as `mvhd` counts; 0 without a time.
-const fn since_1904(ntp: u64) -> u64 {
-    /// Four years without a leap day.
-    const APART: u64 = 4 * 365 * 86_400;
-    if ntp == 0 { 0 } else { since_1900(ntp) - APART }
-}
-
-/// Milliseconds since 1970 of an NTP time stamp, the nearest.
-const fn unix_ms(ntp: u64) -> i64 {
-    let fraction = ((ntp & 0xffff_ffff) * 1000 + (1 << 31)) >> 32;
-    (since_1900(ntp).cast_signed() - 2_208_988_800) * 1000 + fraction.cast_signed()
+fn since_1904(ntp: u64) -> u64 {
+    /// From 1904 to 1970.
+    const APART: i64 = 2_082_844_800;
+    let secs = UtcNanos::of_ntp64(ntp).0.div_euclid(1_000_000_000);
+    if ntp == 0 { 0 } else { u64::try_from(secs + APART).unwrap_or(0) }
 }
 
 /// `2026-11-21T14:05:00.123Z`.
@@ -255,7 +244,6 @@ fn iso_8601(ms: i64) -> String {
 mod tests {
     use super::*;
     use crate::mux::scan::tests::{append, recording, scan};
-    use crate::time::UtcNanos;
     use mp4_atom::{Decode as _, Moov};
 
     fn moov(fragments: &[Fragment]) -> (Whole, Moov) {
@@ -363,8 +351,8 @@ mod tests {
     fn dates_are_of_the_calendar() {
         let date = |ms: i64| {
             let ntp = UtcNanos(ms * 1_000_000).ntp64();
-            assert_eq!(unix_ms(ntp), ms);
-            iso_8601(unix_ms(ntp))
+            assert_eq!(UtcNanos::of_ntp64(ntp).millis(), ms);
+            iso_8601(ms)
         };
         assert_eq!(date(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(date(951_782_400_001), "2000-02-29T00:00:00.001Z");

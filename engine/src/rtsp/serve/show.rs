@@ -9,10 +9,10 @@ use lensd_ffi::time::Nanos;
 
 /// What others see of a client at `now`.
 pub(super) fn describe(client: &mut Client, id: &str, now: Nanos) -> ClientState {
-    let transport = match (&client.holding.receiver, &client.role) {
+    let transport = match (client.holding.delivery(), &client.role) {
         _ if client.conn.is_tls() => "tls",
         (_, Role::TunnelOut(_)) => "http",
-        (Some(r), _) => match r.delivery {
+        (Some(delivery), _) => match delivery {
             Delivery::Stream { .. } => "tcp",
             Delivery::Datagrams { .. } => "udp",
             Delivery::Group => "multicast",
@@ -36,7 +36,7 @@ pub(super) fn describe(client: &mut Client, id: &str, now: Nanos) -> ClientState
         transport: transport.to_owned(),
         agent: client.session.agent().to_owned(),
         state: state.to_owned(),
-        since_ms: client.holding.receiver.as_ref().map_or(0, |r| r.since_ms),
+        since_ms: client.holding.since_ms(),
         units: counts.units,
         packets: counts.packets,
         bytes: counts.bytes,

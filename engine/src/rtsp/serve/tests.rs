@@ -1,12 +1,15 @@
 //! The loop over real sockets, without cameras.
 
 use super::*;
+use crate::rtsp::replay::Replays;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
+
+mod replay;
 
 /// A server without cameras that lets everybody in, on a free port, in a thread of its own.
 struct Running {
@@ -47,6 +50,7 @@ impl Running {
             unfit: std::collections::HashMap::new(),
             logins: Vec::new(),
             random: || 1,
+            replays: Replays::default(),
         };
         let view = Arc::new(View::default());
         let change = Bell::new().unwrap();

@@ -48,6 +48,12 @@ impl Server {
             if let Some(publishing) = &mut client.holding.ingest {
                 publishing.report(&self.world.udp.rtcp, stamp.mono);
             }
+            if let Some(replay) = &mut client.holding.replay
+                && replay.report(Some(&mut client.conn), &self.world.udp, stamp).is_err()
+            {
+                over.push(token);
+                continue;
+            }
             let post = client.holding.key.as_ref().and_then(|k| self.world.posts.get(k));
             if let (Some(post), Some(receiver)) = (post, &mut client.holding.receiver)
                 && receiver
@@ -73,6 +79,9 @@ impl Server {
         for (_, client) in &mut self.clients {
             if let Some(receiver) = &mut client.holding.receiver {
                 receiver.report_at_once();
+            }
+            if let Some(replay) = &mut client.holding.replay {
+                replay.report_at_once();
             }
         }
         for group in self.world.posts.values_mut().filter_map(|post| post.group.as_mut()) {

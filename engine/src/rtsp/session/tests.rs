@@ -36,7 +36,11 @@ impl House for Doll {
         }
     }
     fn uses(&mut self, path: &Path) -> Uses {
-        Uses { play: ["s", "t", "dead", "odd"].contains(&&*path.name), publish: path.name == "p" }
+        Uses {
+            play: ["s", "t", "dead", "odd"].contains(&&*path.name),
+            publish: path.name == "p",
+            stored: false,
+        }
     }
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
         self.calls.push("setup");
@@ -60,9 +64,9 @@ impl House for Doll {
         };
         Ok((chosen, 0xabc))
     }
-    fn play(&mut self, _: &Path) -> Result<Start, Status> {
+    fn play(&mut self, _: &Path, _: &Wanted<'_>) -> Result<Option<Start>, Status> {
         self.calls.push("play");
-        Ok(Start { seq: Some(5), time: None })
+        Ok(Some(Start { seq: Some(5), ..Start::default() }))
     }
     fn pause(&mut self) {
         self.calls.push("pause");

@@ -36,6 +36,7 @@ fn world() -> (World, Vec<Publisher>) {
         unfit: HashMap::new(),
         logins: Vec::new(),
         random: || 1,
+        replays: Replays::default(),
     };
     (world, publishers)
 }
