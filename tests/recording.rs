@@ -451,3 +451,68 @@ fn the_schedule_records_and_retention_removes() {
         assert!(file(&server, &row).exists(), "{row}");
     }
 }
+
+#[test]
+fn recordings_are_played_over_rtsp_also_while_they_grow_and_after_they_are_deleted() {
+    let server = server();
+    post(&server, "/api/recording/start", &Value::Null);
+    recorded(&server, "cam1/main", 2000);
+    // The newest is the one that is being written.
+    let mut growing = Command::new("ffmpeg");
+    growing.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &server.rtsp("recording")]);
+    let seen = messages_of(&run(growing.args(["-t", "2", "-c", "copy", "-f", "h264", "-"])).out);
+    assert!(seen.len() >= 90, "{} pictures", seen.len());
+    post(&server, "/api/recording/stop", &Value::Null);
+    let row = ended(&server, 1).remove(0);
+    let kept = messages(&file(&server, &row));
+    let path = format!("recording/{}", row["id"]);
+    let mut whole = Command::new("ffmpeg");
+    whole.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &server.rtsp(&path)]);
+    let played = messages_of(&run(whole.args(["-c", "copy", "-f", "h264", "-"])).out);
+    let numbers = |all: &[Capture]| all.iter().map(|m| m.number).collect::<Vec<_>>();
+    assert_eq!(numbers(&played), numbers(&kept));
+
+    // Deleting takes nothing away from who plays, and there is nothing to play afterwards.
+    let mut player = Command::new("ffmpeg");
+    player.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &server.rtsp(&path)]);
+    let player = play::Running::start(player.args(["-c", "copy", "-f", "h264", "-"]));
+    until("the player", || {
+        let list = server.clients();
+        list.iter()
+            .any(|c| c["path"].as_str().is_some_and(|p| p.contains("recording")))
+            .then_some(())
+    });
+    let (code, answer) =
+        ask(&server, &format!("DELETE /api/recordings/{}", row["id"]), &Value::Null);
+    assert_eq!(code, 200, "{answer}");
+    assert!(!file(&server, &row).exists() && rows(&server).is_empty());
+    assert_eq!(numbers(&messages_of(&player.succeed().out)), numbers(&kept));
+    let mut late = Command::new("ffprobe");
+    let done = late.args(["-v", "error", "-rtsp_transport", "tcp", &server.rtsp(&path)]).output();
+    assert!(String::from_utf8_lossy(&done.unwrap().stderr).contains("404"));
+}
+
+#[test]
+fn thumbnails_and_downloads_of_what_was_recorded() {
+    let server = server();
+    post(&server, "/api/recording/start", &Value::Null);
+    recorded(&server, "cam1/main", 500);
+    post(&server, "/api/snapshot", &Value::Null);
+    post(&server, "/api/recording/stop", &Value::Null);
+    let rows = ended(&server, 2);
+    for row in &rows {
+        for (part, own) in [("/thumbnail", false), ("", true)] {
+            let url = server.http(&format!("api/recordings/{}{part}", row["id"]));
+            let got = server.folder.file("got");
+            run(Command::new("curl")
+                .args(["-sf", "-u", "ann:secret123", "-o"])
+                .arg(&got)
+                .arg(&url));
+            if own {
+                assert_eq!(fs::read(&got).unwrap(), fs::read(file(&server, row)).unwrap());
+            } else {
+                assert_eq!(probe(&got)["streams"][0]["codec_name"], "mjpeg");
+            }
+        }
+    }
+}

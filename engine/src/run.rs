@@ -18,8 +18,10 @@ use crate::ops;
 use crate::pipeline::Publishers;
 use crate::publish::{Kind, Stream, geometry_for};
 use crate::record;
+use crate::replay::shelf::Catalogued;
 use crate::requests::Requests;
 use crate::rtsp::client::Way;
+use crate::rtsp::replay::Replays;
 use crate::rtsp::serve::{Identity, Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
@@ -214,7 +216,10 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         unfit: HashMap::new(),
         logins: Vec::new(),
         random: random_word,
-        replays: crate::rtsp::replay::Replays::default(),
+        replays: Replays {
+            shelf: Some(Arc::new(Catalogued::new(&config.data))),
+            ..Replays::default()
+        },
     };
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;

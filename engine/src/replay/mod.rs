@@ -6,6 +6,7 @@
 
 pub mod range;
 pub mod reader;
+pub mod shelf;
 pub mod walk;
 
 use lensd_ffi::time::UtcNanos;
