@@ -197,3 +197,53 @@ fn the_page_plays_video() {
     assert_eq!(browser.value(size), 320);
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
 }
+
+#[test]
+fn the_page_records_for_those_who_may() {
+    let server = Play::open().users().start();
+    let mut browser = Browser::start();
+    let log_in = json!({ "headers": { "Authorization": "Basic YW5uOnNlY3JldDEyMw==" } });
+    browser.ask("Network.setExtraHTTPHeaders", log_in);
+    browser.ask("Page.navigate", json!({ "url": server.http("") }));
+    let text = "document.getElementById('media').innerText";
+    let word = |browser: &mut Browser, word: &str| {
+        until(word, || {
+            browser.value(text).as_str().filter(|t| t.contains(word)).map(str::to_owned)
+        });
+    };
+    word(&mut browser, "nothing yet");
+    browser.value("document.getElementById('record').click()");
+    word(&mut browser, "cam1/main recording");
+    browser.value("document.getElementById('snap').click()");
+    word(&mut browser, "picture");
+    browser.value("document.getElementById('record').click()");
+    until("both files to be whole, with small pictures", || {
+        let small = "[...document.querySelectorAll('#files img')]
+            .filter((i) => i.complete && i.naturalWidth > 0).length";
+        (browser.value(small) == 2).then_some(())
+    });
+    word(&mut browser, "Download");
+    if let Ok(path) = std::env::var("LENSD_SCREENSHOT") {
+        std::fs::write(format!("{path}.media.png"), browser.screenshot()).unwrap();
+    }
+    assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
+}
+
+#[test]
+fn the_still_page_turns_and_keeps_the_last_picture() {
+    let mut server = Play::open().start();
+    let mut browser = Browser::start();
+    let page = server.http("still?interval=0.3&rotate=90");
+    browser.ask("Page.navigate", json!({ "url": page }));
+    let size = "(() => { const c = document.getElementById('canvas');
+        return c.width + 'x' + c.height; })()";
+    until("a picture on its side", || (browser.value(size) == "180x320").then_some(()));
+    let time = "document.getElementById('time').textContent";
+    let first = browser.value(time);
+    until("another one", || (browser.value(time) != first).then_some(()));
+    assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
+    server.kill_plane("engine");
+    let trouble = "document.getElementById('trouble').textContent";
+    until("pictures again", || (browser.value(trouble) == "").then_some(()));
+    assert_eq!(browser.value(size), "180x320");
+}

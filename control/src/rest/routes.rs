@@ -60,6 +60,7 @@ const fn write(
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/", MEDIA, Class::Free, system::index, "The web page", bytes("text/html")),
+    get("/still", MEDIA, Class::Free, system::still_page, "A page with a picture every 2 s: interval, rotate, quality, camera", bytes("text/html")),
     get("/health", None, Class::Free, system::health, "Whether server, engine and cameras work", data("Health")),
     get("/health/live", None, Class::Free, system::live, "Whether this process answers", data("Word")),
     get("/health/ready", None, Class::Free, system::ready, "200 once the engine runs, else 503", data("Word")),

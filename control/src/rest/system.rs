@@ -14,6 +14,10 @@ pub(super) fn index(_: &mut Call<'_>) -> Result<Reply, Fault> {
     page::index().map(Reply::Now)
 }
 
+pub(super) fn still_page(_: &mut Call<'_>) -> Result<Reply, Fault> {
+    page::still().map(Reply::Now)
+}
+
 pub(super) fn live(call: &mut Call<'_>) -> Result<Reply, Fault> {
     Ok(Reply::Now(Response::success(json!({ "status": "ok" }), call.at)))
 }
