@@ -127,6 +127,16 @@ pub fn to_npt(ticks: i64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
+/// The same as a moment of the clock, in a recording that began at `captured`:
+/// `20261121T140557.250000Z`.
+pub fn to_clock(ticks: i64, captured: UtcNanos) -> String {
+    let since = i64::try_from(nanos(u64::try_from(ticks).unwrap_or(0))).unwrap_or(i64::MAX);
+    let at = i128::from(captured.0.saturating_add(since));
+    // All that 64 bits of nanoseconds can say lies in the calendar.
+    let Ok(at) = jiff::Timestamp::from_nanosecond(at) else { return String::new() };
+    at.strftime("%Y%m%dT%H%M%S.%6fZ").to_string()
+}
+
 /// Reads the header `Scale`: the nearest that is played. None: it is no number, or none at all.
 pub fn scale(header: &str) -> Option<f64> {
     let value: f64 = header.trim().parse().ok()?;
@@ -182,6 +192,7 @@ mod tests {
         assert_eq!(range.from.unwrap().ticks(0, captured), 67_500);
         assert_eq!(range.until.unwrap().ticks(0, captured), 270_000);
         assert_eq!(Point::Now.ticks(77, captured), 77);
+        assert_eq!(to_clock(270_000, captured), "20261121T140600.250000Z");
         for bad in
             ["20261321T140558Z", "20261121T240558Z", "20261121T140558", "2026", "20261121T1405Z"]
         {

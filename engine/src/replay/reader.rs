@@ -150,6 +150,11 @@ impl Reader {
         self.shared.desk.lock().queue.front().map(look)
     }
 
+    /// Whether the end comes next but one; none: what comes next but one is not read yet.
+    pub fn is_last(&self) -> Option<bool> {
+        self.shared.desk.lock().queue.get(1).map(|item| *item == Item::End)
+    }
+
     /// Takes what comes next.
     pub fn take(&self) -> Option<Item> {
         let mut desk = self.shared.desk.lock();
@@ -220,10 +225,11 @@ fn read(shared: &Shared, shelf: &dyn Shelf, id: Option<i64>, bell: &Bell) {
             Item::Picture(picture) => desk.bytes += picture.bytes.len(),
             Item::End | Item::Failed(_) => desk.going = false,
         }
-        let first = desk.queue.is_empty();
+        // One that waits may wait for the next, or for the one behind.
+        let awaited = desk.queue.len() < 2;
         desk.queue.push_back(item);
         drop(desk);
-        if first {
+        if awaited {
             bell.ring();
         }
     }
