@@ -10,7 +10,7 @@ use super::conn::Conn;
 use super::session::{Onvif, Start, Wanted};
 use super::udp::Pair;
 use super::wire::Status;
-use crate::replay::range::{self, KEYS_BEYOND, Point, Range};
+use crate::replay::range::{self, KEYS_BEYOND, Point, Range, to_clock, to_npt};
 use crate::replay::reader::{Item, Order, Permits, Reader};
 use crate::replay::walk::{Picture, Which};
 use crate::replay::{Opened, Shelf, nanos};
@@ -61,7 +61,7 @@ struct Asked {
     /// The range was one of the clock.
     by_clock: bool,
     scale: f64,
-    until: Option<i64>,
+    until: Option<Point>,
     /// It begins somewhere else, not where it was paused.
     elsewhere: bool,
 }
@@ -197,7 +197,7 @@ impl Replay {
                 *self.asked.insert(asked)
             }
         };
-        let paced = |picture: &Picture| (self.paced(picture), picture.shown);
+        let paced = |picture: &Picture| (self.paced(picture), picture.shown, picture.captured);
         let first = self.reader.peek(|item| match item {
             Item::Picture(picture) => Ok(Some(paced(picture))),
             Item::End if asked.elsewhere => Err(Status::INVALID_RANGE),
@@ -215,7 +215,8 @@ impl Replay {
         self.asked = None;
         (self.scale, self.onvif) = (asked.scale, asked.onvif);
         self.discontinuity |= asked.elsewhere;
-        let (paced, shown) = first.unwrap_or((self.ends, self.ends));
+        let (paced, shown, captured) =
+            first.unwrap_or((self.ends, self.ends, self.opened.captured));
         let wait = match self.delivery {
             Delivery::Datagrams { .. } => AHEAD,
             Delivery::Stream { .. } | Delivery::Group => Nanos(0),
@@ -224,17 +225,19 @@ impl Replay {
         (self.playing, self.starved) = (true, false);
         self.since_ms = now.utc.millis();
         (self.fresh, self.next_report) = (true, Nanos(0));
-        let until = match (asked.until, self.opened.duration) {
-            (Some(until), _) => Some(until),
-            (None, _) if self.scale < 0.0 => Some(0),
-            (None, duration) => duration.map(|all| i64::try_from(all).unwrap_or(i64::MAX)),
-        };
-        let captured = self.opened.captured;
-        let range = if asked.by_clock {
-            let until = until.map(|until| range::to_clock(until, captured)).unwrap_or_default();
-            format!("clock={}-{until}", range::to_clock(shown, captured))
-        } else {
-            format!("npt={}-{}", range::to_npt(shown), until.map(range::to_npt).unwrap_or_default())
+        let all = self.opened.duration.map(|all| i64::try_from(all).unwrap_or(i64::MAX));
+        let range = match (asked.by_clock, asked.until) {
+            (true, Some(Point::Utc(until))) => {
+                format!("clock={}-{}", to_clock(captured), to_clock(until))
+            }
+            (true, _) => format!("clock={}-", to_clock(captured)),
+            (false, Some(Point::Ticks(until))) => {
+                format!("npt={}-{}", to_npt(shown), to_npt(until))
+            }
+            (false, _) => {
+                let until = if self.scale < 0.0 { Some(0) } else { all };
+                format!("npt={}-{}", to_npt(shown), until.map(to_npt).unwrap_or_default())
+            }
         };
         Ok(Some(Start {
             seq: Some(self.next_seq),
@@ -255,11 +258,10 @@ impl Replay {
             Some(header) => Range::parse(header).ok_or(Status::INVALID_RANGE)?,
             None => Range::default(),
         };
-        let (duration, captured) = (self.reader.duration(), self.opened.captured);
         let grows = self.opened.duration.is_none();
+        // Of what does not grow, now is where it stands.
         let from = range.from.filter(|from| grows || *from != Point::Now);
-        let from = from.map(|from| from.ticks(duration, captured));
-        let until = range.until.map(|until| until.ticks(duration, captured));
+        let until = range.until;
         let keys = wanted.onvif.is_some_and(|onvif| onvif.keys);
         let which = match scale {
             scale if scale < 0.0 => Which::KeysBack,
@@ -268,15 +270,14 @@ impl Replay {
         };
         let same = scale == self.scale && which == self.which && self.going;
         let elsewhere = from.is_some() || until.is_some() || !same;
-        let all = i64::try_from(duration).unwrap_or(i64::MAX);
+        let all = i64::try_from(self.reader.duration()).unwrap_or(i64::MAX);
         let begun = self.going || self.position != 0;
         let at = match from {
             Some(at) => at,
-            None if scale < 0.0 && !begun => all,
-            None => self.position,
+            None if scale < 0.0 && !begun => Point::Ticks(all),
+            None => Point::Ticks(self.position),
         };
-        let wrong = |until: i64| if scale < 0.0 { until >= at } else { until <= at };
-        if at < 0 || at > all || until.is_some_and(wrong) {
+        if matches!(at, Point::Ticks(at) if at > all) {
             return Err(Status::INVALID_RANGE);
         }
         if elsewhere {

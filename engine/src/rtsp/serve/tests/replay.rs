@@ -265,7 +265,7 @@ fn seeks_go_to_the_key_frame_before_and_pauses_lose_nothing() {
     check(&talk.pictures(5, (seq, time)), &[0, 1, 2, 3, 4], 3600);
     talk.end();
     let (answer, seq, time) = talk.play("Range: clock=20261121T140558.2Z-\r\n");
-    let range = "clock=20261121T140558.050000Z-20261121T140558.450000Z";
+    let range = "clock=20261121T140558.050000Z-";
     assert_eq!(header(&answer, "Range").unwrap(), range);
     check(&talk.pictures(2, (seq, time)), &[20, 21], 3600);
     // Live555's sign of life changes nothing.
@@ -342,6 +342,7 @@ fn what_is_not_there_is_refused() {
         ("Range: npt=2-\r\n", "457"),
         ("Range: npt=1-0.5\r\n", "457"),
         ("Range: clock=20250101T000000Z-\r\n", "457"),
+        ("Range: clock=20261121T140559Z-\r\n", "457"),
         ("Range: bytes=1-2\r\n", "457"),
         ("Scale: fast\r\n", "400"),
     ] {
@@ -457,7 +458,7 @@ fn onvif_clients_get_their_header_and_their_pace() {
     let from = "Require: onvif-replay\r\nRange: clock=20261121T140557.7Z-\r\n";
     let (answer, ..) = talk.play(&format!("{from}Rate-Control: no\r\n"));
     assert_eq!(header(&answer, "Rate-Control").unwrap(), "no");
-    let range = "clock=20261121T140557.650000Z-20261121T140558.450000Z";
+    let range = "clock=20261121T140557.650000Z-";
     assert_eq!(header(&answer, "Range").unwrap(), range);
     let cseq = u8::try_from(talk.cseq).unwrap();
     for n in 10..30_u8 {
