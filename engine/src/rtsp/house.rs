@@ -70,6 +70,8 @@ pub struct Start {
     pub scale: Option<f64>,
     /// Whether the client sets the pace.
     pub unpaced: bool,
+    /// A recording plays on as it did.
+    pub same: bool,
 }
 
 /// What the session needs of the world.

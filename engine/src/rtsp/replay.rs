@@ -192,6 +192,10 @@ impl Replay {
     pub fn play(&mut self, wanted: &Wanted<'_>, now: Stamp) -> Result<Option<Start>, Status> {
         let asked = match self.asked {
             Some(asked) => asked,
+            None if self.playing && (wanted.range, wanted.scale) == (None, None) => {
+                let range = Some(format!("npt={}-", to_npt(self.position)));
+                return Ok(Some(Start { range, same: true, ..Start::default() }));
+            }
             None => {
                 let asked = self.ask(wanted)?;
                 *self.asked.insert(asked)
@@ -245,6 +249,7 @@ impl Replay {
             range: Some(range),
             scale: (wanted.scale.is_some() || self.scale != 1.0).then_some(self.scale),
             unpaced: self.is_unpaced(),
+            same: false,
         }))
     }
 

@@ -35,7 +35,7 @@ impl Session {
             }
             // A PLAY while playing changes nothing (live555 sends them to keep the session alive),
             // unless it asks for another part of a recording.
-            State::Playing if (range, scale) == (None, None) || !house.uses(&self.path).stored => {
+            State::Playing if !house.uses(&self.path).stored => {
                 let answer = Response::new(Status::OK).with("Range", "npt=now-");
                 return Some(self.with_session(answer));
             }
@@ -52,12 +52,19 @@ impl Session {
             }
             Ok(None) => return None,
             Err(Status::INVALID_RANGE) => {
+                // What was played is let go when elsewhere is looked for.
+                house.pause();
+                self.state = State::Ready;
                 return Some(warn(Status::INVALID_RANGE, "npt or clock, within the recording"));
             }
             Err(status) => return Some(Response::new(status)),
             Ok(Some(start)) => start,
         };
         self.state = State::Playing;
+        if start.same {
+            let range = start.range.unwrap_or_default();
+            return Some(self.with_session(Response::new(Status::OK).with("Range", range)));
+        }
         let mut info = format!("url={}/{TRACK}", base_of(&request.uri));
         if let Some(seq) = start.seq {
             info.push_str(&format!(";seq={seq}"));

@@ -225,8 +225,14 @@ fn a_recording_is_played_to_its_end_and_again() {
         check(&talk.pictures(30, (seq, time)), &all, 3600);
         talk.end();
         // Who plays on begins anew.
-        let (_, seq, time) = talk.play("Range: npt=0-\r\n");
+        let (answer, seq, time) = talk.play("");
+        assert_eq!(header(&answer, "Range").unwrap(), "npt=0.000000-1.200000");
         check(&talk.pictures(3, (seq, time)), &[0, 1, 2], 3600);
+        // A place that is not there ends what was played; the next request is heard all the same.
+        let answer = talk.ask("PLAY", "Range: npt=1-0.5\r\n");
+        assert!(answer.starts_with("RTSP/1.0 457"), "{answer}");
+        let (_, seq, time) = talk.play("Range: npt=0.4-\r\n");
+        check(&talk.pictures(3, (seq, time)), &[10, 11, 12], 3600);
     }
 }
 
