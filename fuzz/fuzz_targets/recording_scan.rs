@@ -1,11 +1,13 @@
 //! Recordings that are read: whatever is in the file, and a good one with bytes cut off or changed.
 //! Laws: no panic; fragments lie behind each other and inside the file, their samples inside of
 //! them; a file that was cut has the fragments that are whole and no other; of one with a changed
-//! byte, what a right seal vouches for is as it was written.
+//! byte, what a right seal vouches for is as it was written; a file that is done has the index of
+//! its fragments.
 #![no_main]
 
 use lensd_ffi::mux::{
-    Fragment, Header, Init, Next, Reference, Sample, Scanner, Whole, begin, sealed,
+    Fragment, Header, Index, Init, Next, Reference, Sample, Scanner, Whole, begin, sealed,
+    whole_lid,
 };
 use lensd_ffi::unit::Codec;
 use libfuzzer_sys::fuzz_target;
@@ -27,7 +29,29 @@ fn scan(file: &[u8]) -> Option<(Header, Vec<Fragment>)> {
         fragments.push(fragment);
     }
     let _ = whole.movie(&header, None);
+    if let Some(index) = Index::of_movie(&header, file).expect("memory can be read") {
+        assert!(index.places().windows(2).all(|pair| pair[0].offset <= pair[1].offset));
+        assert!(index.end() <= file.len() as u64);
+    }
     Some((header, fragments))
+}
+
+/// The index of a recording, and the same of it when it is done.
+fn indices(mut file: Vec<u8>, header: &Header, fragments: &[Fragment]) -> [Option<Index>; 2] {
+    let (mut index, mut whole) = (Index::new(header), Whole::default());
+    for fragment in fragments {
+        index.push(fragment);
+        whole.push(fragment).expect("a few");
+    }
+    let Some(movie) = whole.movie(header, None) else { return [None, None] };
+    let end = file.len() as u64;
+    let lid = usize::try_from(header.lid).expect("short");
+    file[lid..lid + 16].copy_from_slice(&whole_lid(end - header.lid));
+    file.extend_from_slice(&movie);
+    let header = Header::read(&file[..]).expect("a recording");
+    let closed = Index::of_movie(&header, &file[..]).expect("memory can be read");
+    assert!(closed.is_some(), "a file that is done has an index");
+    [Some(index), closed]
 }
 
 /// A recording of JPEGs, a fragment for each byte of `data`.
@@ -59,6 +83,11 @@ fuzz_target!(|data: &[u8]| {
     let place = place.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
     let good = recording(&data[data.len().min(5)..data.len().min(40)]);
     let (header, whole) = scan(&good).expect("a recording");
+    let [open, closed] = indices(good.clone(), &header, &whole);
+    let said = |index: &Option<Index>| {
+        index.as_ref().map(|index| (index.places().to_vec(), index.end(), index.duration()))
+    };
+    assert_eq!(said(&open), said(&closed));
 
     let cut = &good[..place % (good.len() + 1)];
     let fits = whole.iter().filter(|fragment| fragment.end() <= cut.len() as u64).count();

@@ -14,6 +14,10 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
+/// Where a recording whose front is damaged has its first whole fragment at the latest. What has
+/// none there is another file, which may be long.
+const FRONT: u64 = 256 << 20;
+
 /// What is in a recording that was closed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mended {
@@ -86,7 +90,11 @@ pub fn close(disk: &mut impl Disk, title: Option<&str>) -> Result<Mended, Failed
         Err(Unreadable::Io(error)) => return Err(error.into()),
         Err(Unreadable::Cut) => return Ok(nothing),
         Err(Unreadable::Foreign { at, .. }) => {
-            return if seal_behind(disk, 0)? { Err(Failed::Damaged(at)) } else { Ok(nothing) };
+            return if seal_behind(disk, 0, FRONT)? {
+                Err(Failed::Damaged(at))
+            } else {
+                Ok(nothing)
+            };
         }
     };
     let (fragments, end) = whole_fragments(disk, &header)?;
@@ -96,7 +104,7 @@ pub fn close(disk: &mut impl Disk, title: Option<&str>) -> Result<Mended, Failed
     // closed, is damage.
     let torn = !matches!(end, End::Bare | End::Movie(_));
     let misplaced = closed && header.form != (Form::Whole { movie_at: at });
-    if misplaced || (torn && seal_behind(disk, at + 1)?) {
+    if misplaced || (torn && seal_behind(disk, at + 1, u64::MAX)?) {
         return Err(Failed::Damaged(at));
     }
     let mut whole = Whole::default();
@@ -152,8 +160,8 @@ fn whole_fragments(disk: &impl Disk, header: &Header) -> io::Result<(Vec<Fragmen
     Ok((fragments, end))
 }
 
-/// Whether there is a fragment with a right seal anywhere behind `from`.
-fn seal_behind(disk: &impl Disk, from: u64) -> io::Result<bool> {
+/// Whether a fragment with a right seal begins behind `from`, before `until`.
+fn seal_behind(disk: &impl Disk, from: u64, until: u64) -> io::Result<bool> {
     const BLOCK: usize = 1 << 20;
     /// From a fragment's first byte to the type in its seal.
     const BEFORE: u64 = 8;
@@ -170,7 +178,7 @@ fn seal_behind(disk: &impl Disk, from: u64) -> io::Result<bool> {
                 return Ok(true);
             }
         }
-        if got < BLOCK {
+        if got < BLOCK || at + BLOCK as u64 > until {
             return Ok(false);
         }
         // A type may lie across two blocks.

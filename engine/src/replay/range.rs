@@ -49,20 +49,6 @@ impl Range {
     }
 }
 
-impl Point {
-    /// In ticks from the beginning of a recording of `duration` ticks that began at `captured`.
-    pub fn ticks(self, duration: u64, captured: UtcNanos) -> i64 {
-        match self {
-            Self::Ticks(at) => at,
-            Self::Now => i64::try_from(duration).unwrap_or(i64::MAX),
-            Self::Utc(at) => {
-                let apart = i128::from(at.0) - i128::from(captured.0);
-                i64::try_from(apart * 9 / 100_000).unwrap_or(i64::MAX)
-            }
-        }
-    }
-}
-
 /// `SS.sss` or `HH:MM:SS.sss` in ticks.
 fn npt(text: &str) -> Option<i64> {
     let mut parts = text.rsplit(':');
@@ -127,6 +113,13 @@ pub fn to_npt(ticks: i64) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
+/// A moment of the clock: `20261121T140557.250000Z`.
+pub fn to_clock(at: UtcNanos) -> String {
+    // All that 64 bits of nanoseconds can say lies in the calendar.
+    let Ok(at) = jiff::Timestamp::from_nanosecond(at.0.into()) else { return String::new() };
+    at.strftime("%Y%m%dT%H%M%S.%6fZ").to_string()
+}
+
 /// Reads the header `Scale`: the nearest that is played. None: it is no number, or none at all.
 pub fn scale(header: &str) -> Option<f64> {
     let value: f64 = header.trim().parse().ok()?;
@@ -175,13 +168,11 @@ mod tests {
 
     #[test]
     fn ranges_of_the_clock() {
-        let captured = UtcNanos(1_795_269_957_250_000_000);
-        let Some(range) = Range::parse("clock=20261121T140558Z-20261121T140600.25Z") else {
-            panic!()
-        };
-        assert_eq!(range.from.unwrap().ticks(0, captured), 67_500);
-        assert_eq!(range.until.unwrap().ticks(0, captured), 270_000);
-        assert_eq!(Point::Now.ticks(77, captured), 77);
+        let utc = |ns| Some(Point::Utc(UtcNanos(ns)));
+        let (from, until) = (1_795_269_958_000_000_000, 1_795_269_960_250_000_000);
+        let both = range("clock=20261121T140558Z-20261121T140600.25Z");
+        assert_eq!(both, Some((utc(from), utc(until))));
+        assert_eq!(to_clock(UtcNanos(until)), "20261121T140600.250000Z");
         for bad in
             ["20261321T140558Z", "20261121T240558Z", "20261121T140558", "2026", "20261121T1405Z"]
         {

@@ -3,6 +3,7 @@
 //! It is never waited for: when its disk stalls, it stalls alone, and ends when it is let go. How
 //! many there may be, stalled ones too, is bounded.
 
+use super::range::Point;
 use super::walk::{Picture, Step, Walk, Which};
 use super::{Opened, Refused, Shelf};
 use crate::record::disk::OnDisk;
@@ -10,6 +11,7 @@ use lensd_ffi::bell::Bell;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,12 +30,12 @@ const LOOKS: u32 = 20;
 /// What a reader is to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Order {
-    /// Ticks from the beginning; it begins with the key frame at or before.
-    pub at: i64,
+    /// It begins with the key frame at or before.
+    pub at: Point,
     /// Which pictures.
     pub which: Which,
     /// Where it ends.
-    pub until: Option<i64>,
+    pub until: Option<Point>,
 }
 
 /// What a reader has read.
@@ -150,6 +152,11 @@ impl Reader {
         self.shared.desk.lock().queue.front().map(look)
     }
 
+    /// Whether the end comes next but one; none: what comes next but one is not read yet.
+    pub fn is_last(&self) -> Option<bool> {
+        self.shared.desk.lock().queue.get(1).map(|item| *item == Item::End)
+    }
+
     /// Takes what comes next.
     pub fn take(&self) -> Option<Item> {
         let mut desk = self.shared.desk.lock();
@@ -189,11 +196,11 @@ fn read(shared: &Shared, shelf: &dyn Shelf, id: Option<i64>, bell: &Bell) {
         let (order, orders) = (desk.order.take(), desk.orders);
         drop(desk);
         // The lock is not held while the disk works.
-        let step = match order {
-            Some(order) => walk.seek(order.at, order.which, order.until),
-            None => Ok(()),
-        }
-        .and_then(|()| walk.step());
+        let begun = match order {
+            Some(order) => begin(&mut walk, order),
+            None => Ok(true),
+        };
+        let step = begun.and_then(|begun| if begun { walk.step() } else { Ok(Step::End) });
         let item = match step {
             Ok(Step::Picture(picture)) => Item::Picture(picture),
             Ok(Step::End) => Item::End,
@@ -220,13 +227,31 @@ fn read(shared: &Shared, shelf: &dyn Shelf, id: Option<i64>, bell: &Bell) {
             Item::Picture(picture) => desk.bytes += picture.bytes.len(),
             Item::End | Item::Failed(_) => desk.going = false,
         }
-        let first = desk.queue.is_empty();
+        // One that waits may wait for the next, or for the one behind.
+        let awaited = desk.queue.len() < 2;
         desk.queue.push_back(item);
         drop(desk);
-        if first {
+        if awaited {
             bell.ring();
         }
     }
+}
+
+/// Goes where an order says. False: the recording has no such place.
+fn begin(walk: &mut Walk<OnDisk>, order: Order) -> io::Result<bool> {
+    let mut ticks = |point| match point {
+        Point::Ticks(at) => Ok(Some(at)),
+        Point::Now => Ok(Some(i64::try_from(walk.duration()).unwrap_or(i64::MAX))),
+        Point::Utc(at) => walk.moment(at),
+    };
+    let Some(at) = ticks(order.at)? else { return Ok(false) };
+    // An end behind the recording's is the recording's.
+    let until = order.until.map(&mut ticks).transpose()?.flatten();
+    let back = order.which == Which::KeysBack;
+    if until.is_some_and(|until| if back { until >= at } else { until <= at }) {
+        return Ok(false);
+    }
+    walk.seek(at, order.which, until).map(|()| true)
 }
 
 fn open(shelf: &dyn Shelf, id: Option<i64>) -> Result<(Opened, Walk<OnDisk>), Refused> {

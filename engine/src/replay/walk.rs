@@ -186,6 +186,41 @@ impl<F: ReadAt> Walk<F> {
         Ok(())
     }
 
+    /// When what was captured at `at` is shown, in ticks; what nobody captured, as in a pause, where
+    /// it went on. None: it is not in the recording.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn moment(&mut self, at: UtcNanos) -> io::Result<Option<i64>> {
+        while self.grow()? {}
+        // Fragments say when they were captured, an index does not.
+        let (mut low, mut high) = (0, self.index.places().len());
+        while low < high {
+            let middle = low.midpoint(high);
+            self.load(middle)?;
+            if self.loaded.as_ref().is_some_and(|l| UtcNanos::of_ntp64(l.fragment.ntp) <= at) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some(place) = low.checked_sub(1) else { return Ok(None) };
+        self.load(place)?;
+        let (Some(loaded), Some(of)) = (&self.loaded, self.index.places().get(place)) else {
+            return Ok(None);
+        };
+        let fragment = &loaded.fragment;
+        let first = fragment.decode.saturating_add_signed(fragment.samples[0].cts.into());
+        let reference =
+            of.first.saturating_add_unsigned(fragment.time).saturating_sub_unsigned(first);
+        let since = at.0.saturating_sub(UtcNanos::of_ntp64(fragment.ntp).0);
+        let since = i64::try_from(i128::from(since) * 9 / 100_000).unwrap_or(i64::MAX);
+        let lasts = i64::try_from(fragment.decoded() - fragment.decode).unwrap_or(i64::MAX);
+        let last = place + 1 == self.index.places().len();
+        let over = last && !self.growing && since >= lasts;
+        Ok((!over).then(|| reference.saturating_add(since.min(lasts))))
+    }
+
     /// The next picture. One that is damaged is left out.
     ///
     /// # Errors

@@ -5,12 +5,41 @@
 //! two-byte form would only be longer.
 
 use crate::config::Extensions;
-use lensd_ffi::time::Stamp;
+use lensd_ffi::time::{Stamp, UtcNanos};
 
 /// What marks one-byte elements (RFC 8285 section 4.2).
 pub const PROFILE: u16 = 0xBEDE;
 /// Most bytes of elements with their padding.
 pub const MOST: usize = 20;
+
+/// What marks ONVIF's own extension of recordings that are played (ONVIF Streaming Specification,
+/// "RTP header extension").
+pub const REPLAY: u16 = 0xABAC;
+
+/// What ONVIF's extension says of a picture besides when it was captured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Decoding can begin with it (C).
+    pub clean: bool,
+    /// The recording ends with it (E and T).
+    pub last: bool,
+    /// It does not follow the one before (D).
+    pub discontinuity: bool,
+    /// The lowest byte of the `CSeq` of the PLAY that it answers.
+    pub cseq: u8,
+}
+
+impl Replayed {
+    /// The words of the extension.
+    pub fn words(self, captured: UtcNanos) -> Vec<u8> {
+        let bit = |set: bool, at: u8| u8::from(set) << at;
+        let flags =
+            bit(self.clean, 7) | bit(self.last, 6) | bit(self.discontinuity, 5) | bit(self.last, 4);
+        let mut out = captured.ntp64().to_be_bytes().to_vec();
+        out.extend_from_slice(&[flags, self.cseq, 0, 0]);
+        out
+    }
+}
 
 /// The identifier that SDP gives to an extension, its URI, and whether a stream has it.
 type Element = (u8, &'static str, fn(Extensions) -> bool);
@@ -44,7 +73,17 @@ pub fn words(extensions: Extensions, capture: Stamp) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lensd_ffi::time::UtcNanos;
+
+    #[test]
+    fn onvif_words_are_three() {
+        let captured = UtcNanos(1_700_000_000_250_000_000);
+        let first = Replayed { clean: true, discontinuity: true, cseq: 7, last: false };
+        let ntp = captured.ntp64().to_be_bytes();
+        assert_eq!(first.words(captured), [&ntp[..], &[0b1010_0000, 7, 0, 0]].concat());
+        let last = Replayed { last: true, ..Replayed::default() };
+        assert_eq!(last.words(captured)[8..], [0b0101_0000, 0, 0, 0]);
+        assert!(first.words(captured).len() <= MOST);
+    }
 
     #[test]
     fn words_are_elements_with_padding() {

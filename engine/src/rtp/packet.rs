@@ -116,10 +116,23 @@ impl Packets {
     /// Packetizes a unit beginning with sequence number `first_seq`. Empty if it has nothing that
     /// its payload format can carry.
     pub fn pack(source: &Source<'_>, shape: &Shape, first_seq: u16) -> Self {
+        let words = extension::words(shape.extensions, source.meta.capture);
+        Self::pack_with(source, shape, first_seq, (extension::PROFILE, words))
+    }
+
+    /// The same with another header extension in the first packet: what it is, and its words, which
+    /// are at most [`extension::MOST`] bytes.
+    pub fn pack_with(
+        source: &Source<'_>,
+        shape: &Shape,
+        first_seq: u16,
+        extension: (u16, Vec<u8>),
+    ) -> Self {
         let time = rtp_time(source.meta.capture.mono).wrapping_add(shape.time_offset);
         let mut out = Self { first_seq, time, ..Self::default() };
         let mut writer = Writer {
-            extension: extension::words(shape.extensions, source.meta.capture),
+            profile: extension.0,
+            extension: extension.1,
             payload_type: payload_type(source.meta.codec),
             shape,
             out: &mut out,
@@ -182,6 +195,8 @@ impl Packets {
 
 /// Builds packets for a payload format.
 pub struct Writer<'a> {
+    /// What the header extension is (`defined by profile`, RFC 3550 section 5.3.1).
+    profile: u16,
     extension: Vec<u8>,
     payload_type: u8,
     shape: &'a Shape,
@@ -210,7 +225,7 @@ impl Writer<'_> {
             .sequence(seq.into())
             .timestamp(self.out.time);
         if self.out.packets.is_empty() && !self.extension.is_empty() {
-            builder = builder.extension(extension::PROFILE, &self.extension);
+            builder = builder.extension(self.profile, &self.extension);
             self.out.extension = 4 + self.extension.len();
         }
         let mut header = [0; RTP_HEADER + 4 + extension::MOST];

@@ -41,6 +41,20 @@ pub struct Wanted<'a> {
     pub range: Option<&'a str>,
     /// The header `Scale`.
     pub scale: Option<&'a str>,
+    /// What ONVIF adds for recordings, if it is required.
+    pub onvif: Option<Onvif>,
+}
+
+/// ONVIF's replay (Streaming Specification, "Replay"): headers of a PLAY with
+/// `Require: onvif-replay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Onvif {
+    /// The lowest byte of its `CSeq`.
+    pub cseq: u8,
+    /// `Rate-Control: no`: as fast as the client reads.
+    pub unpaced: bool,
+    /// `Frames: intra`: only key frames.
+    pub keys: bool,
 }
 
 /// Where a client begins.
@@ -54,6 +68,10 @@ pub struct Start {
     pub range: Option<String>,
     /// How fast, if that was asked for.
     pub scale: Option<f64>,
+    /// Whether the client sets the pace.
+    pub unpaced: bool,
+    /// A recording plays on as it did.
+    pub same: bool,
 }
 
 /// What the session needs of the world.

@@ -7,13 +7,14 @@
 
 use super::client::{CNAME, Counts, Datagrams, Delivery, Over, REPORT_EVERY, Way, send_datagrams};
 use super::conn::Conn;
-use super::session::{Start, Wanted};
+use super::session::{Onvif, Start, Wanted};
 use super::udp::Pair;
 use super::wire::Status;
-use crate::replay::range::{self, KEYS_BEYOND, Point, Range};
+use crate::replay::range::{self, KEYS_BEYOND, Point, Range, to_clock, to_npt};
 use crate::replay::reader::{Item, Order, Permits, Reader};
 use crate::replay::walk::{Picture, Which};
 use crate::replay::{Opened, Shelf, nanos};
+use crate::rtp::extension::{REPLAY, Replayed};
 use crate::rtp::outlet::part;
 use crate::rtp::packet::{PREFIX, Packets, Piece, Shape, Source, rtp_time};
 use crate::rtp::rtcp::{self, SenderReport};
@@ -29,6 +30,9 @@ const LATE: Nanos = Nanos::from_millis(100);
 /// How long datagrams wait for the answer to PLAY, which goes another way: with packets that come
 /// before it, GStreamer still looks for those of the place before.
 const AHEAD: Nanos = Nanos::from_millis(50);
+
+/// Most pictures of a client that go before the others get their turn.
+const AT_ONCE: u64 = 64;
 
 /// What all replays share.
 #[derive(Default)]
@@ -53,8 +57,11 @@ pub fn recording_of(name: &str) -> Option<Option<i64>> {
 /// What a PLAY has set off.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
+    onvif: Option<Onvif>,
+    /// The range was one of the clock.
+    by_clock: bool,
     scale: f64,
-    until: Option<i64>,
+    until: Option<Point>,
     /// It begins somewhere else, not where it was paused.
     elsewhere: bool,
 }
@@ -99,6 +106,12 @@ pub struct Replay {
     asked: Option<Asked>,
     anchor: Anchor,
     scale: f64,
+    /// Which pictures were ordered.
+    which: Which,
+    /// What the last PLAY said of ONVIF's replay.
+    onvif: Option<Onvif>,
+    /// The next picture does not follow the one before.
+    discontinuity: bool,
     /// Where it would go on, in ticks of the recording.
     position: i64,
     /// When the last picture that was taken ends.
@@ -139,6 +152,9 @@ impl Replay {
             asked: None,
             anchor: Anchor::default(),
             scale: 1.0,
+            which: Which::All,
+            onvif: None,
+            discontinuity: true,
             position: 0,
             ends: 0,
             going: false,
@@ -176,12 +192,16 @@ impl Replay {
     pub fn play(&mut self, wanted: &Wanted<'_>, now: Stamp) -> Result<Option<Start>, Status> {
         let asked = match self.asked {
             Some(asked) => asked,
+            None if self.playing && (wanted.range, wanted.scale) == (None, None) => {
+                let range = Some(format!("npt={}-", to_npt(self.position)));
+                return Ok(Some(Start { range, same: true, ..Start::default() }));
+            }
             None => {
                 let asked = self.ask(wanted)?;
                 *self.asked.insert(asked)
             }
         };
-        let paced = |picture: &Picture| (self.paced(picture, asked.scale), picture.shown);
+        let paced = |picture: &Picture| (self.paced(picture), picture.shown, picture.captured);
         let first = self.reader.peek(|item| match item {
             Item::Picture(picture) => Ok(Some(paced(picture))),
             Item::End if asked.elsewhere => Err(Status::INVALID_RANGE),
@@ -197,8 +217,10 @@ impl Replay {
             }
         };
         self.asked = None;
-        self.scale = asked.scale;
-        let (paced, shown) = first.unwrap_or((self.ends, self.ends));
+        (self.scale, self.onvif) = (asked.scale, asked.onvif);
+        self.discontinuity |= asked.elsewhere;
+        let (paced, shown, captured) =
+            first.unwrap_or((self.ends, self.ends, self.opened.captured));
         let wait = match self.delivery {
             Delivery::Datagrams { .. } => AHEAD,
             Delivery::Stream { .. } | Delivery::Group => Nanos(0),
@@ -207,17 +229,27 @@ impl Replay {
         (self.playing, self.starved) = (true, false);
         self.since_ms = now.utc.millis();
         (self.fresh, self.next_report) = (true, Nanos(0));
-        let until = match (asked.until, self.opened.duration) {
-            (Some(until), _) => range::to_npt(until),
-            (None, _) if self.scale < 0.0 => range::to_npt(0),
-            (None, Some(duration)) => range::to_npt(i64::try_from(duration).unwrap_or(i64::MAX)),
-            (None, None) => String::new(),
+        let all = self.opened.duration.map(|all| i64::try_from(all).unwrap_or(i64::MAX));
+        let range = match (asked.by_clock, asked.until) {
+            (true, Some(Point::Utc(until))) => {
+                format!("clock={}-{}", to_clock(captured), to_clock(until))
+            }
+            (true, _) => format!("clock={}-", to_clock(captured)),
+            (false, Some(Point::Ticks(until))) => {
+                format!("npt={}-{}", to_npt(shown), to_npt(until))
+            }
+            (false, _) => {
+                let until = if self.scale < 0.0 { Some(0) } else { all };
+                format!("npt={}-{}", to_npt(shown), until.map(to_npt).unwrap_or_default())
+            }
         };
         Ok(Some(Start {
             seq: Some(self.next_seq),
             time: first.map(|_| self.time_of(shown)),
-            range: Some(format!("npt={}-{until}", range::to_npt(shown))),
+            range: Some(range),
             scale: (wanted.scale.is_some() || self.scale != 1.0).then_some(self.scale),
+            unpaced: self.is_unpaced(),
+            same: false,
         }))
     }
 
@@ -231,35 +263,36 @@ impl Replay {
             Some(header) => Range::parse(header).ok_or(Status::INVALID_RANGE)?,
             None => Range::default(),
         };
-        let (duration, captured) = (self.reader.duration(), self.opened.captured);
         let grows = self.opened.duration.is_none();
+        // Of what does not grow, now is where it stands.
         let from = range.from.filter(|from| grows || *from != Point::Now);
-        let from = from.map(|from| from.ticks(duration, captured));
-        let until = range.until.map(|until| until.ticks(duration, captured));
-        let elsewhere = from.is_some() || until.is_some() || scale != self.scale || !self.going;
-        let all = i64::try_from(duration).unwrap_or(i64::MAX);
+        let until = range.until;
+        let keys = wanted.onvif.is_some_and(|onvif| onvif.keys);
+        let which = match scale {
+            scale if scale < 0.0 => Which::KeysBack,
+            scale if scale > KEYS_BEYOND || keys => Which::Keys,
+            _ => Which::All,
+        };
+        let same = scale == self.scale && which == self.which && self.going;
+        let elsewhere = from.is_some() || until.is_some() || !same;
+        let all = i64::try_from(self.reader.duration()).unwrap_or(i64::MAX);
         let begun = self.going || self.position != 0;
         let at = match from {
             Some(at) => at,
-            None if scale < 0.0 && !begun => all,
-            None => self.position,
+            None if scale < 0.0 && !begun => Point::Ticks(all),
+            None => Point::Ticks(self.position),
         };
-        let wrong = |until: i64| if scale < 0.0 { until >= at } else { until <= at };
-        if at < 0 || at > all || until.is_some_and(wrong) {
+        if matches!(at, Point::Ticks(at) if at > all) {
             return Err(Status::INVALID_RANGE);
         }
         if elsewhere {
-            let which = match scale {
-                scale if scale < 0.0 => Which::KeysBack,
-                scale if scale > KEYS_BEYOND => Which::Keys,
-                _ => Which::All,
-            };
             self.reader.order(Order { at, which, until });
             self.parcel = None;
             self.playing = false;
-            self.going = true;
+            (self.which, self.going) = (which, true);
         }
-        Ok(Asked { scale, until, elsewhere })
+        let by_clock = matches!(range.from.or(range.until), Some(Point::Utc(_)));
+        Ok(Asked { onvif: wanted.onvif, by_clock, scale, until, elsewhere })
     }
 
     /// Stops until the next [`Replay::play`].
@@ -273,8 +306,14 @@ impl Replay {
 
     /// The moment by which a picture is paced: pictures out of order are sent when they are decoded,
     /// key frames alone when they are shown.
-    fn paced(&self, picture: &Picture, scale: f64) -> i64 {
-        if (0.0..=KEYS_BEYOND).contains(&scale) { picture.decode } else { picture.shown }
+    fn paced(&self, picture: &Picture) -> i64 {
+        if self.which == Which::All { picture.decode } else { picture.shown }
+    }
+
+    /// Whether the client sets the pace, which with datagrams it cannot.
+    fn is_unpaced(&self) -> bool {
+        let asked = self.onvif.is_some_and(|onvif| onvif.unpaced);
+        asked && matches!(self.delivery, Delivery::Stream { .. })
     }
 
     /// How long after the anchor a moment of the recording is, in ticks.
@@ -307,7 +346,12 @@ impl Replay {
         way: &mut Way,
         now: Stamp,
     ) -> Result<(), Over> {
+        let begin = self.counts.units;
         while self.playing {
+            if self.counts.units - begin >= AT_ONCE {
+                way.come_back(now.mono);
+                return Ok(());
+            }
             if self.parcel.is_none() && !self.take(conn, udp, way, now.mono) {
                 return Ok(());
             }
@@ -375,14 +419,29 @@ impl Replay {
     /// Takes the next picture if it is due. False: there is nothing to send now.
     fn take(&mut self, conn: &mut Conn, udp: &Pair, way: &mut Way, now: Nanos) -> bool {
         let paced = |item: &Item| match item {
-            Item::Picture(picture) => self.paced(picture, self.scale),
+            Item::Picture(picture) => self.paced(picture),
             Item::End | Item::Failed(_) => self.ends,
         };
         let Some(at) = self.reader.peek(paced) else {
             self.starved = true;
             return false;
         };
-        let due = self.due(at);
+        let last = match (self.onvif, self.reader.is_last()) {
+            (None, _) => false,
+            (Some(_), Some(last)) => last,
+            // The end itself has nothing behind it.
+            (Some(_), None)
+                if self.reader.peek(|item| !matches!(item, Item::Picture(_))) == Some(true) =>
+            {
+                false
+            }
+            // Whether it is the last is to be said with it, so it waits for the next.
+            (Some(_), None) => {
+                self.starved = true;
+                return false;
+            }
+        };
+        let due = if self.is_unpaced() { now } else { self.due(at) };
         if std::mem::take(&mut self.starved) && now.since(due) > LATE {
             self.anchor.wall = self.anchor.wall.plus(now.since(due));
         } else if now < due {
@@ -395,7 +454,7 @@ impl Replay {
                 // Backwards a picture lasts as long as the way to the one before.
                 let lasts = if self.scale > 0.0 { i64::from(picture.duration) } else { 0 };
                 self.ends = at + lasts;
-                self.pack(picture);
+                self.pack(picture, last);
             }
             Some(Item::Failed(why)) => {
                 tracing::warn!(recording = self.opened.id, "it cannot be played on: {why}");
@@ -414,7 +473,7 @@ impl Replay {
     }
 
     /// Makes the packets of a picture.
-    fn pack(&mut self, picture: Picture) {
+    fn pack(&mut self, picture: Picture, last: bool) {
         let mono = Nanos(nanos(self.shown_at(picture.shown)));
         let meta = UnitMeta {
             codec: self.opened.codec,
@@ -428,7 +487,15 @@ impl Replay {
         let head = |range: std::ops::Range<usize>| picture.bytes.get(range).map(<[u8]>::to_vec);
         let len = picture.bytes.len();
         let source = Source { meta: &meta, len, nals: &picture.nals, head: &head };
-        let mut made = Packets::pack(&source, &self.shape, self.next_seq);
+        let discontinuity = std::mem::take(&mut self.discontinuity);
+        let mut made = match self.onvif {
+            None => Packets::pack(&source, &self.shape, self.next_seq),
+            Some(Onvif { cseq, .. }) => {
+                let marks = Replayed { clean: picture.key, last, discontinuity, cseq };
+                let words = marks.words(picture.captured);
+                Packets::pack_with(&source, &self.shape, self.next_seq, (REPLAY, words))
+            }
+        };
         if made.is_empty() {
             self.counts.skipped += 1;
             return;

@@ -7,7 +7,9 @@
 //! The machine has no socket and no clock. It is told the time, asks its [`House`] about streams
 //! and users, and leaves bytes to be sent in [`Session::poll_output`].
 
-pub use super::house::{Described, House, Start, Uses, Wanted};
+mod play;
+
+pub use super::house::{Described, House, Onvif, Start, Uses, Wanted};
 use super::parse::{Item, ParseError, Parser};
 use super::path::Path;
 use super::transport::{self, Answer, Offer};
@@ -283,7 +285,9 @@ impl Session {
         if request.header("CSeq").is_none_or(|c| c.parse::<u32>().is_err()) {
             return Some(warn(Status::BAD_REQUEST, "CSeq is missing or no number"));
         }
-        if let Some(option) = request.header("Require").or_else(|| request.header("Proxy-Require"))
+        let required = request.header("Require").or_else(|| request.header("Proxy-Require"));
+        if let Some(option) = required
+            && !(play::is_onvif(request) && house.uses(&self.path_of(request)).stored)
         {
             return Some(Response::new(Status::OPTION).with("Unsupported", option));
         }
@@ -512,63 +516,6 @@ impl Session {
         Response::new(Status::OK)
             .with("Transport", answer.to_string())
             .with("Session", format!("{id};timeout={}", house.timeout_secs()))
-    }
-
-    /// `None`: a recording's reader has not found the place yet.
-    fn play(
-        &mut self,
-        request: &Request,
-        path: &Path,
-        late: bool,
-        house: &mut dyn House,
-    ) -> Option<Response> {
-        let wanted = Wanted { range: request.header("Range"), scale: request.header("Scale") };
-        match self.state {
-            State::Init => return Some(warn(Status::NOT_VALID_IN_STATE, "SETUP first")),
-            State::Recording => {
-                return Some(warn(Status::NOT_VALID_IN_STATE, "this session records"));
-            }
-            State::Ready if self.announced.is_some() => {
-                return Some(warn(Status::NOT_VALID_IN_STATE, "RECORD is what follows ANNOUNCE"));
-            }
-            // A PLAY while playing changes nothing (live555 sends them to keep the session alive),
-            // unless it asks for another part of a recording.
-            State::Playing if wanted == Wanted::default() || !house.uses(&self.path).stored => {
-                let answer = Response::new(Status::OK).with("Range", "npt=now-");
-                return Some(self.with_session(answer));
-            }
-            State::Playing | State::Ready => {}
-        }
-        if path.name != self.path.name {
-            return Some(Response::new(Status::NOT_FOUND));
-        }
-        let start = match house.play(&self.path, &wanted) {
-            Ok(None) if late => {
-                house.pause();
-                self.state = State::Ready;
-                return Some(warn(Status::UNAVAILABLE, "the recording's disk does not answer"));
-            }
-            Ok(None) => return None,
-            Err(Status::INVALID_RANGE) => {
-                return Some(warn(Status::INVALID_RANGE, "npt or clock, within the recording"));
-            }
-            Err(status) => return Some(Response::new(status)),
-            Ok(Some(start)) => start,
-        };
-        self.state = State::Playing;
-        let mut info = format!("url={}/{TRACK}", base_of(&request.uri));
-        if let Some(seq) = start.seq {
-            info.push_str(&format!(";seq={seq}"));
-        }
-        if let Some(time) = start.time {
-            info.push_str(&format!(";rtptime={time}"));
-        }
-        let range = start.range.unwrap_or_else(|| "npt=now-".to_owned());
-        let mut response = Response::new(Status::OK).with("Range", range);
-        if let Some(scale) = start.scale {
-            response = response.with("Scale", scale.to_string());
-        }
-        Some(self.with_session(response.with("RTP-Info", info)))
     }
 
     fn pause(&mut self, house: &mut dyn House) -> Response {

@@ -11,10 +11,11 @@ use std::io;
 
 /// Most fragments that are listed: three weeks of two a second.
 const MAX_PLACES: usize = 1 << 22;
-/// Most samples of a file that is done.
+/// Most samples that its tables may name.
 const MAX_SAMPLES: usize = 1 << 26;
-/// Most bytes of its last `moov`: so many samples, with times of their own.
-const MAX_MOVIE: u64 = 1 << 30;
+/// Most bytes of its last `moov` that are read at once: two days of 60 pictures a second. Of a
+/// larger one the fragments are listed.
+const MAX_MOVIE: u64 = 128 << 20;
 
 /// A fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

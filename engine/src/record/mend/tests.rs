@@ -246,10 +246,14 @@ fn a_seal_across_two_blocks_is_found() {
     for before in (1 << 20) - 60..(1 << 20) + 8 {
         let mut state = vec![7; before];
         state.extend_from_slice(&fragment);
-        assert!(seal_behind(&Memory::new(&state), 0).unwrap(), "{before}");
+        assert!(seal_behind(&Memory::new(&state), 0, u64::MAX).unwrap(), "{before}");
         state.pop();
-        assert!(!seal_behind(&Memory::new(&state), 0).unwrap());
+        assert!(!seal_behind(&Memory::new(&state), 0, u64::MAX).unwrap());
     }
+    // It is looked for only so far.
+    let far = [&vec![7; 3 << 20][..], &fragment].concat();
+    let far = Memory::new(&far);
+    assert!(seal_behind(&far, 0, 4 << 20).unwrap() && !seal_behind(&far, 0, 2 << 20).unwrap());
 }
 
 /// A device without room.

@@ -55,7 +55,7 @@ fn taken(reader: &Reader) -> (Vec<u8>, Item) {
     }
 }
 
-const ALL: Order = Order { at: 0, which: Which::All, until: None };
+const ALL: Order = Order { at: Point::Ticks(0), which: Which::All, until: None };
 
 #[test]
 fn what_is_ordered_is_read_and_what_was_read_before_is_forgotten() {
@@ -72,9 +72,9 @@ fn what_is_ordered_is_read_and_what_was_read_before_is_forgotten() {
     assert_eq!(taken(&reader), ((0..200).collect(), Item::End));
     reader.order(ALL);
     until(|| reader.peek(|_| ()));
-    reader.order(Order { at: 55 * 3600, ..ALL });
+    reader.order(Order { at: Point::Ticks(55 * 3600), ..ALL });
     assert_eq!(taken(&reader), ((50..200).collect(), Item::End));
-    reader.order(Order { at: 55 * 3600, which: Which::KeysBack, until: None });
+    reader.order(Order { at: Point::Ticks(55 * 3600), which: Which::KeysBack, until: None });
     // The file is deleted, and played on.
     std::fs::remove_file(&shelf.path).unwrap();
     assert_eq!(taken(&reader), (vec![50, 40, 30, 20, 10, 0], Item::End));

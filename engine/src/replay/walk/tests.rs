@@ -213,3 +213,29 @@ fn a_damaged_picture_is_left_out() {
     let mut walk = Walk::open(&file[..], false).unwrap();
     assert_eq!(numbers(&mut walk).0, [0, 1, 3, 4, 5, 6, 7, 8, 9]);
 }
+
+#[test]
+fn moments_are_found_by_when_they_were_captured() {
+    let after = |ms: i64| UtcNanos(BEGIN.0 + ms * 1_000_000);
+    for file in [recording(30, 7), closed(30, 7)] {
+        let mut walk = Walk::open(&file[..], false).unwrap();
+        for ms in [0, 1, 40, 239, 240, 281, 1199] {
+            assert_eq!(walk.moment(after(ms)).unwrap(), Some(ms * 90), "{ms}");
+        }
+        for ms in [-1, 1200, 5000] {
+            assert_eq!(walk.moment(after(ms)).unwrap(), None, "{ms}");
+        }
+    }
+    // A pause of ten seconds behind the first fragment, of which the file's own time knows nothing.
+    let mut file = recording(14, 7);
+    let second = recording(7, 7).len();
+    let ntp = second + file[second..].windows(4).position(|w| w == b"prft").unwrap() + 12;
+    let went_on = after(280 + 10_000).ntp64();
+    file[ntp..ntp + 8].copy_from_slice(&went_on.to_be_bytes());
+    let mut walk = Walk::open(&file[..], false).unwrap();
+    let times = [(279, 279), (280, 280), (5000, 280), (10_280, 280), (10_300, 300), (10_559, 559)];
+    for (captured, shown) in times {
+        assert_eq!(walk.moment(after(captured)).unwrap(), Some(shown * 90), "{captured}");
+    }
+    assert_eq!(walk.moment(after(10_560)).unwrap(), None);
+}

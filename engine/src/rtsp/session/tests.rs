@@ -11,6 +11,8 @@ struct Doll {
     sessions_left: u32,
     calls: Vec<&'static str>,
     packets: Vec<(u8, Vec<u8>)>,
+    /// What PLAY waits for has not come.
+    waits: bool,
 }
 
 impl House for Doll {
@@ -66,6 +68,9 @@ impl House for Doll {
     }
     fn play(&mut self, _: &Path, _: &Wanted<'_>) -> Result<Option<Start>, Status> {
         self.calls.push("play");
+        if self.waits {
+            return Ok(None);
+        }
         Ok(Some(Start { seq: Some(5), ..Start::default() }))
     }
     fn pause(&mut self) {
@@ -147,6 +152,21 @@ fn from_describe_to_teardown() {
     assert_eq!(status(&ask(&mut s, &mut house, "TEARDOWN rtsp://h/s", SESSION)), 200);
     assert_eq!(s.state(), State::Init);
     assert_eq!(house.calls, ["setup", "play", "pause", "play", "teardown"]);
+}
+
+#[test]
+fn a_play_waits_for_a_recording_and_not_for_ever() {
+    let (mut s, mut house) = (Session::new(T0), Doll { waits: true, ..doll() });
+    assert_eq!(status(&ask(&mut s, &mut house, "SETUP rtsp://h/s", TCP)), 200);
+    assert!(ask(&mut s, &mut house, "PLAY rtsp://h/s", SESSION).starts_with('?'));
+    s.handle_timeout(T0.plus(Nanos(DESCRIBE_WAIT.0 - 1)), &mut house);
+    assert_eq!(s.poll_output(), None);
+    s.handle_timeout(T0.plus(DESCRIBE_WAIT), &mut house);
+    let Some(Output::Bytes(answer)) = s.poll_output() else { panic!("no answer") };
+    assert_eq!(status(&String::from_utf8(answer).unwrap()), 503);
+    assert_eq!((house.calls.last(), s.state()), (Some(&"pause"), State::Ready));
+    house.waits = false;
+    assert_eq!(status(&ask(&mut s, &mut house, "PLAY rtsp://h/s", SESSION)), 200);
 }
 
 #[test]

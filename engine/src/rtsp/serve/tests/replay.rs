@@ -225,8 +225,14 @@ fn a_recording_is_played_to_its_end_and_again() {
         check(&talk.pictures(30, (seq, time)), &all, 3600);
         talk.end();
         // Who plays on begins anew.
-        let (_, seq, time) = talk.play("Range: npt=0-\r\n");
+        let (answer, seq, time) = talk.play("");
+        assert_eq!(header(&answer, "Range").unwrap(), "npt=0.000000-1.200000");
         check(&talk.pictures(3, (seq, time)), &[0, 1, 2], 3600);
+        // A place that is not there ends what was played; the next request is heard all the same.
+        let answer = talk.ask("PLAY", "Range: npt=1-0.5\r\n");
+        assert!(answer.starts_with("RTSP/1.0 457"), "{answer}");
+        let (_, seq, time) = talk.play("Range: npt=0.4-\r\n");
+        check(&talk.pictures(3, (seq, time)), &[10, 11, 12], 3600);
     }
 }
 
@@ -265,7 +271,8 @@ fn seeks_go_to_the_key_frame_before_and_pauses_lose_nothing() {
     check(&talk.pictures(5, (seq, time)), &[0, 1, 2, 3, 4], 3600);
     talk.end();
     let (answer, seq, time) = talk.play("Range: clock=20261121T140558.2Z-\r\n");
-    assert_eq!(header(&answer, "Range").unwrap(), "npt=0.800000-1.200000");
+    let range = "clock=20261121T140558.050000Z-";
+    assert_eq!(header(&answer, "Range").unwrap(), range);
     check(&talk.pictures(2, (seq, time)), &[20, 21], 3600);
     // Live555's sign of life changes nothing.
     let answer = talk.ask("PLAY", "");
@@ -341,6 +348,7 @@ fn what_is_not_there_is_refused() {
         ("Range: npt=2-\r\n", "457"),
         ("Range: npt=1-0.5\r\n", "457"),
         ("Range: clock=20250101T000000Z-\r\n", "457"),
+        ("Range: clock=20261121T140559Z-\r\n", "457"),
         ("Range: bytes=1-2\r\n", "457"),
         ("Scale: fast\r\n", "400"),
     ] {
@@ -419,4 +427,64 @@ fn clients_play_apart() {
         std::thread::sleep(Duration::from_millis(10));
         shown("playing")
     }));
+}
+
+/// The flags of ONVIF's extension, its CSeq, when the picture was captured in milliseconds from the
+/// first, and its number.
+fn onvif(talk: &mut Talk<TcpStream>) -> (u8, u8, i64, u8) {
+    loop {
+        if talk.pending.first() != Some(&b'$') || talk.pending.len() < 4 {
+            assert!(!talk.pending.starts_with(b"RTSP"));
+            talk.fill();
+            continue;
+        }
+        let len = 4 + usize::from(u16::from_be_bytes([talk.pending[2], talk.pending[3]]));
+        while talk.pending.len() < len {
+            talk.fill();
+        }
+        let packet: Vec<u8> = talk.pending.drain(..len).collect();
+        if packet[1] == 0 {
+            let rtp = RtpReader::new(&packet[4..]).unwrap();
+            let (profile, words) = rtp.extension().unwrap();
+            assert_eq!((profile, words.len()), (0xABAC, 12));
+            let ntp = u64::from_be_bytes(*words.first_chunk().unwrap());
+            let at = lensd_ffi::time::UtcNanos::of_ntp64(ntp).millis() - 1_795_269_957_250;
+            let payload = rtp.payload();
+            return (words[8], words[9], at, payload[payload.len() - 2]);
+        }
+    }
+}
+
+#[test]
+fn onvif_clients_get_their_header_and_their_pace() {
+    let files = Files::new("onvif");
+    let server = start(&files);
+    let mut talk = Talk::new(server.connect(""), "recording/1");
+    talk.set_up(&format!("{TCP}\r\nRequire: onvif-replay"));
+    let from = "Require: onvif-replay\r\nRange: clock=20261121T140557.7Z-\r\n";
+    let (answer, ..) = talk.play(&format!("{from}Rate-Control: no\r\n"));
+    assert_eq!(header(&answer, "Rate-Control").unwrap(), "no");
+    let range = "clock=20261121T140557.650000Z-";
+    assert_eq!(header(&answer, "Range").unwrap(), range);
+    let cseq = u8::try_from(talk.cseq).unwrap();
+    for n in 10..30_u8 {
+        let flags = match n {
+            10 => 0b1010_0000,
+            20 => 0b1000_0000,
+            29 => 0b0101_0000,
+            _ => 0,
+        };
+        assert_eq!(onvif(&mut talk), (flags, cseq, i64::from(n) * 40, n));
+    }
+    talk.end();
+    let (answer, ..) = talk.play("Require: onvif-replay\r\nRange: npt=0-\r\nFrames: intra\r\n");
+    assert_eq!(header(&answer, "Rate-Control").unwrap(), "yes");
+    let numbers = [0, 1, 2].map(|_| onvif(&mut talk).3);
+    assert_eq!(numbers, [0, 10, 20]);
+    // Whoever asks for more, or for it elsewhere, is told that it is not there.
+    let answer = talk.ask("PAUSE", "Require: onvif-replay, other\r\n");
+    assert!(answer.starts_with("RTSP/1.0 551"), "{answer}");
+    let mut live = Talk::new(server.connect(""), "stream1");
+    let answer = live.ask("DESCRIBE", "Require: onvif-replay\r\n");
+    assert!(answer.starts_with("RTSP/1.0 551"), "{answer}");
 }
