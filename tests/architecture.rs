@@ -25,7 +25,7 @@ const ENGINE: &[&[&str]] = &[
     &["encode"],
     &["change", "publish"],
     &["switchboard"],
-    &["tap"],
+    &["record", "tap"],
     &["pipeline", "rtp"],
     &["nosignal", "sdp"],
     &["ingest"],

@@ -292,7 +292,8 @@ fn clients_that_are_killed_leave_nothing_behind() {
         let now = descriptors(engine);
         (now <= before.0).then_some((now, server.engine_memory()))
     });
-    assert_eq!(after.0, before.0);
+    // Fewer are fine: the last of the first ones may have been on its way out.
+    assert!(after.0 <= before.0);
     assert!(after.1 < before.1 + 8 * 1024, "{} KiB became {}", before.1, after.1);
     assert_eq!(server.plane("engine"), engine, "it is the same engine");
 }

@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod publish;
 pub mod publisher;
 pub mod pull;
+pub mod record;
 pub mod requests;
 pub mod rtp;
 pub mod rtsp;

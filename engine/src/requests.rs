@@ -1,12 +1,14 @@
 //! What control asks of the engine over their link.
 
 use crate::apply::Apply;
-use crate::publish::{Kind, Subscription};
+use crate::publish::{Kind, Stream, Subscription};
+use crate::record::Snap;
 use crate::rtsp::serve::View;
 use crate::switchboard::Switchboard;
+use crossbeam::channel::{Receiver, TryRecvError};
 use lensd_ffi::bell::Bell;
-use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, MAX_PACKET, Received};
-use lensd_ffi::ring::{Cursor, Next};
+use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, MAX_PACKET, Received, RecordAct};
+use lensd_ffi::ring::{Cursor, Next, UnitView};
 use lensd_ffi::state::ClientState;
 use lensd_ffi::time::{Nanos, now};
 use std::collections::HashMap;
@@ -21,6 +23,8 @@ const STILL_WAIT: Nanos = Nanos::from_secs(4);
 const STILL_LINGER: Nanos = Nanos::from_secs(3);
 /// Most still pictures that are waited for at once; control asks for one at a time per camera.
 const MAX_STILLS: usize = 64;
+/// Most questions to the recorder that are open at once.
+const MAX_MEDIA: usize = 64;
 
 /// See the module.
 pub struct Requests {
@@ -30,15 +34,27 @@ pub struct Requests {
     apply: Apply,
     subscriptions: HashMap<String, Subscription>,
     stills: Vec<Still>,
+    /// What the recorder was asked.
+    media: Vec<(Option<u64>, Receiver<Answer>)>,
     /// Streams that keep running for a while.
     lingering: Vec<(Subscription, Nanos)>,
 }
 
 struct Still {
-    id: u64,
+    /// None: nobody waits for it.
+    id: Option<u64>,
     subscription: Subscription,
     cursor: Cursor,
     asked: Nanos,
+    /// How it is kept, if it is.
+    keep: Option<Keep>,
+}
+
+/// A still that becomes a snapshot.
+struct Keep {
+    stamp: bool,
+    quality: u8,
+    title: String,
 }
 
 fn fault(code: &str, message: impl Into<String>) -> Answer {
@@ -55,6 +71,7 @@ impl Requests {
             apply,
             subscriptions: HashMap::new(),
             stills: Vec::new(),
+            media: Vec::new(),
             lingering: Vec::new(),
         }
     }
@@ -72,7 +89,13 @@ impl Requests {
     /// Forgets everything: control is another one now.
     pub fn reset(&mut self) {
         self.subscriptions.clear();
-        self.stills.clear();
+        for still in &mut self.stills {
+            still.id = None;
+        }
+        self.stills.retain(|still| still.keep.is_some());
+        for (id, _) in &mut self.media {
+            *id = None;
+        }
         self.lingering.clear();
     }
 
@@ -102,9 +125,28 @@ impl Requests {
         let id = asked.id;
         let unknown = |stream: &str| fault("NOT_FOUND", format!("there is no stream {stream:?}"));
         let answer = match asked.ask {
-            Ask::Still { camera, quality } => match self.still(id, camera, quality) {
+            Ask::Still { camera, quality } => match self.still(Some(id), camera, quality, None) {
                 None => return true,
                 Some(answer) => answer,
+            },
+            Ask::Snap { camera, quality, stamp, title } => {
+                let stamp = stamp.unwrap_or(self.apply.snapshot_options().0);
+                let keep = Keep { stamp, quality, title };
+                match self.still(Some(id), camera, quality, Some(keep)) {
+                    None => return true,
+                    Some(answer) => answer,
+                }
+            }
+            Ask::Record { act, camera, stream, seconds, title } => {
+                self.record(act, camera, &stream, seconds, title)
+            }
+            Ask::Remove { ids } => match self.apply.hub().remove(ids) {
+                Ok(answer) => return self.await_media(link, id, answer),
+                Err(refusal) => fault(refusal.code, refusal.message),
+            },
+            Ask::Thumbnail { id: row } => match self.apply.hub().thumbnail(row) {
+                Ok(answer) => return self.await_media(link, id, answer),
+                Err(refusal) => fault(refusal.code, refusal.message),
             },
             Ask::Subscribe { stream } => match (self.switchboard.resolve(&stream), bell) {
                 (None, _) => unknown(&stream),
@@ -123,7 +165,6 @@ impl Requests {
                 None => return true,
                 Some(answer) => answer,
             },
-            Ask::Remove { .. } | Ask::Thumbnail { .. } => fault("NOT_FOUND", "no catalogue yet"),
             Ask::Clients { stream } => {
                 let all = self.view.clients.lock();
                 let asked = all.iter().filter(|c| stream.is_empty() || c.path == stream);
@@ -133,8 +174,53 @@ impl Requests {
         reply(link, id, answer, &[])
     }
 
+    fn record(
+        &self,
+        act: RecordAct,
+        camera: Option<u32>,
+        stream: &str,
+        seconds: Option<u64>,
+        title: String,
+    ) -> Answer {
+        let kind = match stream {
+            "" => None,
+            "main" => Some(Kind::Main),
+            "sub" => Some(Kind::Sub),
+            "mjpeg" => Some(Kind::Mjpeg),
+            other => {
+                let message = format!("{other:?} is no stream; they are main, sub and mjpeg");
+                return fault("INVALID_VALUE", message);
+            }
+        };
+        let done = self.apply.hub().record(act, camera, kind, |plan| {
+            if let Some(seconds) = seconds {
+                plan.limit_secs = seconds;
+            }
+            plan.title = title;
+        });
+        match done {
+            Ok(recordings) => Answer::Recordings { recordings },
+            Err(refusal) => fault(refusal.code, refusal.message),
+        }
+    }
+
+    /// Waits for what the recorder answers.
+    fn await_media(&mut self, link: &Link, id: u64, answer: Receiver<Answer>) -> bool {
+        if self.media.len() >= MAX_MEDIA {
+            return reply(link, id, fault("RATE_LIMITED", "too much is asked of storage"), &[]);
+        }
+        self.media.push((Some(id), answer));
+        true
+    }
+
     /// Begins to wait for a picture; an answer only if that cannot be.
-    fn still(&mut self, id: u64, camera: u32, quality: u8) -> Option<Answer> {
+    fn still(
+        &mut self,
+        id: Option<u64>,
+        camera: u32,
+        quality: u8,
+        keep: Option<Keep>,
+    ) -> Option<Answer> {
         let camera = if camera == 0 { self.switchboard.main_camera() } else { camera };
         let Some(stream) = self.switchboard.of(camera, Kind::Mjpeg) else {
             return Some(fault("NOT_FOUND", format!("there is no camera {camera}")));
@@ -151,7 +237,7 @@ impl Requests {
         }
         let cursor = Cursor::at_head(stream.ring());
         let subscription = Subscription::new(&stream, bell);
-        self.stills.push(Still { id, subscription, cursor, asked: now() });
+        self.stills.push(Still { id, subscription, cursor, asked: now(), keep });
         None
     }
 
@@ -175,23 +261,55 @@ impl Requests {
     fn look(&mut self, link: &Link) -> bool {
         let at = now();
         let mut open = self.tell_logins(link);
+        for _ in 0..self.apply.due_snapshots(at) {
+            let keep =
+                Keep { stamp: self.apply.snapshot_options().0, quality: 0, title: String::new() };
+            if let Some(Answer::Fault { message, .. }) = self.still(None, 0, 0, Some(keep)) {
+                tracing::warn!("no snapshot: {message}");
+            }
+        }
         self.lingering.retain(|(_, until)| *until > at);
         for (id, answer) in self.apply.look(at) {
             open &= reply(link, id, answer, &[]);
         }
+        self.media.retain(|(id, answer)| match (id, answer.try_recv()) {
+            (_, Err(TryRecvError::Empty)) => true,
+            (Some(id), Ok(answer)) => {
+                open &= reply(link, *id, answer, &[]);
+                false
+            }
+            (Some(id), Err(TryRecvError::Disconnected)) => {
+                open &= reply(link, *id, fault("INTERNAL", "the recorder failed"), &[]);
+                false
+            }
+            (None, _) => false,
+        });
         let mut done = Vec::new();
         for (i, still) in self.stills.iter_mut().enumerate() {
             let stream = still.subscription.stream();
-            if let Next::Unit(unit) = still.cursor.next(stream.ring()) {
-                let answer = Answer::Unit { stream: stream.name.clone(), seq: unit.seq };
-                open &= reply(link, still.id, answer, &[]);
-                done.push(i);
+            let answer = if let Next::Unit(unit) = still.cursor.next(stream.ring()) {
+                match still.keep.take() {
+                    None => Answer::Unit { stream: stream.name.clone(), seq: unit.seq },
+                    Some(keep) => match keep_still(&self.apply, stream, &unit, keep) {
+                        Ok(answer) => {
+                            self.media.push((still.id, answer));
+                            done.push(i);
+                            continue;
+                        }
+                        Err(answer) => answer,
+                    },
+                }
             } else if at.since(still.asked) > STILL_WAIT {
                 let error = stream.state(at).error;
                 let why = if error.is_empty() { "the camera delivers no pictures" } else { &error };
-                open &= reply(link, still.id, fault("CAMERA_NOT_CONNECTED", why), &[]);
-                done.push(i);
+                fault("CAMERA_NOT_CONNECTED", why)
+            } else {
+                continue;
+            };
+            if let Some(id) = still.id {
+                open &= reply(link, id, answer, &[]);
             }
+            done.push(i);
         }
         for i in done.into_iter().rev() {
             let still = self.stills.swap_remove(i);
@@ -200,6 +318,32 @@ impl Requests {
         }
         open
     }
+}
+
+/// Hands a still to the recorder.
+fn keep_still(
+    apply: &Apply,
+    stream: &Stream,
+    unit: &UnitView,
+    keep: Keep,
+) -> Result<Receiver<Answer>, Answer> {
+    let mut jpeg = Vec::new();
+    if stream.ring().copy(unit, 0, unit.len, &mut jpeg).is_err() {
+        return Err(fault("CAMERA_NOT_CONNECTED", "the picture was overwritten; try again"));
+    }
+    let usual = || stream.quality().unwrap_or(90);
+    let quality = if keep.quality > 0 { keep.quality } else { usual() };
+    let snap = Snap {
+        jpeg,
+        camera: stream.camera,
+        captured: unit.meta.capture,
+        size: (unit.meta.width, unit.meta.height),
+        title: keep.title,
+        settings: apply.picture_settings(),
+        stamp: keep.stamp.then_some(quality),
+        alone: apply.snapshot_options().1,
+    };
+    apply.hub().snap(snap).map_err(|refusal| fault(refusal.code, refusal.message))
 }
 
 /// As many clients as an answer has room for.

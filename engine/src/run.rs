@@ -17,6 +17,7 @@ use crate::ingest::Desk;
 use crate::ops;
 use crate::pipeline::Publishers;
 use crate::publish::{Kind, Stream, geometry_for};
+use crate::record;
 use crate::requests::Requests;
 use crate::rtsp::client::Way;
 use crate::rtsp::serve::{Identity, Server, View};
@@ -113,6 +114,7 @@ struct Engine {
     arrivals: Arrivals,
     _devices: Thread,
     requests: Requests,
+    recorder: Arc<record::Hub>,
     shown: Arc<Mutex<ops::Shown>>,
     _ops: Option<ops::Ops>,
 }
@@ -216,6 +218,10 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
     let tap_bell = Arc::new(Bell::new().map_err(fail("eventfd"))?);
+    let own = bell.try_clone().map_err(fail("eventfd"))?;
+    let recorder = record::Hub::start(&config.data, Arc::clone(&switchboard), own)
+        .map_err(fail("recorder"))?;
+    let recorder = Arc::new(recorder);
     // Before the thread: a fault after it would leave that running, and us waiting for it.
     let apply = Apply::new(
         bank,
@@ -225,6 +231,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         (config.rtsp_options.clone(), Arc::clone(&rtsp_bell)),
         (config.hardware.clone(), config.data.join("media/uploads")),
         (Arc::clone(&tap_view), Arc::clone(&tap_bell)),
+        Arc::clone(&recorder),
     )
     .map_err(fail("sensors"))?;
     hotplug.wake(bell.try_clone().map_err(fail("eventfd"))?);
@@ -264,6 +271,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         started_ms,
         state,
         requests,
+        recorder,
         switchboard,
         users,
         view,
@@ -381,7 +389,12 @@ impl Engine {
             .unwrap_or(u32::MAX),
             clock: clock::state(),
             events: self.hotplug.events(),
+            recordings: self.recorder.states(),
+            storage: self.recorder.storage(),
+            media_events: self.recorder.events(),
         };
+        self.recorder.meet(&state.cameras);
+        self.recorder.look(at);
         self.arrivals.told = state.events.last().map_or(0, |event| event.number);
         if !self.state.set(&state) {
             tracing::warn!("the engine's state is too long for its cell");
@@ -399,6 +412,8 @@ impl Engine {
         self.view.stop.store(true, Ordering::Release);
         self.tap_view.stop.store(true, Ordering::Release);
         drop(self.tap.take());
+        // Before the cameras end: what they have given so far is in the files.
+        self.recorder.end();
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");

@@ -9,6 +9,8 @@ pub mod auth;
 pub mod bell;
 #[cfg(not(loom))]
 pub mod capi;
+#[cfg(feature = "catalogue")]
+pub mod catalogue;
 pub mod cell;
 pub mod link;
 pub mod mux;

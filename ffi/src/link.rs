@@ -247,6 +247,30 @@ pub enum Ask {
         /// Stream name.
         stream: String,
     },
+    /// Begins, interrupts or ends recording. Answer [`Answer::Recordings`].
+    Record {
+        /// What is to be done.
+        act: RecordAct,
+        /// Camera from 1; none: as the settings say.
+        camera: Option<u32>,
+        /// `main`, `sub` or `mjpeg`; empty: as the settings say.
+        stream: String,
+        /// Seconds after which it ends; none: as the settings say.
+        seconds: Option<u64>,
+        /// Title of the files.
+        title: String,
+    },
+    /// Takes a snapshot and keeps it. Answer [`Answer::Kept`].
+    Snap {
+        /// Camera from 1; 0: the active one.
+        camera: u32,
+        /// JPEG quality 1 to 100; 0: as the stream's.
+        quality: u8,
+        /// Whether the time is written into the picture; none: as the settings say.
+        stamp: Option<bool>,
+        /// Title.
+        title: String,
+    },
     /// Deletes recordings and snapshots, files and rows. Answer [`Answer::Removed`].
     Remove {
         /// Their numbers in the catalogue.
@@ -258,6 +282,20 @@ pub enum Ask {
         /// Its number in the catalogue.
         id: i64,
     },
+}
+
+/// What is done about recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordAct {
+    /// Begins.
+    Start,
+    /// Ends.
+    Stop,
+    /// Leaves out what comes.
+    Pause,
+    /// Goes on in the same file.
+    Resume,
 }
 
 /// An [`Ask`] with a number by which its answer is known.
@@ -299,6 +337,22 @@ pub enum Answer {
     Clients {
         /// All of them.
         clients: Vec<crate::state::ClientState>,
+    },
+    /// Streams that are recorded now.
+    Recordings {
+        /// Those that were meant; after a stop the last that was known of them.
+        recordings: Vec<crate::state::RecordingState>,
+    },
+    /// A snapshot was kept.
+    Kept {
+        /// Its number in the catalogue; 0 if it could not be entered yet.
+        id: i64,
+        /// The file, relative to `DATA/media`.
+        filename: String,
+        /// Bytes.
+        size: u64,
+        /// Capture time, UTC milliseconds since 1970.
+        captured_ms: i64,
     },
     /// What became of those to be removed.
     Removed {

@@ -44,6 +44,84 @@ pub struct EngineState {
     /// What became of the cameras, oldest first; the last [`MAX_EVENTS`].
     #[serde(default)]
     pub events: Vec<CameraEvent>,
+    /// Streams that are recorded, or of which the last seconds are kept.
+    #[serde(default)]
+    pub recordings: Vec<RecordingState>,
+    /// Where recordings go.
+    #[serde(default)]
+    pub storage: StorageState,
+    /// What became of recordings, snapshots and storage, oldest first; the last [`MAX_EVENTS`].
+    #[serde(default)]
+    pub media_events: Vec<MediaEvent>,
+}
+
+/// A stream that is recorded.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingState {
+    /// Number of the open file in the catalogue; 0 before it has one.
+    pub id: i64,
+    /// Camera number.
+    pub camera: u32,
+    /// Name of the stream, such as `cam1/main`.
+    pub stream: String,
+    /// `video`, `time-lapse`, `slow-motion`.
+    pub mode: String,
+    /// `armed` (only the last seconds are kept), `waiting` (for a key frame), `recording`,
+    /// `paused`, `full` (no room), `gone` (storage), `stalled` (storage does not answer).
+    pub state: String,
+    /// The open file, relative to `DATA/media`; empty before there is one.
+    pub filename: String,
+    /// UTC milliseconds since 1970 of the start that was asked for; 0 while armed.
+    pub started_ms: i64,
+    /// Playing time of the open file so far, in milliseconds.
+    pub duration_ms: i64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Units that are in no file because the disk was too slow.
+    pub dropped_units: u64,
+    /// How often that was.
+    pub dropped_groups: u64,
+    /// What went wrong last; empty if nothing did.
+    pub error: String,
+}
+
+/// Where recordings go.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageState {
+    /// `ok`, `full`, `read-only`, `gone`, `stalled`, `starting`.
+    pub state: String,
+    /// What is wrong; empty if nothing is.
+    pub error: String,
+    /// Bytes of the disk.
+    pub total: u64,
+    /// Bytes that are free on it for us.
+    pub free: u64,
+    /// Recordings in the catalogue.
+    pub videos: u64,
+    /// Their bytes.
+    pub video_bytes: u64,
+    /// Snapshots in the catalogue.
+    pub images: u64,
+    /// Their bytes.
+    pub image_bytes: u64,
+}
+
+/// Something became of a recording, a snapshot, or of storage.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaEvent {
+    /// Counts from 1 in each incarnation of the engine.
+    pub number: u64,
+    /// When, in UTC milliseconds since 1970.
+    pub time_ms: i64,
+    /// `recording.start`, `recording.stop`, `recording.error`, `snapshot.taken`, `snapshot.error`,
+    /// `storage`.
+    pub topic: String,
+    /// Camera; 0: none.
+    pub camera: u32,
+    /// The file, relative to `DATA/media`; empty without one.
+    pub filename: String,
+    /// What else is to say.
+    pub text: String,
 }
 
 /// Most events that are kept for who looks late.

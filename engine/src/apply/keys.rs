@@ -2,9 +2,11 @@
 
 use super::finish::{self, Set, SetStyle};
 use super::image::MEANINGS;
+use super::recording;
 use crate::camera::spec::Size;
 use crate::change::Change;
 use crate::config::{Extensions, Join, RtspOptions, TapOptions};
+use crate::record::plan::Options;
 use crate::style::{Profile, RateMode};
 use lensd_ffi::settings::Kind;
 use serde_json::Value;
@@ -27,6 +29,14 @@ pub(super) enum Means {
     Input(usize),
     /// Changes how the RTSP server works.
     Rtsp(fn(&mut RtspOptions, &Value)),
+    /// Begins, interrupts or ends recording.
+    Record,
+    /// Takes a snapshot.
+    Snap,
+    /// Changes how it is recorded, and what is kept.
+    Recording(fn(&mut Options, &Value)),
+    /// Changes how snapshots are taken.
+    Snapshot,
     /// Changes how the frame tap works.
     Tap(fn(&mut TapOptions, &Value)),
     /// Switches a light or says how bright it is; its index.
@@ -103,6 +113,10 @@ pub(super) fn means(key: &str) -> Means {
         "tap-format" => Means::Tap(|options, v| text(v).clone_into(&mut options.format)),
         "tap-lease" => Means::Tap(|options, v| options.lease_ms = whole(v).into()),
         "tap-max-clients" => Means::Tap(|options, v| options.max_clients = whole(v)),
+        "record" => Means::Record,
+        "snap" => Means::Snap,
+        "snap-stamp" | "snap-interval" | "snap-keep-one" => Means::Snapshot,
+        key if let Some(change) = recording::change_of(key) => Means::Recording(change),
         "cam1-light" | "cam1-light-level" => Means::Light(0),
         "cam2-light" | "cam2-light-level" => Means::Light(1),
         "disc-rotation" | "disc-speed" => Means::Disc,

@@ -148,9 +148,10 @@ impl Apply {
                 error: self.sensors.now().acceleration[1].clone().err().unwrap_or_default(),
                 hardware: None,
             },
-            Means::Limit => Held::of(self.wish(name)),
+            Means::Record => self.record_now(),
+            Means::Recording(_) | Means::Snapshot | Means::Limit => Held::of(self.wish(name)),
             Means::Finish(_) | Means::Style(_) => self.finish_now(entry),
-            Means::KeyFrame | Means::ResetImage => Held::default(),
+            Means::KeyFrame | Means::ResetImage | Means::Snap => Held::default(),
         }
     }
 
@@ -292,6 +293,7 @@ impl Apply {
             "fpga-error" => return fault([sensors.fpga.as_ref().err()]),
             "fpga-temperature" => return reading(&sensors.fpga_temperature),
             "fpga-temperature-error" => return fault([sensors.fpga_temperature.as_ref().err()]),
+            name if let Some(held) = self.recording_measured(name, state) => return held,
             other => {
                 debug_assert!(false, "{other} is measured by nobody");
                 return Held::missing("nothing measures this");

@@ -9,6 +9,7 @@ mod holds;
 mod image;
 mod keys;
 mod measure;
+mod recording;
 mod tap;
 
 use crate::camera::controls::{Control, Value as Raw};
@@ -140,6 +141,7 @@ pub struct Apply {
     devices: measure::DeviceWatch,
     /// Whether the head hangs upside down, as it was turned to last.
     upside_down: Option<bool>,
+    recorder: recording::Recorder,
     /// Where watermarks are.
     uploads: PathBuf,
     requests: Vec<Request>,
@@ -158,6 +160,7 @@ impl Apply {
         rtsp: (RtspOptions, Arc<Bell>),
         (hardware, uploads): (HardwareConfig, PathBuf),
         tap: (Arc<crate::tap::view::View>, Arc<Bell>),
+        hub: Arc<crate::record::Hub>,
     ) -> io::Result<Self> {
         let lamp = |path: &Option<std::path::PathBuf>, key| Lamp::new(path.clone(), key);
         Ok(Self {
@@ -179,6 +182,7 @@ impl Apply {
             sensors: Watch::start(hardware)?,
             devices: measure::DeviceWatch::default(),
             upside_down: None,
+            recorder: recording::Recorder::new(hub),
             uploads,
             requests: Vec::new(),
         })
@@ -221,7 +225,9 @@ impl Apply {
                 continue;
             };
             let known = self.desired.get(&index) == Some(&held.value);
-            if !known && !held.value.is_null() && entry.key.settable && !entry.key.action {
+            // What is recorded goes on by itself: the bank knows only who set it last, not who ended it.
+            let state = entry.key.action || matches!(keys::means(entry.key.name), Means::Record);
+            if !known && !held.value.is_null() && entry.key.settable && !state {
                 // Also what cannot be taken now: the camera may be away, or still starting.
                 self.desired.insert(index, held.value.clone());
                 changes.push((entry.key.name.to_owned(), held.value));
@@ -232,6 +238,7 @@ impl Apply {
             tracing::info!(settings = changes.len(), "settings of control are applied");
             self.begin(None, changes, at);
         }
+        self.recorder.hub.settle();
     }
 
     /// Does what is asked. No answer now: [`Apply::look`] will have it.
@@ -289,6 +296,10 @@ impl Apply {
                 self.rtsp_bell.ring();
                 Ok(())
             }
+            Means::Record => self.set_record(&value),
+            Means::Snap => self.ask_for_snapshot(&value),
+            Means::Snapshot => Ok(()),
+            Means::Recording(change) => self.set_recording(entry.key.name, change, &value),
             Means::Tap(change) => self.set_tap(entry.key.name, change, &value),
             Means::Light(lamp) => self.drive_light(entry, lamp, &value),
             Means::Disc => self.drive_disc(entry, &value),
@@ -305,7 +316,7 @@ impl Apply {
     fn done(&mut self, entry: &'static Entry, result: Result<Value, String>) -> Progress {
         let refused = match result {
             Ok(value) => {
-                if !entry.key.action {
+                if !entry.key.action && !matches!(keys::means(entry.key.name), Means::Record) {
                     self.desired.insert(entry.index, value);
                 }
                 None

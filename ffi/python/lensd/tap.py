@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import threading
-import time
 from ctypes import byref, c_uint8, c_void_p, sizeof
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Tuple, Type, Union
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Tuple, Ty
 import numpy as np
 
 from . import _native
+from ._connection import Connection
 from ._native import lib
 
 try:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 #: lensd's names of V4L2's codes, where they are others.
 _NAMES = {"YU12": "I420", "RGB3": "RGB24", "BGR3": "BGR24"}
 
-#: How long a call of the library waits at most, so that Ctrl-C is noticed.
-_SLICE = 0.2
 
 
 class Counts(NamedTuple):
@@ -251,7 +248,7 @@ def _yuv(frame: Frame) -> tuple[Array, NDArray[np.int32], NDArray[np.int32]]:
     return luma[:, : frame.width], full(u), full(v)
 
 
-class Tap:
+class Tap(Connection):
     """A connection that gives frames.
 
     ``stream``: ``stream1`` (the active camera), ``cam1``, ``cam1/sub`` and so on.
@@ -260,6 +257,8 @@ class Tap:
     ``RGB24``, ``BGR24``) let the server scale and convert, once for all clients that want the same;
     ``"camera"`` is the camera's own.
     """
+
+    _kind = "tap"
 
     def __init__(
         self,
@@ -272,72 +271,26 @@ class Tap:
         format: Optional[str] = None,
         queue: int = 0,
     ) -> None:
-        self._tap = c_void_p()
         if mode not in ("latest", "every"):
             raise ValueError("mode must be 'latest' or 'every'")
-        wanted = _native.options(
-            stream, socket, token, size=size, format=format, every=mode == "every", queue=queue
+        super().__init__(
+            _native.options(
+                stream, socket, token, size=size, format=format, every=mode == "every", queue=queue
+            )
         )
-        self._lock = threading.Lock()
-        self._closing = False
-        code = lib.lensd_tap_open(byref(wanted), byref(self._tap))
-        if code != _native.OK:
-            _native.fail(code)
-
-    def __enter__(self) -> Tap:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disconnects. Arrays of frames stay readable."""
-        lock = getattr(self, "_lock", None)
-        if lock is None:
-            return  # never opened
-        # Another thread may be within the library: it comes out at least every _SLICE seconds.
-        self._closing = True
-        with lock:
-            tap, self._tap = self._tap, c_void_p()
-            if tap:
-                lib.lensd_tap_close(tap)
-
-    def _open(self) -> c_void_p:
-        if self._closing or not self._tap:
-            raise _native.Closed("this tap is closed")
-        return self._tap
-
-    def fileno(self) -> int:
-        """For select and event loops: readable when there may be a frame."""
-        return int(lib.lensd_tap_fd(self._open()))
 
     def next(self, timeout: Optional[float] = None) -> Frame:
         """The next frame; ``TimeoutError`` after ``timeout`` seconds without one."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
+
+        def ask(tap: c_void_p, wait: int) -> tuple[int, c_void_p]:
             pointer = c_void_p()
-            wait = _native.milliseconds(left)
-            with self._lock:
-                code = lib.lensd_tap_next(self._open(), wait, byref(pointer))
-            if code == _native.OK:
-                return Frame(pointer)
-            if code != _native.TIMEOUT:
-                _native.fail(code)
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError("no frame in time")
+            return lib.lensd_tap_next(tap, wait, byref(pointer)), pointer
+
+        return Frame(self._wait(timeout, "frame", ask))
 
     def __iter__(self) -> Iterator[Frame]:
         """All frames to come. Each is released when the next is asked for."""
-        while self._tap:
+        while self._handle:
             with self.next() as frame:
                 yield frame
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
-import time
 from ctypes import byref, c_void_p, sizeof
-from types import TracebackType
-from typing import Iterator, NamedTuple, Optional, Type, Union
+from typing import Iterator, NamedTuple, Optional, Union
 
 from . import _native
+from ._connection import Connection
 from ._native import lib
 
 _CODECS = {1: "h264", 2: "h265", 3: "jpeg"}
-_SLICE = 0.2
 
 
 class Unit(NamedTuple):
@@ -46,8 +43,10 @@ class Unit(NamedTuple):
     height: int
 
 
-class Units:
+class Units(Connection):
     """A connection that gives coded units, beginning with a key frame."""
+
+    _kind = "units"
 
     def __init__(
         self,
@@ -56,66 +55,18 @@ class Units:
         socket: Optional[Union[str, "os.PathLike[str]"]] = None,
         token: Optional[str] = None,
     ) -> None:
-        self._units = c_void_p()
-        wanted = _native.options(stream, socket, token)
-        self._lock = threading.Lock()
-        self._closing = False
-        code = lib.lensd_units_open(byref(wanted), byref(self._units))
-        if code != _native.OK:
-            _native.fail(code)
-
-    def __enter__(self) -> Units:
-        return self
-
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Disconnects."""
-        lock = getattr(self, "_lock", None)
-        if lock is None:
-            return  # never opened
-        # Another thread may be within the library: it comes out at least every _SLICE seconds.
-        self._closing = True
-        with lock:
-            units, self._units = self._units, c_void_p()
-            if units:
-                lib.lensd_units_close(units)
-
-    def _open(self) -> c_void_p:
-        if self._closing or not self._units:
-            raise _native.Closed("this connection is closed")
-        return self._units
-
-    def fileno(self) -> int:
-        """For select and event loops: readable when there may be a unit."""
-        return int(lib.lensd_units_fd(self._open()))
+        super().__init__(_native.options(stream, socket, token))
 
     def next(self, timeout: Optional[float] = None) -> Unit:
         """The next unit; ``TimeoutError`` after ``timeout`` seconds without one."""
-        until = None if timeout is None else time.monotonic() + timeout
         info = _native.UnitInfo()
-        while True:
-            left = _SLICE if until is None else min(until - time.monotonic(), _SLICE)
-            wait = _native.milliseconds(left)
-            with self._lock:
-                code = lib.lensd_units_next(self._open(), wait, byref(info), sizeof(info))
-                if code == _native.OK:
-                    # Before another call, which ends it.
-                    data = ctypes.string_at(info.data, info.len)
-                    break
-            if code != _native.TIMEOUT:
-                _native.fail(code)
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError("no unit in time")
+
+        def ask(units: c_void_p, wait: int) -> tuple[int, bytes]:
+            code = lib.lensd_units_next(units, wait, byref(info), sizeof(info))
+            # Before another call, which ends it.
+            return code, ctypes.string_at(info.data, info.len) if code == _native.OK else b""
+
+        data = self._wait(timeout, "unit", ask)
         return Unit(
             data=data,
             codec=_CODECS.get(info.codec, "unknown"),
@@ -133,5 +84,5 @@ class Units:
 
     def __iter__(self) -> Iterator[Unit]:
         """All units to come."""
-        while self._units:
+        while self._handle:
             yield self.next()

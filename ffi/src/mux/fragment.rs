@@ -22,7 +22,8 @@ pub struct Sample<'a> {
     pub codec: Codec,
     /// Its bytes, as in the ring.
     pub bytes: &'a [u8],
-    /// Where its NAL units lie. Parameter sets and filler are left out of the sample.
+    /// Where its NAL units lie. Parameter sets and filler are left out of the sample. Of no
+    /// meaning for a JPEG, which is stored as it is.
     pub nals: &'a [NalSpan],
     /// Whether decoding can begin here.
     pub key: bool,
@@ -37,10 +38,25 @@ impl Sample<'_> {
         nals_of(self.bytes, self.nals).filter(|nal| Kind::of(self.codec, nal) == Kind::Content)
     }
 
-    /// Bytes with a length before each NAL unit.
+    /// Appends what becomes of it in a file.
+    fn append(&self, out: &mut Vec<u8>) -> Result<(), Skipped> {
+        if self.codec == Codec::Jpeg {
+            out.extend_from_slice(self.bytes);
+            return Ok(());
+        }
+        for nal in self.content() {
+            let length = u32::try_from(nal.len()).map_err(|_| Skipped::TooLong)?;
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(nal);
+        }
+        Ok(())
+    }
+
+    /// Bytes with a length before each NAL unit; of a JPEG, its own.
     fn size(&self) -> Result<u32, Skipped> {
         if self.codec == Codec::Jpeg {
-            return Err(Skipped::NotVideo);
+            let size = u32::try_from(self.bytes.len()).map_err(|_| Skipped::TooLong)?;
+            return if size == 0 { Err(Skipped::Empty) } else { Ok(size) };
         }
         let size = self.content().map(|nal| 4 + nal.len()).sum::<usize>();
         // A span outside the unit would silently be missing from the picture.
@@ -95,7 +111,7 @@ fn write(
         entries.push(TrunEntry {
             duration: Some(sample.duration),
             size: Some(size),
-            flags: Some(if sample.key { KEY } else { OTHER }),
+            flags: Some(if sample.key || sample.codec == Codec::Jpeg { KEY } else { OTHER }),
             cts: Some(sample.offset.into()),
         });
     }
@@ -134,11 +150,8 @@ fn write(
     moof.encode(out).map_err(failed)?;
     out.reserve(length + 8);
     Header { kind: FourCC::new(b"mdat"), size: Some(length) }.encode(out).map_err(failed)?;
-    for nal in samples.iter().flat_map(Sample::content) {
-        out.extend_from_slice(
-            &u32::try_from(nal.len()).map_err(|_| Skipped::TooLong)?.to_be_bytes(),
-        );
-        out.extend_from_slice(nal);
+    for sample in samples {
+        sample.append(out)?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! The init segment: `ftyp` and `moov`, and what browsers want to know ahead of it.
 
-use super::TIMESCALE;
-use super::fragment::TRACK;
+use super::boxes::nest;
+use super::movie::Movie;
 use super::sets::{Kind, ParameterSets};
 use crate::syntax::{h264, h265};
 use crate::unit::{Codec, Colour};
 use mp4_atom::{
-    Avc1, Avcc, AvccExt, Colr, Dinf, Dref, Encode, FixedPoint, Ftyp, Hdlr, Hvc1, HvcCArray, Hvcc,
-    Mdhd, Mdia, Minf, Moov, Mvex, Mvhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
+    Avc1, Avcc, AvccExt, Colr, Encode, Ftyp, Hvc1, HvcCArray, Hvcc, Visual,
+    esds::{DecoderConfig, EsDescriptor, Esds, SLConfig},
 };
 use std::fmt::Write as _;
 
@@ -27,11 +27,24 @@ pub struct Init {
 impl Init {
     /// What parameter sets say. None: some are missing, or say nothing sensible.
     pub(super) fn of(codec: Codec, sets: &ParameterSets) -> Option<Self> {
-        let (entry, codecs, width, height) = match codec {
+        let entry = match codec {
             Codec::H264 => avc1(sets)?,
             Codec::H265 => hvc1(sets)?,
             Codec::Jpeg => return None,
         };
+        Self::with(entry)
+    }
+
+    /// Of JPEG pictures of this size: `mp4v` with the object type of JPEG, 0x6C (ISO/IEC 14496-1
+    /// 7.2.6.6, ISO/IEC 14496-14 5.6). None: a size of nothing.
+    pub fn jpeg(width: u16, height: u16) -> Option<Self> {
+        if width == 0 || height == 0 {
+            return None;
+        }
+        Self::with(mp4v(width, height)?)
+    }
+
+    fn with((entry, codecs, width, height): Entry) -> Option<Self> {
         let mut bytes = Vec::with_capacity(1024);
         // cmfc is CMAF's; iso6 is the first that may begin offsets at the moof.
         let brands = [b"iso6", b"cmfc", b"mp41"];
@@ -41,53 +54,19 @@ impl Init {
             compatible_brands: brands.into_iter().map(Into::into).collect(),
         };
         ftyp.encode(&mut bytes).ok()?;
-        moov(entry, width, height).encode(&mut bytes).ok()?;
+        let movie = Movie { entry: &entry, width, height, created: 0, tables: None, items: &[] };
+        movie.write(&mut bytes).ok()?;
         Some(Self { bytes, mime: format!("video/mp4; codecs=\"{codecs}\""), width, height })
     }
 }
 
-fn moov(entry: mp4_atom::Codec, width: u16, height: u16) -> Moov {
-    let tkhd = Tkhd {
-        track_id: TRACK,
-        enabled: true,
-        in_movie: true,
-        width: FixedPoint::new(width, 0),
-        height: FixedPoint::new(height, 0),
-        ..Tkhd::default()
-    };
-    let url = Url { location: String::new() };
-    let minf = Minf {
-        vmhd: Some(Vmhd::default()),
-        dinf: Dinf { dref: Dref { entries: vec![url.into()] } },
-        // No samples here: they are in fragments.
-        stbl: Stbl {
-            stsd: Stsd { codecs: vec![entry] },
-            stco: Some(Stco::default()),
-            ..Stbl::default()
-        },
-        ..Minf::default()
-    };
-    let mdia = Mdia {
-        mdhd: Mdhd { timescale: TIMESCALE, language: "und".to_owned(), ..Mdhd::default() },
-        hdlr: Hdlr { handler: b"vide".into(), name: "lensd".to_owned() },
-        minf,
-    };
-    let trex = Trex { track_id: TRACK, default_sample_description_index: 1, ..Trex::default() };
-    Moov {
-        mvhd: Mvhd {
-            timescale: TIMESCALE,
-            rate: 1.into(),
-            volume: 1.into(),
-            next_track_id: TRACK + 1,
-            ..Mvhd::default()
-        },
-        mvex: Some(Mvex { mehd: None, trex: vec![trex] }),
-        trak: vec![Trak { tkhd, mdia, ..Trak::default() }],
-        ..Moov::default()
-    }
-}
+/// A sample entry, the `codecs` of RFC 6381, width and height.
+type Entry = (Vec<u8>, String, u16, u16);
 
-type Entry = (mp4_atom::Codec, String, u16, u16);
+fn encoded(entry: &impl Encode) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    entry.encode(&mut out).ok().map(|()| out)
+}
 
 fn visual(width: usize, height: usize) -> Option<Visual> {
     let (width, height) = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
@@ -131,7 +110,7 @@ fn avc1(sets: &ParameterSets) -> Option<Entry> {
         ext,
     };
     let entry = Avc1 { visual, avcc, colr: colr(sps.colour), ..Avc1::default() };
-    Some((entry.into(), format!("avc1.{:06x}", sps.profile_level_id()), width, height))
+    Some((encoded(&entry)?, format!("avc1.{:06x}", sps.profile_level_id()), width, height))
 }
 
 fn hvc1(sets: &ParameterSets) -> Option<Entry> {
@@ -160,7 +139,24 @@ fn hvc1(sets: &ParameterSets) -> Option<Entry> {
         ..Hvcc::new()
     };
     let entry = Hvc1 { visual, hvcc, colr: colr(sps.colour), ..Hvc1::default() };
-    Some((entry.into(), hvc1_codecs(&sps), width, height))
+    Some((encoded(&entry)?, hvc1_codecs(&sps), width, height))
+}
+
+fn mp4v(width: u16, height: u16) -> Option<Entry> {
+    let dec_config = DecoderConfig {
+        object_type_indication: 0x6c,
+        // VisualStream (ISO/IEC 14496-1 table 6)
+        stream_type: 4,
+        ..DecoderConfig::default()
+    };
+    let es_desc = EsDescriptor { dec_config, sl_config: SLConfig {}, ..EsDescriptor::default() };
+    let mut out = Vec::new();
+    nest(&mut out, b"mp4v", |out| {
+        visual(width.into(), height.into()).unwrap_or_default().encode(out)?;
+        Esds { es_desc }.encode(out)
+    })
+    .ok()?;
+    Some((out, "mp4v.6C".to_owned(), width, height))
 }
 
 /// ISO/IEC 14496-15 E.3: `hvc1.1.6.L93.90`.

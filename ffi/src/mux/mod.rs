@@ -10,17 +10,26 @@
 //! the next picture will come, and the composition offset of that one says how it really was
 //! ([`Timeline`]).
 
+mod boxes;
 mod fragment;
 mod init;
+mod movie;
+mod recording;
+mod scan;
 mod sets;
 mod timeline;
+mod track;
+mod whole;
 
 pub use fragment::{Reference, Sample, fragment};
 pub use init::Init;
+pub use recording::{SEAL, begin, sealed, whole_lid};
+pub use scan::{End, Form, Fragment, Header, Next, ReadAt, Sampled, Scanner, Unreadable};
 pub use timeline::{Placed, TIMESCALE, Timeline, ticks};
+pub use track::Track;
+pub use whole::{TooMany, Whole, same_samples};
 
 use crate::unit::{Codec, NalSpan, UnitMeta};
-use sets::ParameterSets;
 use std::sync::Arc;
 
 /// Why a unit became no fragment, or a sample no part of one.
@@ -66,30 +75,26 @@ pub struct Muxed {
 /// Makes a fragment (`prft`, `moof`, `mdat`) of each unit of a stream, at once.
 #[derive(Debug, Default)]
 pub struct Muxer {
-    codec: Codec,
-    sets: ParameterSets,
-    init: Option<Arc<Init>>,
+    track: Track,
     timeline: Timeline,
     /// Number of the last fragment (`mfhd`).
     sequence: u32,
-    /// Whether only a key frame goes on.
-    waits: bool,
 }
 
 impl Muxer {
     /// Waits for its first key frame.
     pub fn new() -> Self {
-        Self { waits: true, ..Self::default() }
+        Self::default()
     }
 
     /// The init segment of the last fragment; none before the first.
     pub const fn init(&self) -> Option<&Arc<Init>> {
-        self.init.as_ref()
+        self.track.init()
     }
 
     /// Units are missing between the last and the next: the stream goes on with a key frame.
     pub const fn skip_to_key(&mut self) {
-        self.waits = true;
+        self.track.skip_to_key();
     }
 
     /// Appends the fragment of a unit to `out`. `nals` are the spans of its NAL units.
@@ -106,26 +111,7 @@ impl Muxer {
         if meta.codec == Codec::Jpeg {
             return Err(Skipped::NotVideo);
         }
-        if self.codec != meta.codec {
-            (self.codec, self.waits) = (meta.codec, true);
-            self.sets = ParameterSets::default();
-        }
-        // Another set takes effect where decoding can begin: players throw away what stands between
-        // a new init segment and the next key frame anyway.
-        self.waits |= self.sets.take(meta, bytes, nals);
-        if self.waits && !meta.key {
-            return Err(Skipped::WaitsForKey);
-        }
-        let mut init = self.init.clone();
-        let mut new_init = false;
-        if self.waits || init.is_none() {
-            self.waits = true;
-            let made = Init::of(meta.codec, &self.sets).ok_or(Skipped::NoSets)?;
-            new_init = init.as_deref() != Some(&made);
-            if new_init {
-                init = Some(Arc::new(made));
-            }
-        }
+        let init = self.track.take(meta, bytes, nals)?;
         let mut timeline = self.timeline.clone();
         let capture = ticks(meta.capture.mono);
         let placed = timeline.place(capture, meta.key);
@@ -140,10 +126,11 @@ impl Muxer {
         let reference = Reference { ntp: meta.capture.utc.ntp64(), time: capture };
         let sequence = self.sequence.wrapping_add(1);
         fragment(sequence, placed.decode, Some(reference), &[sample], out)?;
-        (self.init, self.timeline, self.sequence, self.waits) = (init, timeline, sequence, false);
+        (self.timeline, self.sequence) = (timeline, sequence);
+        let new_init = self.track.go_on(init);
         Ok(Muxed { new_init, key: meta.key, placed })
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,11 +4,11 @@ use crate::unit::split_annex_b;
 use mp4_atom::{Any, Decode as _, DecodeMaybe as _};
 
 /// libx264, 1920x1080, high, 25 fps.
-const SPS: [u8; 27] = [
+pub(super) const SPS: [u8; 27] = [
     0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03,
     0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xc8, 0x3c, 0x60, 0xc6, 0x58,
 ];
-const PPS: [u8; 6] = [0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
+pub(super) const PPS: [u8; 6] = [0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
 /// libx265, 320x180.
 const VPS_265: [u8; 24] = [
     0x40, 0x01, 0x0c, 0x01, 0xff, 0xff, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03,
@@ -22,7 +22,7 @@ const SPS_265: [u8; 46] = [
 const PPS_265: [u8; 7] = [0x44, 0x01, 0xc1, 0x72, 0xb4, 0x62, 0x40];
 
 /// The `n`th unit of a stream of 25 fps, of these NAL units.
-fn push(
+pub(super) fn push(
     muxer: &mut Muxer,
     codec: Codec,
     n: u64,
@@ -196,4 +196,29 @@ fn samples_whose_durations_are_known_share_a_fragment() {
     let outside = [NalSpan { offset: 8, len: 3 }];
     assert_eq!(fragment(8, 5, None, &[sample(&outside, false, 1)], &mut out), Err(Skipped::Empty));
     assert_eq!(out, kept);
+}
+
+#[test]
+fn jpeg_is_stored_as_it_is() {
+    let init = Init::jpeg(640, 480).unwrap();
+    assert_eq!(init.mime, "video/mp4; codecs=\"mp4v.6C\"");
+    let [Any::Ftyp(_), Any::Moov(moov)] = &boxes(&init.bytes)[..] else { panic!() };
+    assert_eq!(moov.trak[0].tkhd.width, 640.into());
+    assert_eq!(Init::jpeg(0, 480), None);
+    let picture = [0xff, 0xd8, 1, 2, 0xff, 0xd9];
+    let sample = Sample {
+        codec: Codec::Jpeg,
+        bytes: &picture,
+        nals: &[],
+        key: false,
+        duration: 9,
+        offset: 0,
+    };
+    let mut out = Vec::new();
+    fragment(1, 0, None, &[sample], &mut out).unwrap();
+    let [Any::Moof(moof), Any::Mdat(mdat)] = &boxes(&out)[..] else { panic!() };
+    assert_eq!(mdat.data, picture);
+    assert_eq!(moof.traf[0].trun[0].samples.get(0).unwrap().flags, Some(0x0200_0000));
+    let nothing = Sample { bytes: &[], ..sample };
+    assert_eq!(fragment(1, 0, None, &[nothing], &mut out), Err(Skipped::Empty));
 }

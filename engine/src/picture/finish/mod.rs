@@ -14,6 +14,8 @@ use super::scale::{Area, Scaler};
 use super::{Canvas, Picture, View};
 use crate::finish::{Corner, Finish, Inset};
 use crate::frame::{Colour, Frame, PixelFormat};
+pub use overlay::write_time;
+
 use overlay::Painter;
 use place::Move;
 

@@ -163,6 +163,14 @@ impl Painter {
     }
 }
 
+/// Writes the time of capture, in the machine's zone, into a picture of its own: what an overlay
+/// does to a stream.
+pub fn write_time(capture: Stamp, colour: Colour, canvas: &mut Canvas<'_>) {
+    let mut painter = Painter::default();
+    painter.prepare(&Overlay { clock: Clock::Local, ..Overlay::default() }, canvas.height());
+    painter.paint(capture, colour, canvas);
+}
+
 /// The time as people read it, with thousandths and the zone.
 fn time(utc: UtcNanos, zone: &TimeZone) -> String {
     let Ok(at) = Timestamp::from_nanosecond(utc.0.into()) else { return String::new() };

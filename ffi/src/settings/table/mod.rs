@@ -3,6 +3,7 @@
 mod camera;
 mod hardware;
 mod image;
+mod recording;
 mod security;
 mod servers;
 mod streams;
@@ -43,8 +44,13 @@ pub static MODULES: &[Module] = &[
     streams::RTSP,
     streams::MJPEG,
     streams::FRAME_TAP,
-    streams::SNAPSHOT,
+    recording::RECORDING,
+    recording::RECORDING_MODES,
+    recording::SNAPSHOT,
+    recording::RECORDS,
     system::DISK,
+    recording::STORAGE,
+    recording::RETENTION,
     servers::NETWORK,
     system::TIME,
     security::USERS,

@@ -122,22 +122,6 @@ pub(super) const MJPEG: Module = Module {
     ],
 };
 
-pub(super) const SNAPSHOT: Module = Module {
-    name: "snapshot",
-    plane: Plane::Engine,
-    read: Media,
-    write: Device,
-    doc: "Still pictures",
-    keys: &[Key::set(
-        "jpeg-quality",
-        Kind::Whole(0, 100),
-        D::Null,
-        "Quality of JPEG pictures: stills and the MJPEG stream (0 is taken as 1)",
-    )
-    .alias(&["pictureQuality"])
-    .unit("%")],
-};
-
 pub(super) const FRAME_TAP: Module = Module {
     name: "frame-tap",
     plane: Plane::Engine,
