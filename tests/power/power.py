@@ -3,6 +3,7 @@
 
     power.py kill LENSD COUNT [SEED]    kill -9 of the engine at random moments of its life
     power.py cut  LENSD COUNT [SEED]    a disk that loses what was not synced, at random moments
+    power.py many LENSD COUNT           how long a start takes among so many recordings, one cut off
 
 After each, lensd is started on what is left. Then every recording must be there and play, with all
 pictures that were captured until 500 ms before the cut, as the messages in the stream say; the
@@ -327,6 +328,52 @@ def kill(lensd, count, seed, work):
     print(f"{count} kills, {len(seen)} recordings: nothing lost that was older than {worst:.0f} ms")
 
 
+def many(lensd, count, _, work):
+    """A start among many recordings, of which one was cut off."""
+    data = f"{work}/many"
+    os.makedirs(data)
+    server = Server(lensd, data)
+    server.set("record", True)
+    wait("a recording", lambda: len(recordings(data)) == 1 and os.path.getsize(recordings(data)[0]) > 5000)
+    server.set("record", False)
+    settled(data, recordings(data))
+    server.stop()
+    model = recordings(data)[0]
+    # Names of one file: what counts is how many there are. Some file systems allow 65,000 of each.
+    for n in range(count):
+        if n % 60_000 == 0:
+            source = f"{work}/model{n}"
+            shutil.copy(model, source)
+        day = f"{data}/media/recordings/{2000 + n // 10_000}/01/{n // 1000 % 10 + 1:02}"
+        os.makedirs(day, exist_ok=True)
+        os.link(source, f"{day}/recording_20000101_{n % 1000:06}_cam1.mp4")
+    begun = time.monotonic()
+    server = Server(lensd, data)
+    wait("all rows", lambda: len(catalogue(data)) == count + 1)
+    print(f"{count} recordings without rows are entered within {time.monotonic() - begun:.1f} s", flush=True)
+    server.set("record", True)
+    wait("a recording", lambda: len(catalogue(data)) == count + 2)
+    time.sleep(2)
+    # The supervisor would start another engine, and the engine would close its files without it.
+    server.child.send_signal(signal.SIGSTOP)
+    os.kill(server.engine(), signal.SIGKILL)
+    server.stop(signal.SIGKILL)
+    (cut_off,) = [row for row in catalogue(data).values() if row["state"] == "recording"]
+    begun = time.monotonic()
+    server = Server(lensd, data)
+    listens = time.monotonic() - begun
+
+    def mended():
+        with sqlite3.connect(f"file:{data}/catalog.db?mode=ro", uri=True, timeout=60) as db:
+            found = db.execute("SELECT state FROM records WHERE id = ?", (cut_off["id"],)).fetchone()
+        return found == ("ready",)
+
+    wait("the mended recording", mended)
+    took = time.monotonic() - begun
+    server.stop()
+    print(f"started among {count} recordings: it listens after {listens:.2f} s, what was cut off is mended after {took:.2f} s")
+
+
 def begins(server):
     """Whether it records: the engine may just have come."""
     try:
@@ -340,7 +387,7 @@ def main():
     seed = sys.argv[4] if len(sys.argv) > 4 else "1"
     with tempfile.TemporaryDirectory(prefix="lensd-power-") as work:
         try:
-            {"cut": cut, "kill": kill}[what](lensd, count, seed, work)
+            {"cut": cut, "kill": kill, "many": many}[what](lensd, count, seed, work)
         except Lost as lost:
             print(f"LOST: {lost}\nlast of the log: {[tail(log[:-4]) for log in glob.glob(work + '/*.log')][-1:]}")
             sys.exit(1)
