@@ -34,7 +34,7 @@ PASSWORD = "password123"
 # What may be lost before the cut.
 ALLOWED_NS = 500_000_000
 MESSAGE = re.compile(rb"lensd-capture-01([0-9a-f]{16})[0-9a-f]{16}([0-9a-f]{8})")
-LIMIT = 120
+LIMIT = int(os.environ.get("LENSD_LIMIT", "120"))
 
 
 class Lost(Exception):
@@ -82,10 +82,16 @@ class Server:
             return os.path.exists(ports) and os.path.getsize(ports)
 
         wait("lensd", listens)
-        self.port = json.load(open(ports))["http"]
+        listening = json.load(open(ports))
+        self.port, self.rtsp = listening["http"], listening["rtsp"]
+
+    def get(self, key):
+        return self.ask(key, None)
 
     def set(self, key, value):
-        body = json.dumps({"value": value}).encode()
+        return self.ask(key, json.dumps({"value": value}).encode())
+
+    def ask(self, key, body):
         url = f"http://127.0.0.1:{self.port}/api/settings/{key}"
         login = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
         request = urllib.request.Request(
@@ -168,13 +174,14 @@ def settled(data, files):
     return wait("the catalogue", look)[0]
 
 
-def check(data, before, cut_ns, truth, thorough):
-    """What is left. `before`: files that were there, with their sizes; `truth`: by file, what was
-    captured. Returns how much of the last file is missing, in ms."""
+def check(data, before, cut_ns, truth, asked, thorough):
+    """What is left. `before`: files that were there; `truth`: by file, what was captured; `asked`: by
+    file, when it was asked for, since a recording may begin with a key frame from before. Returns how
+    old the oldest picture is that is missing, in ms."""
     rows = settled(data, before)
     worst = 0.0
     for path in set(truth) | set(before):
-        due = [p for p in truth.get(path, []) if p[1] <= cut_ns - ALLOWED_NS]
+        due = [p for p in truth.get(path, []) if asked[path] <= p[1] <= cut_ns - ALLOWED_NS]
         name = path[len(data) + len("/media/") :]
         if not os.path.exists(path):
             if due or path in before:
@@ -193,12 +200,12 @@ def check(data, before, cut_ns, truth, thorough):
         if path in truth:
             if got != truth[path][: len(got)]:
                 raise Lost(f"{name} has other pictures than were captured")
-            if len(got) < len(due):
-                late = (cut_ns - truth[path][len(got)][1]) / 1e6
-                raise Lost(f"{name} has {len(got)} of {len(due)} pictures, {late:.0f} ms are lost")
-            captured = [p for p in truth[path] if p[1] <= cut_ns]
-            if len(captured) > len(got):
-                worst = max(worst, (cut_ns - truth[path][len(got)][1]) / 1e6)
+            missing = [p for p in truth[path][len(got) :] if p[1] <= cut_ns]
+            if missing:
+                late = (cut_ns - missing[0][1]) / 1e6
+                if due and due[-1] in missing:
+                    raise Lost(f"{name} ends after {len(got)} pictures, {late:.0f} ms are lost")
+                worst = max(worst, late)
         if row["size"] != os.path.getsize(path):
             raise Lost(f"{name}: {row['size']} bytes by its row, {os.path.getsize(path)} in truth")
         played = duration_ms(path)
@@ -213,8 +220,9 @@ def check(data, before, cut_ns, truth, thorough):
 
 
 def record_a_while(server, chance, seconds):
-    """A life of recording: files that end, pauses, snapshots."""
+    """A life of recording: files that end, pauses, snapshots. Returns when recording was asked for."""
     server.set("record-segment", 3)
+    asked = [mono()]
     server.set("record", True)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -229,8 +237,10 @@ def record_a_while(server, chance, seconds):
         elif what == "again":
             server.set("record", False)
             time.sleep(chance.uniform(0.1, 0.6))
+            asked.append(mono())
             server.set("record", True)
     server.set("record", False)
+    return asked
 
 
 def cut(lensd, count, seed, work):
@@ -249,7 +259,7 @@ def cut(lensd, count, seed, work):
         base = disk.Base(data)
         begin = mono()
         server = Server(lensd, data, {"LD_PRELOAD": library, "LENSD_JOURNAL": journal, "LENSD_JOURNAL_ROOT": data})
-        record_a_while(server, chance, 12)
+        requests = record_a_while(server, chance, 12)
         settled(data, recordings(data))
         server.stop()
         ops = disk.read_journal(journal)
@@ -258,6 +268,8 @@ def cut(lensd, count, seed, work):
             raise Lost(f"the journal did not see all: {unseen[:5]}")
         image = f"{work}/image"
         truth = {image + path[len(data) :]: messages(path) for path in recordings(data)}
+        born = {op.first.decode(): op.mono_ns for op in ops if op.kind == disk.OPEN and op.number & disk.CREATED}
+        asked = {path: max(at for at in requests if at < born[data + path[len(image) :]]) for path in truth}
         print(f"life {lives}: {len(ops)} changes, {len(truth)} recordings", flush=True)
         # The first moments are the start of the program, before it listened.
         for at, luck, keep in disk.cuts(ops, min(100, count - done), f"{seed} {lives}", begin):
@@ -267,7 +279,7 @@ def cut(lensd, count, seed, work):
             before = recordings(image)
             restarted = Server(lensd, image)
             try:
-                missing = check(image, before, ops[at].mono_ns, truth, done % 10 == 0)
+                missing = check(image, before, ops[at].mono_ns, truth, asked, done % 10 == 0)
             except Lost as lost:
                 kept = f"{tempfile.gettempdir()}/lensd-cut"
                 shutil.rmtree(kept, ignore_errors=True)
@@ -283,7 +295,8 @@ def cut(lensd, count, seed, work):
 
 
 def kill(lensd, count, seed, work):
-    """One server, whose engine dies over and over."""
+    """A server whose engine dies over and over. It is started anew now and then: the supervisor lets an
+    engine that dies too often wait."""
     data = f"{work}/killed"
     os.makedirs(data)
     server = Server(lensd, data)
@@ -291,8 +304,11 @@ def kill(lensd, count, seed, work):
     chance = random.Random(seed)
     worst, seen = 0.0, {}
     for n in range(count):
+        if n % 4 == 3:
+            server.stop()
+            server = Server(lensd, data)
         wait("a recording", lambda: begins(server))
-        time.sleep(chance.uniform(0.0, 2.5))
+        time.sleep(chance.uniform(0.0, 1.5))
         engine = server.engine()
         os.kill(engine, signal.SIGKILL)
         at = mono()
