@@ -164,7 +164,7 @@ fn parse_status(answer: &str) -> Result<Status, String> {
     let answer: Value = serde_json::from_str(answer).map_err(|e| e.to_string())?;
     let all = answer["data"]["recordings"].as_array().ok_or("it names no recordings")?;
     let sum = |name: &str| all.iter().filter_map(|one| one[name].as_u64()).sum();
-    Ok(Status { streams: all.len(), bytes: sum("bytes"), skipped: sum("skipped") })
+    Ok(Status { streams: all.len(), bytes: sum("size"), skipped: sum("dropped_pictures") })
 }
 
 impl fmt::Display for Report {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_the_recorder_says() {
-        let answer = r#"{"data":{"recordings":[{"bytes":5,"skipped":1},{"bytes":7}]}}"#;
+        let answer = r#"{"data":{"recordings":[{"size":5,"dropped_pictures":1},{"size":7}]}}"#;
         assert_eq!(parse_status(answer), Ok(Status { streams: 2, bytes: 12, skipped: 1 }));
         assert!(parse_status("{}").is_err() && parse_status("{").is_err());
     }
