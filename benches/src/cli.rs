@@ -11,6 +11,7 @@ use crate::catalogue;
 use crate::compare::{self, Contestant};
 use crate::latency;
 use crate::load::{self, Stop};
+use crate::record;
 use crate::rtsp::auth::Login;
 use crate::rtsp::url::RtspUrl;
 use crate::sender::{self, Sender};
@@ -30,6 +31,7 @@ pub fn command() -> Command {
         .subcommand(ws_command())
         .subcommand(tap_command())
         .subcommand(catalogue_command())
+        .subcommand(record_command())
 }
 
 fn ws_command() -> Command {
@@ -44,6 +46,19 @@ fn ws_command() -> Command {
         .arg(option("user", "USER", "Who may set it").default_value("admin"))
         .arg(option("password", "PASSWORD", "Password").required(true))
         .arg(pids())
+        .arg(json())
+}
+
+fn record_command() -> Command {
+    Command::new("record")
+        .about("Records all cameras by turns, and reports what that costs: CPU, latency, memory")
+        .arg(option("http", "URL", "http://HOST:PORT of lensd").required(true))
+        .arg(option("url", "URL", "A stream that carries its stamps, for latency").required(true))
+        .arg(option("user", "USER", "Who may record").default_value("admin"))
+        .arg(option("password", "PASSWORD", "Password").required(true))
+        .arg(number("rounds", "R", "Rounds, each without and with recording").default_value("5"))
+        .arg(seconds("seconds", "Of each half of a round").default_value("10"))
+        .arg(pids().required(true))
         .arg(json())
 }
 
@@ -229,6 +244,7 @@ pub fn run(matches: &ArgMatches, again: &[&str]) -> Result<bool, String> {
         Some(("ws", m)) => run_ws(m),
         Some(("tap", m)) => run_tap(m),
         Some(("catalogue", m)) => run_catalogue(m),
+        Some(("record", m)) => run_record(m),
         _ => Err("no such bench".to_owned()),
     }
 }
@@ -327,6 +343,27 @@ fn run_catalogue(m: &ArgMatches) -> Result<bool, String> {
     };
     print(&text)?;
     Ok(true)
+}
+
+fn run_record(m: &ArgMatches) -> Result<bool, String> {
+    let report = record::run(&record::Config {
+        http: get(m, "http").unwrap_or_default(),
+        url: RtspUrl::parse(&get::<String>(m, "url").unwrap_or_default())?,
+        login: Login {
+            user: get(m, "user").unwrap_or_default(),
+            password: get(m, "password").unwrap_or_default(),
+        },
+        rounds: get_number(m, "rounds"),
+        length: get(m, "seconds").unwrap_or_default(),
+        server_pids: get_all(m, "server-pid"),
+    })?;
+    let text = if m.get_flag("json") {
+        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
+    } else {
+        report.to_string()
+    };
+    print(&text)?;
+    Ok(report.lost == 0)
 }
 
 fn run_sender(m: &ArgMatches) -> Result<bool, String> {

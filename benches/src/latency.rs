@@ -130,7 +130,7 @@ fn measure(config: &Config, which: Option<usize>, transport: &str, clients: u32)
 
 /// What `/api/latency` says of a stream.
 fn stages(http: &str, stream: &str, login: Option<&Login>) -> Result<Vec<Stage>, String> {
-    let answer = get(http, "/api/latency", login)?;
+    let answer = ask(http, "/api/latency", None, login)?;
     parse_stages(&answer, stream).map_err(|why| format!("{http}/api/latency: {why}"))
 }
 
@@ -149,8 +149,13 @@ fn parse_stages(answer: &str, stream: &str) -> Result<Vec<Stage>, String> {
     Ok(found["stages"].as_array().into_iter().flatten().map(stage).collect())
 }
 
-/// A GET request; the body of a 200.
-fn get(http: &str, path: &str, login: Option<&Login>) -> Result<String, String> {
+/// A GET request, or a POST of JSON; the body of a 200.
+pub(crate) fn ask(
+    http: &str,
+    path: &str,
+    json: Option<&str>,
+    login: Option<&Login>,
+) -> Result<String, String> {
     let host = http.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     let host = host.ok_or_else(|| format!("--http {http}: expected http://HOST:PORT"))?;
     let failed = |e: std::io::Error| format!("{http}{path}: {e}");
@@ -162,8 +167,19 @@ fn get(http: &str, path: &str, login: Option<&Login>) -> Result<String, String> 
         format!("Authorization: Basic {text}\r\n")
     });
     let login = login.unwrap_or_default();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{login}\r\n")
-        .map_err(failed)?;
+    let (method, kind) = match json {
+        Some(body) => {
+            let length = body.len();
+            ("POST", format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"))
+        }
+        None => ("GET", String::new()),
+    };
+    let body = json.unwrap_or_default();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{login}{kind}\r\n{body}"
+    )
+    .map_err(failed)?;
     let mut answer = String::new();
     stream.take(MOST).read_to_string(&mut answer).map_err(failed)?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

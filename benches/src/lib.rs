@@ -15,6 +15,7 @@ pub mod latency;
 pub mod load;
 pub mod media;
 pub mod process;
+pub mod record;
 pub mod rtsp;
 pub mod sender;
 pub mod tap;

@@ -149,8 +149,7 @@ impl Apply {
                 hardware: None,
             },
             Means::Record => self.record_now(),
-            Means::Recording(_) | Means::Snapshot => Held::of(self.wish(name)),
-            Means::Limit => Held::of(self.wish(name)),
+            Means::Recording(_) | Means::Snapshot | Means::Limit => Held::of(self.wish(name)),
             Means::Finish(_) | Means::Style(_) => self.finish_now(entry),
             Means::KeyFrame | Means::ResetImage | Means::Snap => Held::default(),
         }

@@ -1,0 +1,60 @@
+//! Power goes, and storage fails, while lensd records: `tests/power/power.py` cuts it, starts lensd on
+//! what is left, and looks for what was captured until half a second before; `tests/power/storage.py`
+//! takes the disk away.
+//!
+//! With `LENSD_LONG=1` hundreds of times; `tests/power/power.py kill|cut target/debug/lensd COUNT` as
+//! often as one likes.
+#![allow(missing_docs)]
+
+mod play;
+
+use play::{LENSD, linked_tool, run};
+use std::process::Command;
+
+fn script(name: &str, args: &[&str]) {
+    let path = format!("{}/tests/power/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(linked_tool("python3"));
+    println!("{}", String::from_utf8_lossy(&run(command.arg(path).args(args)).out));
+}
+
+fn power(what: &str, few: &str, many: &str) {
+    let long = std::env::var("LENSD_LONG").is_ok_and(|long| long == "1");
+    script("power.py", &[what, LENSD, if long { many } else { few }]);
+}
+
+/// What the kernel has is not lost with the process: a group at most.
+#[test]
+fn an_engine_that_is_killed_loses_less_than_half_a_second() {
+    power("kill", "20", "300");
+}
+
+/// What was not synced is lost, or arrives in parts.
+#[test]
+fn a_disk_whose_power_goes_loses_less_than_half_a_second() {
+    power("cut", "10", "500");
+}
+
+#[test]
+fn a_start_among_many_recordings() {
+    power("many", "2000", "100000");
+}
+
+#[test]
+fn a_full_disk() {
+    script("storage.py", &["full", LENSD]);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written() {
+    script("storage.py", &["read-only", LENSD]);
+}
+
+#[test]
+fn a_disk_that_is_gone() {
+    script("storage.py", &["gone", LENSD]);
+}
+
+#[test]
+fn a_disk_that_does_not_answer() {
+    script("storage.py", &["stalled", LENSD]);
+}

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Storage that fails while lensd records: full, read-only, gone, without an answer.
+
+    storage.py full|read-only|gone|stalled LENSD
+
+The server runs in a mount namespace of its own, which needs no privilege where users may make them.
+Streams must go on whatever the disk does, the reason must be told, no file may be damaged, and
+recording must go on when the disk is there again.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+
+from power import HERE, MESSAGE, Lost, Server, decodes, messages, recordings, settled, tail, wait
+
+
+class Mounted(Server):
+    """A server that sees `media` by a mount of its own."""
+
+    def __init__(self, lensd, data, mount, environment=()):
+        os.makedirs(f"{data}/media", exist_ok=True)
+        wrapper = f"{data}.sh"
+        with open(wrapper, "w") as script:
+            script.write(f'#!/bin/sh\n{mount}\nexec "{lensd}" "$@"\n')
+        os.chmod(wrapper, 0o755)
+        within = f"{data}.unshare"
+        with open(within, "w") as script:
+            script.write(f'#!/bin/sh\nexec unshare -rm "{wrapper}" "$@"\n')
+        os.chmod(within, 0o755)
+        super().__init__(within, data, environment)
+
+    def within(self, script):
+        """Runs a shell script where the server is."""
+        command = ["nsenter", "--target", str(self.child.pid), "--user", "--preserve-credentials"]
+        done = subprocess.run(command + ["--mount", "sh", "-ec", script], capture_output=True)
+        if done.returncode:
+            raise Lost(f"{script}: {done.stderr.decode()}")
+        return done.stdout.decode()
+
+    def becomes(self, key, *values):
+        def look():
+            now = self.get(key)
+            return (now,) if now in values else None
+
+        return wait(f"{key} to be {' or '.join(map(str, values))}, not {self.get(key)}", look)[0]
+
+    def streams(self):
+        """Pictures still come."""
+        url = f"rtsp://127.0.0.1:{self.rtsp}/stream1"
+        command = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", url, "-frames:v", "100"]
+        done = subprocess.run(command + ["-c", "copy", "-f", "h264", "-"], capture_output=True)
+        numbers = [int(number, 16) for _, number in MESSAGE.findall(done.stdout)]
+        if len(numbers) < 100:
+            raise Lost(f"the stream stands still after {len(numbers)} pictures")
+
+
+def within(server, path):
+    """A file that only the server sees, for this process."""
+    return f"/proc/{server.child.pid}/root{path}"
+
+
+def grows(server, data):
+    """Waits for a file that is being written, and returns its name."""
+    server.becomes("record-state", "recording")
+
+    def look():
+        name = server.get("record-file")
+        size = server.get("record-size")
+        return name if name and size and size > 3000 else None
+
+    return wait("a growing file", look)
+
+
+def sound(server, data, name):
+    """A file plays from its first picture to its last, with none missing but whole groups."""
+    path = within(server, f"{data}/media/{name}")
+    got = messages(path)
+    decodes(path)
+    numbers = [number for number, _ in got]
+    if not got or numbers != sorted(set(numbers)):
+        raise Lost(f"{name}: {len(got)} pictures")
+    return got
+
+
+def full(lensd, data):
+    server = Mounted(lensd, data, f'mount -t tmpfs -o size=16m tmpfs "{data}/media" && mkdir "{data}/media/recordings" "{data}/media/uploads"')
+    server.set("keep-free", 0)
+    server.set("record", True)
+    first = grows(server, data)
+    # Nothing is left but what fits into the file's last page.
+    server.within(f'cat /dev/zero >"{data}/media/filler" 2>/dev/null || true')
+    server.becomes("record-state", "full")
+    server.streams()
+    if not server.get("record-error") and not server.get("storage-error"):
+        raise Lost("nothing says that the disk is full")
+    sound(server, data, first)
+    server.within(f'rm "{data}/media/filler"')
+    second = wait("another file", lambda: (name := grows(server, data)) != first and name)
+    server.set("record", False)
+    server.becomes("record-state", "off")
+    rows = settled_within(server, data, [first, second])
+    server_ok(rows, [first, second])
+    for name in (first, second):
+        sound(server, data, name)
+    server.stop()
+
+
+def read_only(lensd, data):
+    server = Mounted(lensd, data, f'mount -t tmpfs tmpfs "{data}/media" && mkdir "{data}/media/recordings"')
+    server.set("record", True)
+    first = grows(server, data)
+    server.set("record", False)
+    settled_within(server, data, [first])
+    server.within(f'mount -o remount,ro "{data}/media"')
+    server.becomes("storage-state", "read-only")
+    try:
+        server.set("record", True)
+        raise Lost("it records to a disk that cannot be written")
+    except urllib.error.HTTPError as refused:
+        said = refused.read().decode()
+        if "read-only" not in said.lower():
+            raise Lost(f"the reason is not told: {said}") from refused
+    server.streams()
+    server.within(f'mount -o remount,rw "{data}/media"')
+    server.becomes("storage-state", "ok")
+    server.set("record", True)
+    second = grows(server, data)
+    server.set("record", False)
+    server_ok(settled_within(server, data, [first, second]), [first, second])
+    for name in (first, second):
+        sound(server, data, name)
+    server.stop()
+
+
+def gone(lensd, data):
+    store = f"{data}.store"
+    os.makedirs(f"{store}/recordings")
+    server = Mounted(lensd, data, f'mount --bind "{store}" "{data}/media"')
+    server.set("record", True)
+    first = grows(server, data)
+    server.within(f'umount -l "{data}/media"')
+    server.becomes("storage-state", "gone")
+    server.streams()
+    hidden = [name for name in os.listdir(f"{data}/media") if os.path.isfile(f"{data}/media/{name}")]
+    hidden += recordings(data)
+    if hidden:
+        raise Lost(f"written where the disk is not: {hidden}")
+    server.within(f'mount --bind "{store}" "{data}/media"')
+    server.becomes("storage-state", "ok")
+    server.set("record", True)
+    second = grows(server, data)
+    server.set("record", False)
+    server_ok(settled_within(server, data, [second]), [second])
+    for name in {first, second}:
+        sound(server, data, name)
+    server.stop()
+
+
+def stalled(lensd, data):
+    library, flag = f"{data}.so", f"{data}.stalls"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{HERE}/stall.c"], check=True)
+    environment = {"LD_PRELOAD": library, "LENSD_STALL_ROOT": f"{data}/media/", "LENSD_STALL_WHILE": flag}
+    server = Mounted(lensd, data, "true", environment)
+    server.set("record", True)
+    first = grows(server, data)
+    open(flag, "w").close()
+    server.becomes("record-state", "stalled")
+    server.streams()
+    if not server.get("record-error") and not server.get("storage-error"):
+        raise Lost("nothing says that the disk does not answer")
+    os.remove(flag)
+    server.becomes("record-state", "recording")
+    server.becomes("storage-state", "ok")
+    size = server.get("record-size")
+    wait("a file that grows again", lambda: server.get("record-size") > size)
+    last, dropped = server.get("record-file"), server.get("record-dropped")
+    server.set("record", False)
+    names = sorted({first, last})
+    server_ok(settled_within(server, data, names), names)
+    # A stream as thin as this one waits in the ring for as long as it takes.
+    if names == [first] and not dropped:
+        got = sound(server, data, first)
+        missing = got[-1][0] - got[0][0] + 1 - len(got)
+        if missing:
+            raise Lost(f"{missing} pictures are missing and not counted")
+    for name in names:
+        sound(server, data, name)
+    server.stop()
+
+
+def settled_within(server, data, names):
+    return settled(data, [f"{data}/media/{name}" for name in names])
+
+
+def server_ok(rows, names):
+    for name in names:
+        if rows[name]["state"] != "ready":
+            raise Lost(f"{name}: {rows[name]}")
+
+
+def main():
+    what, lensd = sys.argv[1], os.path.abspath(sys.argv[2])
+    with tempfile.TemporaryDirectory(prefix="lensd-storage-") as work:
+        data = f"{work}/data"
+        os.makedirs(data)
+        try:
+            {"full": full, "read-only": read_only, "gone": gone, "stalled": stalled}[what](lensd, data)
+        except Lost as lost:
+            print(f"LOST: {what}: {lost}\n{tail(data)}")
+            sys.exit(1)
+    print(f"{what}: told, streams went on, files sound, recorded again")
+
+
+if __name__ == "__main__":
+    main()
