@@ -217,7 +217,7 @@ fn set_up(db: &Connection) -> Result<(), CatalogueError> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is cut to this when it is taken into the file.
     db.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
-    db.pragma_update(None, "cache_size", -32 * 1024)?;
+    db.pragma_update(None, "cache_size", -64 * 1024)?;
     Ok(())
 }
 
