@@ -29,22 +29,15 @@ pub const MAX_LIMIT: u32 = 1_000;
 pub const MAX_OFFSET: u64 = 100_000;
 /// Longest text to look for, in bytes.
 pub const MAX_TEXT: usize = 200;
-/// A range that more rows fit is walked through before it is collected. Names are not in the
+/// A filter that more rows fit is walked through before it is collected. Names are not in the
 /// indexes of other orders, so that they are read row by row.
-const fn few(sort: Sort) -> usize {
-    match sort {
+const fn few(sort: Sort, source: Source<'_>) -> usize {
+    match (sort, source) {
         _ if cfg!(test) => 40,
-        Sort::Name => 2_000,
-        _ => 5_000,
-    }
-}
-
-/// The same for tags and text.
-const fn few_chosen(sort: Sort) -> usize {
-    match sort {
-        _ if cfg!(test) => 40,
-        Sort::Name => 4_000,
-        _ => 12_000,
+        (Sort::Name, Source::Range(_)) => 2_000,
+        (Sort::Name, Source::Chosen(_)) => 4_000,
+        (_, Source::Range(_)) => 5_000,
+        (_, Source::Chosen(_)) => 12_000,
     }
 }
 
@@ -256,12 +249,6 @@ impl Query {
         terms
     }
 
-    /// A range that the wanted order does not follow.
-    fn foreign_range(&self) -> Option<Sort> {
-        let foreign = |range: &Sort| *range != self.sort && self.has_range(*range);
-        [Sort::Time, Sort::Size].into_iter().find(foreign)
-    }
-
     /// Whether a facet's count says how many of it fit, but for tags and text.
     const fn is_of_facets(&self) -> bool {
         !self.has_range(Sort::Time) && !self.has_range(Sort::Size)
@@ -352,16 +339,12 @@ impl Catalogue {
         let ids: Vec<i64> = facets.iter().map(|(id, _)| *id).collect();
         let chosen = self.chosen(query.tag.as_deref(), text.as_deref())?;
         let want = query.limit as usize + 1;
-        let few = match &chosen {
-            Some(chosen) if chosen.len() <= few_chosen(query.sort) => Some(Source::Chosen(chosen)),
-            Some(_) => None,
-            None => self.few_in_range(query, &ids)?.map(Source::Range),
+        let narrowest = self.narrowest(query, &ids, chosen.as_deref())?;
+        let walked = match narrowest {
+            Some((source, rows)) if rows <= few(query.sort, source) => None,
+            _ => self.walk(query, chosen.as_deref(), &ids, after.as_ref(), want)?,
         };
-        let walked = match few {
-            Some(_) => None,
-            None => self.walk(query, chosen.as_deref(), &ids, after.as_ref(), want)?,
-        };
-        let (mut places, total) = match (walked, few) {
+        let (mut places, total) = match (walked, narrowest) {
             (Some(places), _) => {
                 let total = match &chosen {
                     Some(chosen) if query.is_of_all_facets() => (chosen.len() as u64, false),
@@ -374,15 +357,13 @@ impl Catalogue {
                 let seen = if places.is_empty() { 0 } else { query.offset + places.len() as u64 };
                 (places, if total.1 { (total.0.max(seen), true) } else { total })
             }
-            (None, few) => {
-                let source = few.or_else(|| match &chosen {
-                    Some(chosen) => Some(Source::Chosen(chosen)),
-                    None => query.foreign_range().map(Source::Range),
-                });
+            (None, Some((source, _))) => {
                 let best = Best::new(query, after.as_ref(), want);
-                let (places, total) = self.collect(query, source, &ids, best)?;
+                let (places, total) = self.collect(query, source, chosen.as_deref(), &ids, best)?;
                 (places, (total, false))
             }
+            // Without such a filter every row on the way fits.
+            (None, None) => (Vec::new(), (0, false)),
         };
         let more = places.len() == want;
         places.truncate(query.limit as usize);

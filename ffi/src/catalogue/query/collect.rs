@@ -1,8 +1,11 @@
 //! The way past the order: all rows that fit a filter, of which the best are kept.
 
-use super::{Key, Place, Query, Sort, Terms, few};
+use super::{Key, Place, Query, Sort, Terms};
 use crate::catalogue::{Catalogue, CatalogueError};
 use std::cmp::Ordering;
+
+/// Rows of a range are counted up to this.
+const MOST_PROBED: usize = if cfg!(test) { 150 } else { 20_000 };
 
 /// Where the rows come from that are looked at.
 #[derive(Debug, Clone, Copy)]
@@ -54,37 +57,43 @@ impl<'a> Best<'a> {
 }
 
 impl Catalogue {
-    /// A range that few rows fit and the wanted order does not follow.
-    pub(super) fn few_in_range(
+    /// The filter that the fewest rows fit, and how many these are, as far as that is counted. A
+    /// range that the wanted order follows counts only beside chosen rows: else the walk along it
+    /// passes nothing in vain.
+    pub(super) fn narrowest<'a>(
         &self,
         query: &Query,
         facets: &[i64],
-    ) -> Result<Option<Sort>, CatalogueError> {
-        let most = few(query.sort);
+        chosen: Option<&'a [i64]>,
+    ) -> Result<Option<(Source<'a>, usize)>, CatalogueError> {
+        let mut narrowest = chosen.map(|ids| (Source::Chosen(ids), ids.len()));
         for range in [Sort::Time, Sort::Size] {
-            if range == query.sort || !query.has_range(range) {
+            if !query.has_range(range) || range == query.sort && chosen.is_none() {
                 continue;
             }
             let mut terms = Terms::default();
             terms.and_range(query, range);
-            if self.count_rows(range, &terms, "1", &[], facets, most + 1)?.0 <= most {
-                return Ok(Some(range));
+            let most = narrowest.map_or(MOST_PROBED, |(_, rows)| rows.min(MOST_PROBED));
+            let rows = self.count_rows(range, &terms, "1", &[], facets, most)?.0;
+            if rows < most || narrowest.is_none() {
+                narrowest = Some((Source::Range(range), rows));
             }
         }
-        Ok(None)
+        Ok(narrowest)
     }
 
     /// The page, and how many rows fit.
     pub(super) fn collect(
         &self,
         query: &Query,
-        source: Option<Source<'_>>,
+        source: Source<'_>,
+        chosen: Option<&[i64]>,
         facets: &[i64],
         mut best: Best<'_>,
     ) -> Result<(Vec<Place>, u64), CatalogueError> {
         let (column, ranges) = (query.sort.column(), query.ranges());
         match source {
-            Some(Source::Chosen(ids)) => {
+            Source::Chosen(ids) => {
                 let index = if query.sort == Sort::Name { "" } else { "INDEXED BY records_by_id" };
                 let select = format!(
                     "SELECT {column}, facet FROM records {index} WHERE id = ?{}",
@@ -100,9 +109,7 @@ impl Catalogue {
                     }
                 }
             }
-            source => {
-                let range =
-                    if let Some(Source::Range(range)) = source { range } else { query.sort };
+            Source::Range(range) => {
                 let select = format!(
                     "SELECT {column}, id FROM records INDEXED BY {} WHERE facet = ?{}",
                     range.index(),
@@ -112,7 +119,10 @@ impl Catalogue {
                 for facet in facets {
                     let mut rows = select.query(ranges.values_after(*facet))?;
                     while let Some(row) = rows.next()? {
-                        best.push((Key::of(row.get_ref(0)?), row.get(1)?));
+                        let id = row.get(1)?;
+                        if chosen.is_none_or(|chosen| chosen.binary_search(&id).is_ok()) {
+                            best.push((Key::of(row.get_ref(0)?), id));
+                        }
                     }
                 }
             }
