@@ -79,8 +79,8 @@ impl fmt::Display for Report {
         writeln!(f, "{rows} rows, {size:.0} MB, entered in {:.1} s", self.filled_s)?;
         writeln!(
             f,
-            "{:<44}{:>8}{:>10}{:>10}{:>10}",
-            "page of 50", "pages", "p50 ms", "p99", "max"
+            "{:<44}{:>8}{:>10}{:>10}{:>10}{:>10}",
+            "page of 50", "pages", "p50 ms", "p99", "max", "CPU p99"
         )?;
         let slowest = self.slowest.iter().map(|row| ("  slowest: ", row));
         for (mark, row) in self.cases.iter().map(|row| ("", row)).chain(slowest) {

@@ -193,10 +193,10 @@ impl Catalogue {
         &self.notes
     }
 
-    /// Whether another file is in the place of the one that is open: then open it again.
+    /// Whether another file, or none, is in the place of the one that is open: then open it again.
     pub fn is_replaced(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(&self.path).is_ok_and(|file| file.ino() != self.inode)
+        !fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode)
     }
 
     /// Says to all that open the file from now on that it is damaged, after

@@ -336,7 +336,8 @@ impl Catalogue {
         // Pages of one query see one state of the file.
         let _one_state = self.db.unchecked_transaction()?;
         let facets = self.facets(query)?;
-        let ids: Vec<i64> = facets.iter().map(|(id, _)| *id).collect();
+        let mut ids: Vec<i64> = facets.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
         let chosen = self.chosen(query.tag.as_deref(), text.as_deref())?;
         let want = query.limit as usize + 1;
         let narrowest = self.narrowest(query, &ids, chosen.as_deref())?;

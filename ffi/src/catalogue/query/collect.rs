@@ -103,7 +103,7 @@ impl Catalogue {
                 for id in ids {
                     let mut rows = select.query(ranges.values_after(*id))?;
                     if let Some(row) = rows.next()?
-                        && facets.contains(&row.get(1)?)
+                        && facets.binary_search(&row.get(1)?).is_ok()
                     {
                         best.push((Key::of(row.get_ref(0)?), *id));
                     }
