@@ -132,7 +132,7 @@ impl Desk {
             clients: Clients::default(),
             reports: Vec::new(),
             work: Work::new("work")?,
-            disk: Work::new("disk")?,
+            disk: Work::new("disk")?.without_end(),
             uploads: HashMap::new(),
             resumed: Vec::new(),
             chunks: Vec::new(),
@@ -345,11 +345,21 @@ impl Desk {
         job: impl FnOnce() -> T + Send + 'static,
         finish: impl FnOnce(&mut Self, T, At) -> Result<Response, Fault> + 'static,
     ) -> Result<(), Fault> {
-        self.work.try_run(job, move |desk: &mut Self, made: Result<T, Panicked>, at| {
-            let response = made.map_err(Fault::from).and_then(|made| finish(desk, made, at));
-            let response = response.unwrap_or_else(|fault| fault.response(at));
-            desk.made.push((key, response));
-        })
+        self.work.try_run(job, finish_for(key, finish))
+    }
+
+    /// The same for a job that works on files of the media folder, which may be on a disk that
+    /// hangs.
+    ///
+    /// # Errors
+    /// 503 `BUSY` when too much work waits.
+    pub(crate) fn answer_by_disk<T: Send + 'static>(
+        &mut self,
+        key: ConnKey,
+        job: impl FnOnce() -> T + Send + 'static,
+        finish: impl FnOnce(&mut Self, T, At) -> Result<Response, Fault> + 'static,
+    ) -> Result<(), Fault> {
+        self.disk.try_run(job, finish_for(key, finish))
     }
 
     /// Does what follows from the jobs that are done.
@@ -485,6 +495,18 @@ impl Desk {
             viewer.stream.clone_from(&stream.name);
             viewer.seen = None;
         }
+    }
+}
+
+/// Makes the response for `key` from what a job has made.
+fn finish_for<T>(
+    key: ConnKey,
+    finish: impl FnOnce(&mut Desk, T, At) -> Result<Response, Fault> + 'static,
+) -> impl FnOnce(&mut Desk, Result<T, Panicked>, At) + 'static {
+    move |desk: &mut Desk, made: Result<T, Panicked>, at| {
+        let response = made.map_err(Fault::from).and_then(|made| finish(desk, made, at));
+        let response = response.unwrap_or_else(|fault| fault.response(at));
+        desk.made.push((key, response));
     }
 }
 

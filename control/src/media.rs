@@ -189,6 +189,15 @@ impl Media {
         Ok(Draft { folder, name, file, kept: false })
     }
 
+    /// Bytes that are free for files (statvfs(3), `f_bavail`).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn free(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(self.root()?)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// Removes drafts that a process that is gone has left in a folder.
     pub(crate) fn sweep(&self, folder: &str) {
         let Ok(folder) = self.folder(&[folder.to_owned()], false) else { return };

@@ -9,6 +9,9 @@ use std::io::{self, Write as _};
 /// The folder of the media folder that uploads are put into.
 pub(crate) const FOLDER: &str = "uploads";
 
+/// Bytes that uploads leave free.
+const RESERVE: u64 = 256 << 20;
+
 /// A file of an upload.
 #[derive(Debug)]
 struct Part {
@@ -70,6 +73,13 @@ impl Upload {
     /// # Errors
     /// 400 for a malformed form, 413 when it is too long, 503 when the disk is full.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<(), Fault> {
+        if !self.parts.is_empty() && self.media.free().is_ok_and(|free| free < RESERVE) {
+            let message = format!(
+                "the disk is nearly full: its last {} MiB are for recordings",
+                RESERVE >> 20
+            );
+            return Err(Fault::unavailable("INSUFFICIENT_STORAGE", message));
+        }
         let Self { reader, media, parts, is_file, size, most } = self;
         reader.feed(piece, |step| match step {
             Step::Begin(head) => {

@@ -40,6 +40,8 @@ impl From<Panicked> for Fault {
 pub(crate) struct Work<W> {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Whether the end waits for the jobs that run.
+    ends: bool,
     follows: BTreeMap<u64, Then<W>>,
     next_id: u64,
 }
@@ -71,13 +73,20 @@ impl<W> Work<W> {
     pub(crate) fn new(name: &str) -> io::Result<Self> {
         let shared =
             Arc::new(Shared { queue: Mutex::default(), come: Condvar::new(), bell: Bell::new()? });
-        let mut work = Self { shared, threads: Vec::new(), follows: BTreeMap::new(), next_id: 0 };
+        let mut work =
+            Self { shared, threads: Vec::new(), ends: true, follows: BTreeMap::new(), next_id: 0 };
         for number in 0..THREADS {
             let shared = Arc::clone(&work.shared);
             let name = format!("{name}-{number}");
             work.threads.push(Builder::new().name(name).spawn(move || labour(&shared))?);
         }
         Ok(work)
+    }
+
+    /// The same whose jobs may hang: the end does not wait for them.
+    pub(crate) fn without_end(mut self) -> Self {
+        self.ends = false;
+        self
     }
 
     /// Rings when a job is done: call [`Work::take_done`] then.
@@ -153,7 +162,7 @@ impl<W> Drop for Work<W> {
         queue.waiting.clear();
         drop(queue);
         self.shared.come.notify_all();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.drain(..).filter(|_| self.ends) {
             let _ = thread.join();
         }
     }

@@ -250,6 +250,24 @@ fn a_file_that_is_removed_while_it_is_sent_is_sent_to_its_end() {
     assert!(rest.iter().all(|b| *b == 7));
 }
 
+/// Then every piece is read by a thread, since the loop must not wait for the disk.
+#[test]
+fn a_file_that_is_not_in_memory_is_sent_whole() {
+    let house = start("cold");
+    let name = house.folder.file("data/media/uploads/cold.bin");
+    fs::create_dir_all(name.parent().unwrap()).unwrap();
+    fs::write(&name, bytes(40)).unwrap();
+    let out = house.folder.file("out");
+    for _ in 0..3 {
+        let file = fs::File::open(&name).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let to = ["-u", "ann:secret123", "-o", out.to_str().unwrap()];
+        assert_eq!(house.curl("/files/uploads/cold.bin", &to).0, 200);
+        assert_eq!(fs::read(&out).unwrap(), bytes(40));
+    }
+}
+
 #[test]
 fn recordings_are_labelled_shown_and_removed() {
     let house = start("labelled");

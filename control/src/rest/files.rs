@@ -126,7 +126,7 @@ fn send(call: &mut Call<'_>, how: Shown) -> Result<Reply, Fault> {
         (Err(fault), Some(day)) if fault.status == 404 => open(&media, &day).map_err(|_| fault),
         (opened, _) => opened,
     };
-    call.desk.answer_by_work(call.key, job, move |_, made, _| response(made?, how))?;
+    call.desk.answer_by_disk(call.key, job, move |_, made, _| response(made?, how))?;
     Ok(Reply::Later)
 }
 
@@ -179,7 +179,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
             json!({ "path": text, "files": files, "total": total, "limit": limit, "offset": offset }),
         )
     };
-    call.desk.answer_by_work(call.key, job, |_, made, at| Ok(Response::success(made?, at)))?;
+    call.desk.answer_by_disk(call.key, job, |_, made, at| Ok(Response::success(made?, at)))?;
     Ok(Reply::Later)
 }
 
@@ -202,7 +202,7 @@ pub(super) fn remove(call: &mut Call<'_>) -> Result<Reply, Fault> {
         media.remove(&beneath).map_err(|e| refused(&text, &e))?;
         Ok(None)
     };
-    call.desk.work.try_run(job, move |desk: &mut Desk, made, at: At| {
+    call.desk.disk.try_run(job, move |desk: &mut Desk, made, at: At| {
         let made = made.map_err(Fault::from).and_then(|made| made);
         let done = match made {
             Ok(None) => {

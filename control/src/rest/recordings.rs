@@ -142,7 +142,7 @@ pub(super) fn by_number(call: &mut Call<'_>, id: i64, how: Shown) -> Result<Repl
         let record = shelf.with(|c| c.record(id)?.ok_or(CatalogueError::NotFound(id)))?;
         files::open(&media, &record.filename)
     };
-    call.desk.answer_by_work(call.key, job, move |_, made, _| files::response(made?, how))?;
+    call.desk.answer_by_disk(call.key, job, move |_, made, _| files::response(made?, how))?;
     Ok(Reply::Later)
 }
 
@@ -258,7 +258,7 @@ pub(super) fn thumbnail(call: &mut Call<'_>) -> Result<Reply, Fault> {
             opened => opened.map(Some),
         }
     };
-    call.desk.work.try_run(job, move |desk: &mut Desk, made, at| {
+    call.desk.disk.try_run(job, move |desk: &mut Desk, made, at| {
         let made = made.map_err(Fault::from).and_then(|made: Result<_, Fault>| made);
         let answer = match made {
             Ok(Some(opened)) => files::response(opened, Shown::Inline),
@@ -287,7 +287,7 @@ fn make_thumbnail(desk: &mut Desk, id: i64, key: ConnKey, at: At) -> Result<(), 
         let job = move || files::open(&media, &picture(id));
         let finish =
             |_: &mut Desk, made: Result<_, Fault>, _| files::response(made?, Shown::Inline);
-        desk.answer_by_work(key, job, finish).err().map(|fault| fault.response(at))
+        desk.answer_by_disk(key, job, finish).err().map(|fault| fault.response(at))
     };
     desk.ask_then(Ask::Thumbnail { id }, MAKING, key, then, at)
 }

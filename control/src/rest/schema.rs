@@ -1,6 +1,8 @@
 //! What goes in and out, as JSON Schema: the components of the description. Settings come from the
 //! registry.
 
+mod recordings;
+
 use crate::board;
 use lensd_ffi::auth::Permission;
 use lensd_ffi::settings::{Entry, entries, render};
@@ -24,10 +26,6 @@ fn flag() -> Value {
 }
 
 fn word(words: &[&str]) -> Value {
-    json!({ "enum": words })
-}
-
-fn word_of(words: Vec<&str>) -> Value {
     json!({ "enum": words })
 }
 
@@ -104,7 +102,7 @@ fn of_module(name: &str) -> impl Iterator<Item = &'static Entry> {
 /// All components by their names.
 pub(super) fn components() -> Value {
     let mut all = Map::new();
-    for part in [general, cameras, recordings, people, settings, system] {
+    for part in [general, cameras, recordings::all, people, settings, system] {
         all.extend(part().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     }
     Value::Object(all)
@@ -274,157 +272,6 @@ fn cameras() -> Named {
             ]),
         ),
         ("Clients", object(&[("stream", text()), ("clients", list(to("Client")))])),
-    ]
-}
-
-fn recordings() -> Named {
-    use lensd_ffi::catalogue::{Encoding, MediaType, State};
-    fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Value {
-        word_of(all.iter().map(|one| word(*one)).collect())
-    }
-    let record = || {
-        vec![
-            ("id", whole()),
-            ("filename", text()),
-            ("media_type", words(MediaType::ALL, MediaType::word)),
-            ("encoding", words(Encoding::ALL, Encoding::word)),
-            ("timestamp_start", whole()),
-            ("timestamp_end", or_null(whole())),
-            ("duration", whole()),
-            ("size", whole()),
-            ("resolution", text()),
-            ("fps", number()),
-            ("state", words(State::ALL, State::word)),
-            ("tag_markers", list(whole())),
-            ("sha256", or_null(text())),
-            ("camera", whole()),
-            ("stream", text()),
-            ("mode", text()),
-            ("title", text()),
-            ("note", text()),
-            ("protected", flag()),
-            ("error", or_null(text())),
-            ("url", text()),
-            ("thumbnail", text()),
-        ]
-    };
-    let mut info = record();
-    info.push(("tags", list(to("Tag"))));
-    let id = || json!({ "type": "integer", "minimum": 1 });
-    let label = || json!({ "type": "string", "maxLength": 200 });
-    let note = || json!({ "type": "string", "maxLength": 4000 });
-    let tag = || {
-        vec![
-            ("category_id?", or_null(id())),
-            ("category?", or_null(text())),
-            ("timestamp?", or_null(whole())),
-            ("offset?", or_null(json!({ "type": "integer", "minimum": 0 }))),
-            ("title?", or_null(label())),
-            ("note?", or_null(note())),
-        ]
-    };
-    let (mut now, mut new) = (tag(), tag());
-    now.extend([
-        ("id?", or_null(id())),
-        ("camera?", or_null(json!({ "type": ["string", "integer"] }))),
-    ]);
-    new.push(("record_id", id()));
-    let color = || json!({ "type": "string", "pattern": "^(#[0-9a-fA-F]{6})?$" });
-    let name = || json!({ "type": "string", "minLength": 1, "maxLength": 200 });
-    let ids = |most: usize| json!({ "type": "array", "items": id(), "minItems": 1, "maxItems": most, "uniqueItems": true });
-    let file = object(&[
-        ("name", text()),
-        ("path", text()),
-        ("type", word(&["file", "folder"])),
-        ("size", whole()),
-        ("modified", whole()),
-    ]);
-    let kept = object(&[("id", whole()), ("reason", text())]);
-    vec![
-        ("Recording", object(&record())),
-        ("RecordingInfo", object(&info)),
-        (
-            "Recordings",
-            object(&[
-                ("recordings", list(to("Recording"))),
-                ("total", whole()),
-                ("total_at_least", flag()),
-                ("limit", whole()),
-                ("offset", whole()),
-                ("next", or_null(text())),
-            ]),
-        ),
-        (
-            "RecordingChange",
-            exactly(&[
-                ("title?", or_null(label())),
-                ("note?", or_null(note())),
-                ("protected?", or_null(flag())),
-            ]),
-        ),
-        ("RecordingIds", exactly(&[("ids", ids(super::recordings::MOST_REMOVED))])),
-        ("RemovedRecordings", object(&[("removed", list(whole())), ("kept?", list(kept))])),
-        ("RemovedIds", object(&[("removed", list(whole()))])),
-        ("RemovedFile", object(&[("removed", text())])),
-        (
-            "Tag",
-            object(&[
-                ("id", whole()),
-                ("category_id", or_null(whole())),
-                ("record_id", whole()),
-                ("timestamp", whole()),
-                ("title", text()),
-                ("note", text()),
-                ("created_by", text()),
-            ]),
-        ),
-        ("Tags", object(&[("tags", list(to("Tag")))])),
-        ("TagNow", exactly(&now)),
-        ("NewTag", exactly(&new)),
-        (
-            "TagChange",
-            exactly(&[
-                ("category_id?", or_null(id())),
-                ("timestamp?", or_null(whole())),
-                ("title?", or_null(label())),
-                ("note?", or_null(note())),
-            ]),
-        ),
-        (
-            "Category",
-            object(&[
-                ("id", whole()),
-                ("name", text()),
-                ("color", text()),
-                ("created_at", whole()),
-                ("tags", whole()),
-            ]),
-        ),
-        ("Categories", object(&[("categories", list(to("Category")))])),
-        ("NewCategory", exactly(&[("name", name()), ("color?", or_null(color()))])),
-        ("CategoryChange", exactly(&[("name?", or_null(name())), ("color?", or_null(color()))])),
-        (
-            "Uploaded",
-            object(&[(
-                "files",
-                list(object(&[
-                    ("name", text()),
-                    ("path", text()),
-                    ("url", text()),
-                    ("size", whole()),
-                ])),
-            )]),
-        ),
-        (
-            "Files",
-            object(&[
-                ("path", text()),
-                ("files", list(file)),
-                ("total", whole()),
-                ("limit", whole()),
-                ("offset", whole()),
-            ]),
-        ),
     ]
 }
 

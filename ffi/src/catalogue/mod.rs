@@ -193,10 +193,10 @@ impl Catalogue {
         &self.notes
     }
 
-    /// Whether another file is in the place of the one that is open: then open it again.
+    /// Whether another file, or none, is in the place of the one that is open: then open it again.
     pub fn is_replaced(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(&self.path).is_ok_and(|file| file.ino() != self.inode)
+        !fs::metadata(&self.path).is_ok_and(|file| file.ino() == self.inode)
     }
 
     /// Says to all that open the file from now on that it is damaged, after
@@ -217,7 +217,7 @@ fn set_up(db: &Connection) -> Result<(), CatalogueError> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is cut to this when it is taken into the file.
     db.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
-    db.pragma_update(None, "cache_size", -32 * 1024)?;
+    db.pragma_update(None, "cache_size", -64 * 1024)?;
     Ok(())
 }
 

@@ -1,18 +1,24 @@
 //! Pages of rows: filtered, sorted, and found without looking at rows that are not shown.
 //!
-//! Two ways lead to a page. *Merging* walks the index of the wanted order in every facet that the
-//! filters leave, and takes the smallest of their heads, so that a page costs what it shows. What
-//! is left of the filters is asked of each row on the way, which is slow when hardly any row fits.
-//! So filters are first *probed*: one that few rows fit gives all of them, and these are sorted.
-//! For text and tags the numbers of all rows that fit are taken from their indexes, which is quick
-//! (some 10 million a second), so that on the way a look into these numbers is enough.
+//! Two ways lead to a page. *Walking* ([`walk`]) follows the index of the wanted order in every
+//! facet that the filters leave, and takes the smallest of their heads, so that a page costs what
+//! it shows. What is left of the filters is asked of each row on the way, which is slow when hardly
+//! any row fits. *Collecting* ([`collect`]) takes all rows that fit one filter and keeps the best.
+//! Which one is quicker is found by trying: a filter that few rows fit is collected, any other is
+//! walked through for a while, and collected if that brings too little. For text and tags the
+//! numbers of all rows that fit are taken from their indexes, which is quick (some 10 million a
+//! second), so that on the way a look into these numbers is enough.
+
+mod collect;
+mod walk;
 
 use super::record::{MediaType, Record, State};
 use super::{Catalogue, CatalogueError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use collect::{Best, Source};
+use rusqlite::params_from_iter;
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{CachedStatement, Rows, params_from_iter};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -23,10 +29,18 @@ pub const MAX_LIMIT: u32 = 1_000;
 pub const MAX_OFFSET: u64 = 100_000;
 /// Longest text to look for, in bytes.
 pub const MAX_TEXT: usize = 200;
-/// A range that more rows fit is not worth sorting what it holds.
-const FEW: usize = if cfg!(test) { 40 } else { 2_500 };
-/// The same for tags and text, whose rows are read one by one.
-const FEW_CHOSEN: usize = if cfg!(test) { 40 } else { 5_000 };
+/// A filter that more rows fit is walked through before it is collected. Names are not in the
+/// indexes of other orders, so that they are read row by row.
+const fn few(sort: Sort, source: Source<'_>) -> usize {
+    match (sort, source) {
+        _ if cfg!(test) => 40,
+        (Sort::Name, Source::Range(_)) => 2_000,
+        (Sort::Name, Source::Chosen(_)) => 4_000,
+        (_, Source::Range(_)) => 5_000,
+        (_, Source::Chosen(_)) => 12_000,
+    }
+}
+
 /// Where counting ends: the total is then said to be at least this.
 const MOST_COUNTED: usize = if cfg!(test) { 300 } else { 10_000 };
 
@@ -286,11 +300,6 @@ impl Terms {
         params_from_iter(first.chain(self.values.iter().cloned()))
     }
 
-    fn and_all(&mut self, other: Self) {
-        self.sql.push_str(&other.sql);
-        self.values.extend(other.values);
-    }
-
     fn and_range(&mut self, query: &Query, of: Sort) {
         let size = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let (from, to) = match of {
@@ -327,26 +336,17 @@ impl Catalogue {
         // Pages of one query see one state of the file.
         let _one_state = self.db.unchecked_transaction()?;
         let facets = self.facets(query)?;
-        let ids: Vec<i64> = facets.iter().map(|(id, _)| *id).collect();
+        let mut ids: Vec<i64> = facets.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
         let chosen = self.chosen(query.tag.as_deref(), text.as_deref())?;
         let want = query.limit as usize + 1;
-        let few = match &chosen {
-            Some(chosen) if chosen.len() <= FEW_CHOSEN => Some(self.look_up(query, &ids, chosen)?),
-            Some(_) => None,
-            None => self.few_in_range(query, &ids)?,
+        let narrowest = self.narrowest(query, &ids, chosen.as_deref())?;
+        let walked = match narrowest {
+            Some((source, rows)) if rows <= few(query.sort, source) => None,
+            _ => self.walk(query, chosen.as_deref(), &ids, after.as_ref(), want)?,
         };
-        let (mut places, total) = match few {
-            Some(mut found) => {
-                let total = found.len() as u64;
-                if let Some(after) = &after {
-                    found.retain(|place| query.order(place, after) == Ordering::Greater);
-                }
-                found.sort_unstable_by(|a, b| query.order(a, b));
-                let skip = usize::try_from(query.offset).unwrap_or(usize::MAX);
-                (found.into_iter().skip(skip).take(want).collect(), (total, false))
-            }
-            None => {
-                let places = self.merge(query, chosen.as_deref(), &ids, after.as_ref(), want)?;
+        let (mut places, total) = match (walked, narrowest) {
+            (Some(places), _) => {
                 let total = match &chosen {
                     Some(chosen) if query.is_of_all_facets() => (chosen.len() as u64, false),
                     Some(_) => (0, true),
@@ -355,9 +355,16 @@ impl Catalogue {
                     }
                     None => self.count(query, &ids)?,
                 };
-                let seen = query.offset + places.len() as u64;
+                let seen = if places.is_empty() { 0 } else { query.offset + places.len() as u64 };
                 (places, if total.1 { (total.0.max(seen), true) } else { total })
             }
+            (None, Some((source, _))) => {
+                let best = Best::new(query, after.as_ref(), want);
+                let (places, total) = self.collect(query, source, chosen.as_deref(), &ids, best)?;
+                (places, (total, false))
+            }
+            // Without such a filter every row on the way fits.
+            (None, None) => (Vec::new(), (0, false)),
         };
         let more = places.len() == want;
         places.truncate(query.limit as usize);
@@ -414,119 +421,6 @@ impl Catalogue {
         Ok(chosen)
     }
 
-    /// Those of the chosen rows that fit, in any order.
-    fn look_up(
-        &self,
-        query: &Query,
-        facets: &[i64],
-        chosen: &[i64],
-    ) -> Result<Vec<Place>, CatalogueError> {
-        let (column, ranges) = (query.sort.column(), query.ranges());
-        let one = format!("SELECT {column}, facet FROM records WHERE id = ?{}", ranges.sql);
-        let mut one = self.db.prepare_cached(&one)?;
-        let mut places = Vec::new();
-        for id in chosen {
-            let mut rows = one.query(ranges.values_after(*id))?;
-            if let Some(row) = rows.next()?
-                && facets.contains(&row.get(1)?)
-            {
-                places.push((Key::of(row.get_ref(0)?), *id));
-            }
-        }
-        Ok(places)
-    }
-
-    /// All rows that fit, in any order, if a range leaves few.
-    fn few_in_range(
-        &self,
-        query: &Query,
-        facets: &[i64],
-    ) -> Result<Option<Vec<Place>>, CatalogueError> {
-        for range in [Sort::Time, Sort::Size] {
-            if range == query.sort || !query.has_range(range) {
-                continue;
-            }
-            let mut terms = Terms::default();
-            terms.and_range(query, range);
-            if self.count_rows(range, &terms, "1", &[], facets, FEW + 1)?.0 > FEW {
-                continue;
-            }
-            let (column, index, all) = (query.sort.column(), range.index(), query.ranges());
-            let select = format!(
-                "SELECT {column}, id FROM records INDEXED BY {index} WHERE facet = ?{}",
-                all.sql
-            );
-            let mut select = self.db.prepare_cached(&select)?;
-            let mut places = Vec::new();
-            for facet in facets {
-                let mut rows = select.query(all.values_after(*facet))?;
-                while let Some(place) = next_place(&mut rows)? {
-                    places.push(place);
-                }
-            }
-            return Ok(Some(places));
-        }
-        Ok(None)
-    }
-
-    /// The first `want` rows behind cursor and offset.
-    fn merge(
-        &self,
-        query: &Query,
-        chosen: Option<&[i64]>,
-        facets: &[i64],
-        after: Option<&Place>,
-        want: usize,
-    ) -> Result<Vec<Place>, CatalogueError> {
-        let (column, index) = (query.sort.column(), query.sort.index());
-        let (beyond, way) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
-        let mut terms = Terms::default();
-        if let Some((key, id)) = after {
-            let values = [key.value(), Value::Integer(*id)];
-            terms.and(&format!("({column}, id) {beyond} (?, ?)"), values);
-        }
-        terms.and_all(query.ranges());
-        let mut statements: Vec<CachedStatement<'_>> = Vec::with_capacity(facets.len());
-        for number in 0..facets.len() {
-            // The number makes each a statement of its own: they are stepped in turn.
-            let select = format!(
-                "SELECT {column}, id FROM records INDEXED BY {index} WHERE facet = ?{} \
-                 ORDER BY {column} {way}, id {way} -- {number}",
-                terms.sql
-            );
-            statements.push(self.db.prepare_cached(&select)?);
-        }
-        let mut heads = Vec::with_capacity(facets.len());
-        for (statement, facet) in statements.iter_mut().zip(facets) {
-            let values =
-                std::iter::once(Value::Integer(*facet)).chain(terms.values.iter().cloned());
-            let mut rows = statement.query(params_from_iter(values))?;
-            if let Some(place) = next_place(&mut rows)? {
-                heads.push((place, rows));
-            }
-        }
-        let mut places = Vec::with_capacity(want);
-        let mut skip = query.offset;
-        while places.len() < want {
-            let first = heads.iter().enumerate().min_by(|a, b| query.order(&a.1.0, &b.1.0));
-            let Some((at, _)) = first else { break };
-            let (head, rows) = &mut heads[at];
-            let place = match next_place(rows)? {
-                Some(next) => std::mem::replace(head, next),
-                None => heads.swap_remove(at).0,
-            };
-            if chosen.is_some_and(|chosen| chosen.binary_search(&place.1).is_err()) {
-                continue;
-            }
-            if skip > 0 {
-                skip -= 1;
-            } else {
-                places.push(place);
-            }
-        }
-        Ok(places)
-    }
-
     /// How many rows fit the ranges, and whether there may be more.
     fn count(&self, query: &Query, facets: &[i64]) -> Result<(u64, bool), CatalogueError> {
         let (walked, asked) = match query.has_range(Sort::Time) {
@@ -574,11 +468,6 @@ impl Catalogue {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
         Ok((seen, fit as u64))
     }
-}
-
-fn next_place(rows: &mut Rows<'_>) -> Result<Option<Place>, CatalogueError> {
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some((Key::of(row.get_ref(0)?), row.get(1)?)))
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ CREATE INDEX records_by_time ON records(facet, timestamp_start, id, size, durati
 CREATE INDEX records_by_size ON records(facet, size, id, timestamp_start, duration);
 CREATE INDEX records_by_duration ON records(facet, duration, id, timestamp_start, size);
 CREATE INDEX records_by_name ON records(facet, filename, id, timestamp_start, size);
+-- What is asked of rows that were chosen by number, in a few pages.
+CREATE INDEX records_by_id ON records(id, facet, timestamp_start, size, duration);
 CREATE INDEX records_removable ON records(timestamp_start, id)
     WHERE state = 'ready' AND protected = 0 AND tag_markers = '[]';
 CREATE INDEX records_unfinished ON records(id) WHERE state = 'recording';

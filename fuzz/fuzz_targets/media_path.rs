@@ -1,0 +1,4 @@
+//! Paths below the media folder; the laws stand beside the parser.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lensd_control::fuzz_media_path(data));
