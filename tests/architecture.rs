@@ -43,7 +43,7 @@ const CONTROL: &[&[&str]] = &[
     &["audit", "store"],
     &["accounts"],
     &["http"],
-    &["page", "tls", "upload", "work", "ws"],
+    &["export", "page", "tls", "upload", "work", "ws"],
     &["fmp4"],
     &["engine"],
     &["board", "catalogue", "clients", "outbox"],

@@ -7,6 +7,7 @@ use crate::catalogue::Shelf;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
+use crate::export::Export;
 use crate::http::At;
 use crate::http::auth::Door;
 use crate::http::respond::{Fault, Response};
@@ -53,6 +54,8 @@ pub(crate) struct Desk {
     pub(crate) shelf: Arc<Shelf>,
     /// The folder of recordings, snapshots and uploads, for workers.
     pub(crate) media: Media,
+    /// Recordings that are copied to a medium.
+    pub(crate) export: Export,
     /// Clients of `/api/v1`.
     pub(crate) clients: Clients,
     /// What the supervisor is to be told.
@@ -129,6 +132,7 @@ impl Desk {
             events: Events::default(),
             shelf: Arc::new(Shelf::new(&config.data)),
             media: Media::new(&config.data),
+            export: Export::default(),
             clients: Clients::default(),
             reports: Vec::new(),
             work: Work::new("work")?,

@@ -13,6 +13,7 @@ mod clients;
 pub mod config;
 mod desk;
 mod engine;
+mod export;
 mod face;
 pub mod files;
 mod fmp4;

@@ -470,6 +470,70 @@ fn an_upload_that_ends_in_the_middle_leaves_nothing() {
     house::until("its end", || (count() == 0).then_some(()));
 }
 
+/// The medium is a folder of the test, on a disk of which a made-up sysfs says what it is.
+#[test]
+fn recordings_are_exported_to_removable_media_only() {
+    use std::os::unix::fs::MetadataExt as _;
+    let house = House::start("export", |folder| {
+        fill(&folder.file("data"));
+        let mut config = Config::default();
+        config.system.proc = folder.file("proc");
+        config.system.sys = folder.file("sys");
+        fs::create_dir_all(folder.file("proc/self")).unwrap();
+        fs::create_dir_all(folder.file("my stick")).unwrap();
+        let device = fs::metadata(folder.file("my stick")).unwrap().dev();
+        let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+        fs::create_dir_all(folder.file(&format!("sys/dev/block/{device}"))).unwrap();
+        fs::create_dir_all(folder.file("sys/dev/block/7:77")).unwrap();
+        fs::write(folder.file("sys/dev/block/7:77/removable"), "1\n").unwrap();
+        let stick = folder.file("my stick").display().to_string().replace(' ', "\\040");
+        let line = |device: &str, name: &str| {
+            format!("30 1 {device} / {stick} rw,nosuid - vfat /dev/{name} rw\n")
+        };
+        let lines = line(&device, "sdx1") + &line("7:77", "gone1");
+        fs::write(folder.file("proc/self/mountinfo"), lines).unwrap();
+        config
+    });
+    let stick = house.folder.file("my stick");
+    let removable = |says: &str| {
+        let device = fs::metadata(&stick).unwrap().dev();
+        let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+        let file = house.folder.file(&format!("sys/dev/block/{device}/removable"));
+        fs::write(file, says).unwrap();
+    };
+    let begin = |body: &str| house.ask("POST", "/api/recordings/export", Some(body));
+    let end = || {
+        house::until("the export", || {
+            let (_, body) = house.ask("GET", "/api/recordings/export", None);
+            (body["data"]["export"]["running"] == false).then(|| body["data"].clone())
+        })
+    };
+    removable("0\n");
+    let (status, body) = begin(r#"{"ids":[1],"target":"sdx1"}"#);
+    assert_eq!((status, &body["key"]), (422, &json!("target")), "a disk that stays: {body}");
+    removable("1\n");
+    assert_eq!(begin(r#"{"ids":[1]}"#).0, 422, "which of the two?");
+    assert_eq!(begin(r#"{"ids":[1,77],"target":"sdx1"}"#).0, 404);
+    let (status, body) = begin(r#"{"ids":[1,3],"target":"sdx1"}"#);
+    assert_eq!((status, &body["data"]["files"]), (200, &json!(2)), "{body}");
+    let data = end();
+    assert_eq!((&data["export"]["done"], &data["export"]["bytes"]), (&json!(2), &json!(800_000)));
+    let name = stick.join("lensd/recording_20260921_140003_cam2.mp4");
+    assert_eq!(fs::read(&name).unwrap(), bytes(3));
+    assert_eq!(fs::read_dir(stick.join("lensd")).unwrap().count(), 2);
+    // What is there is not copied again; what is another file is left alone and said.
+    fs::write(&name, "mine").unwrap();
+    assert_eq!(begin(r#"{"ids":[1,3],"target":"sdx1"}"#).0, 200);
+    let data = end();
+    assert_eq!((&data["export"]["done"], &data["export"]["bytes"]), (&json!(1), &json!(0)));
+    assert_eq!(data["export"]["failed"][0]["id"], 3, "{data}");
+    assert_eq!(fs::read_to_string(&name).unwrap(), "mine");
+    // A medium that is gone has left its folder on another disk.
+    assert_eq!(begin(r#"{"ids":[2],"target":"gone1"}"#).0, 200);
+    let data = end();
+    assert!(data["export"]["failed"].to_string().contains("gone"), "{data}");
+}
+
 /// Another client than curl, with a session as programs use it.
 #[test]
 fn requests_of_python_get_what_they_ask_for() {

@@ -4,6 +4,7 @@ mod body;
 mod cameras;
 mod certificate;
 mod events;
+mod exports;
 mod files;
 mod login;
 mod machine;

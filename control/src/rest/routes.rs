@@ -5,8 +5,8 @@ use super::openapi::{
     EVENTS, FILES, FOLDER, PIECE, RECORDINGS, STILL, SWITCH, Spec, TAGGED, bytes, data, json,
 };
 use super::{
-    Handler, cameras, certificate, events, files, login, machine, metrics, openapi, recording,
-    recordings, settings, socket, stills, streams, system, tags, update, uploads, users,
+    Handler, cameras, certificate, events, exports, files, login, machine, metrics, openapi,
+    recording, recordings, settings, socket, stills, streams, system, tags, update, uploads, users,
 };
 use crate::http::limit::Class;
 use crate::http::parse::Method;
@@ -89,12 +89,14 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
     get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
     get("/api/recordings", MEDIA, Class::Api, recordings::list, "Recordings and snapshots: filtered, sorted, page by page", data("Recordings").query(RECORDINGS)),
-    write(Method::Delete, "/api/recordings", STORAGE_WRITE, recordings::remove_many, "Removes recordings with their files: {\"ids\": [1, 2]}", data("RemovedRecordings").body("RecordingIds").also(&[500])),
+    write(Method::Delete, "/api/recordings", STORAGE_WRITE, recordings::remove_many, "Removes recordings with their files: {\"ids\": [1, 2]}", data("RemovedRecordings").body("RecordingIds").also(&[404, 409, 500])),
+    get("/api/recordings/export", STORAGE, Class::Api, exports::state, "Removable media that are mounted, and how far an export is", data("Exports")),
+    write(Method::Post, "/api/recordings/export", STORAGE_WRITE, exports::begin, "Copies recordings to a removable medium", data("Export").body("NewExport").also(&[404, 409])),
     get("/api/recordings/{id}", MEDIA, Class::Api, recordings::download, "The file of a recording, or a part of it (Range)", bytes("*/*").also(&[416])),
     write(Method::Patch, "/api/recordings/{id}", MEDIA_WRITE, recordings::label, "Changes title, note, protected", data("Recording").body("RecordingChange")),
     write(Method::Delete, "/api/recordings/{id}", STORAGE_WRITE, recordings::remove, "Removes a recording with its file", data("RemovedRecordings").also(&[409, 500])),
     get("/api/recordings/{id}/info", MEDIA, Class::Api, recordings::info, "A recording with its tags", data("RecordingInfo")),
-    get("/api/recordings/{id}/thumbnail", MEDIA, Class::Api, recordings::thumbnail, "A small picture of a recording", bytes("image/jpeg").also(&[422])),
+    get("/api/recordings/{id}/thumbnail", MEDIA, Class::Api, recordings::thumbnail, "A small picture of a recording", bytes("image/jpeg").also(&[409, 422, 500])),
     write(Method::Post, "/api/recording/tag", MEDIA_WRITE, tags::tag_running, "Tags this moment of the recording under way, or of another one by its id", data("Tag").body("TagNow").also(&[404, 409])),
     get("/api/tags", MEDIA, Class::Api, tags::list, "Tags, the newest first", data("Tags").query(TAGGED)),
     write(Method::Post, "/api/tags", MEDIA_WRITE, tags::add, "Tags a moment of a recording", data("Tag").body("NewTag").also(&[404, 409])),

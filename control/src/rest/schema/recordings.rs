@@ -90,6 +90,28 @@ pub(super) fn all() -> Named {
                 ("protected?", or_null(flag())),
             ]),
         ),
+        (
+            "Export",
+            object(&[
+                ("running", flag()),
+                ("target", text()),
+                ("files", whole()),
+                ("done", whole()),
+                ("bytes", whole()),
+                ("failed", list(kept.clone())),
+            ]),
+        ),
+        (
+            "Exports",
+            object(&[
+                (
+                    "targets",
+                    list(object(&[("name", text()), ("path", text()), ("free", or_null(whole()))])),
+                ),
+                ("export", to("Export")),
+            ]),
+        ),
+        ("NewExport", exactly(&[("ids", ids(MOST_REMOVED)), ("target?", or_null(text()))])),
         ("RecordingIds", exactly(&[("ids", ids(MOST_REMOVED))])),
         ("RemovedRecordings", object(&[("removed", list(whole())), ("kept?", list(kept))])),
         ("RemovedIds", object(&[("removed", list(whole()))])),
