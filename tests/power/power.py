@@ -423,8 +423,17 @@ def many(lensd, count, _, work):
 
     wait("the mended recording", mended)
     took = time.monotonic() - begun
+    # Said when all files have been held against all rows.
+    wait("the comparison", lambda: "cut off and are mended" in tail(data))
+    compared = time.monotonic() - begun
     server.stop()
-    print(f"started among {count} recordings: it listens after {listens:.2f} s, what was cut off is mended after {took:.2f} s")
+    rows = catalogue(data)
+    if len(rows) < count + 2 or any(row["state"] != "ready" for row in rows.values()):
+        raise Lost(f"{len(rows)} rows of {count + 2}, or some are not ready")
+    print(
+        f"started among {count} recordings: it listens after {listens:.2f} s, what was cut off is mended "
+        f"after {took:.2f} s, all files are compared after {compared:.2f} s"
+    )
 
 
 def begins(server):

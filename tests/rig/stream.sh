@@ -82,6 +82,13 @@ ffmpeg -v error -rtsp_transport tcp -i rtsp://127.0.0.1:8554/stream2 -f null - >
 check "narrower" put sub-width 320 '"value":320'
 check "is made by the scaler" sh -c 'ffprobe -v error -rtsp_transport tcp -show_entries stream=width,height -of csv=p=0 rtsp://127.0.0.1:8554/stream2 | grep -qx 320,240'
 check "which is told" pipeline cam1/sub 'vivid RGB24 dmabuf -> v4l2 m2m scaler /dev/video[0-9]* YUYV 320x240 dmabuf -> I420 (CPU: openh264 takes nothing else) -> openh264'
+soon() { # COMMAND…: within a minute
+  tries=0; until "$@"; do tries=$((tries + 1)); [ $tries -lt 300 ] || return 1; sleep 0.2; done
+}
+check "a text over the picture" put overlay-text '"Gate 7"' '"value":"Gate 7"'
+check "is none of the scaler's" soon pipeline cam1/sub 'scale to width 320 (CPU: the settings ask for changed pictures)'
+check "and without it" put overlay-text '""' '"value":""'
+check "the scaler is asked again" soon pipeline cam1/sub 'v4l2 m2m scaler'
 kill $reader
 check "planes in buffers of their own" frames rtsp://127.0.0.1:8554/cam2/main tcp 10
 check "are told" pipeline cam2/main 'vivid NM12 -> I420 (CPU: openh264 takes nothing else) -> openh264'

@@ -25,6 +25,8 @@ const LAYOUTS: [PixelFormat; 7] = [
 #[derive(Default)]
 pub(super) struct Small {
     device: Device,
+    /// Whether another one scales, or for another reason, since this was asked last.
+    news: bool,
     converter: Converter,
     scaler: Scaler,
     pool: Pool,
@@ -39,8 +41,10 @@ enum Device {
     #[default]
     Unknown,
     Is(Box<ScalerM2m>),
-    /// The processor, and why.
+    /// The processor, since no device can, and why.
     Not(String),
+    /// The processor, as long as the pictures are not the camera's own, and why.
+    Unfit(String),
 }
 
 impl Small {
@@ -64,8 +68,8 @@ impl Small {
                 }
             }
             Err(why) => {
-                if !matches!(&self.device, Device::Not(known) if known == why) {
-                    self.device = Device::Not(why.to_owned());
+                if !matches!(&self.device, Device::Unfit(known) if known == why) {
+                    self.turn_to(Device::Unfit(why.to_owned()));
                 }
             }
         }
@@ -82,7 +86,7 @@ impl Small {
         config: &CameraConfig,
     ) -> Option<Frame> {
         let usable = match &self.device {
-            Device::Unknown => false,
+            Device::Unknown | Device::Unfit(_) => false,
             // Once refused it is not asked again before somebody begins to read anew.
             Device::Not(_) => return None,
             Device::Is(scaler) => scaler.fits(frame, size),
@@ -97,8 +101,8 @@ impl Small {
                 path => ScalerM2m::find(frame, size, &layouts, Some(Path::new(path))),
             };
             match found {
-                Ok(scaler) => self.device = Device::Is(Box::new(scaler)),
-                Err(why) => self.device = Device::Not(why),
+                Ok(scaler) => self.turn_to(Device::Is(Box::new(scaler))),
+                Err(why) => self.turn_to(Device::Not(why)),
             }
         }
         let Device::Is(scaler) = &mut self.device else { return None };
@@ -106,10 +110,19 @@ impl Small {
             Ok(small) => Some(small),
             Err(why) => {
                 tracing::warn!("{}: {why}; the processor scales from now on", scaler.name());
-                self.device = Device::Not(why);
+                self.turn_to(Device::Not(why));
                 None
             }
         }
+    }
+
+    fn turn_to(&mut self, device: Device) {
+        (self.device, self.news) = (device, true);
+    }
+
+    /// Whether [`Small::words`] may be others since the last call.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// A device's picture as I420, for an encoder that takes nothing else.
@@ -130,7 +143,7 @@ impl Small {
         match &self.device {
             Device::Unknown => format!("scale to width {width}"),
             Device::Is(scaler) => scaler.name(),
-            Device::Not(why) => format!("scale to width {width} (CPU: {why})"),
+            Device::Not(why) | Device::Unfit(why) => format!("scale to width {width} (CPU: {why})"),
         }
     }
 
@@ -178,5 +191,9 @@ mod tests {
         // Another reason takes the place of the first one.
         small.make(Err("something is done to them"), &frame, (32, 16), &[], &config).unwrap();
         assert_eq!(small.words(32), "scale to width 32 (CPU: something is done to them)");
+        assert!(small.take_news() && !small.take_news());
+        // Once they are the camera's own again, devices are asked again.
+        small.make(Ok(&frame), &frame, (32, 16), &[], &config).unwrap();
+        assert!(small.take_news() && small.words(32).contains("one DMA-buf each"));
     }
 }

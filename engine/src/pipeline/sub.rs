@@ -32,7 +32,6 @@ impl Pipeline {
         let fresh = self.sub.encoder.is_none();
         self.sub.stream().note_taken(given.number, now());
         let mut small = self.small.take().unwrap_or_default();
-        let before = small.by_hardware();
         match self.sub_picture(&mut small, camera, given, size) {
             Ok(picture) => {
                 self.sub.stream().note_ready(now());
@@ -43,7 +42,7 @@ impl Pipeline {
             }
             Err(why) => self.sub.stream().set_error(&why),
         }
-        let fresh = fresh || before != small.by_hardware();
+        let fresh = small.take_news() || fresh;
         self.small = Some(small);
         if fresh {
             self.describe();
