@@ -103,7 +103,10 @@ fn of_module(name: &str) -> impl Iterator<Item = &'static Entry> {
 pub(super) fn components() -> Value {
     let mut all = Map::new();
     for part in [general, cameras, recordings::all, people, settings, system] {
-        all.extend(part().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
+        for (name, schema) in part() {
+            let other = all.insert(name.to_owned(), schema);
+            debug_assert!(other.is_none(), "two schemas are called {name}");
+        }
     }
     Value::Object(all)
 }
@@ -485,7 +488,7 @@ fn system() -> Named {
             "Event",
             object(&[
                 ("id", whole()),
-                ("kind", word(&["notice", "audit", "camera"])),
+                ("kind", word(&["notice", "audit", "camera", "media"])),
                 ("time", whole()),
                 ("level?", text()),
                 ("text?", text()),
@@ -501,7 +504,7 @@ fn system() -> Named {
             ]),
         ),
         (
-            "Recording",
+            "RecordingNow",
             object(&[
                 ("id?", json!({ "type": ["integer", "null"] })),
                 ("camera?", whole()),
@@ -516,7 +519,7 @@ fn system() -> Named {
                 ("dropped_pictures?", whole()),
                 ("dropped_groups?", whole()),
                 ("error?", json!({ "type": ["string", "null"] })),
-                ("recordings?", list(to("Recording"))),
+                ("recordings?", list(to("RecordingNow"))),
             ]),
         ),
         (
@@ -524,7 +527,7 @@ fn system() -> Named {
             object(&[
                 ("recording", flag()),
                 ("paused", flag()),
-                ("recordings", list(to("Recording"))),
+                ("recordings", list(to("RecordingNow"))),
                 (
                     "storage",
                     object(&[

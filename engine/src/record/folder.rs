@@ -3,6 +3,7 @@
 use lensd_ffi::time::UtcNanos;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Most files of the same second that are told apart.
@@ -76,8 +77,10 @@ impl Folder {
         for n in 1..=SAME {
             let again = if n == 1 { String::new() } else { format!("_{n}") };
             let name = format!("{stem}{again}.{suffix}");
-            let opened =
-                OpenOptions::new().read(true).write(true).create_new(true).open(self.path(&name));
+            // What a camera has seen is not for every user of the machine.
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(0o600);
+            let opened = options.open(self.path(&name));
             match opened {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),

@@ -16,8 +16,9 @@ use lensd_ffi::time::{Nanos, Stamp, now};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -592,8 +593,13 @@ impl Hub {
         let draft = self.list.with_extension("tmp");
         let kept = serde_json::to_vec(&going)
             .map_err(io::Error::from)
-            .and_then(|bytes| fs::write(&draft, bytes))
-            .and_then(|()| fs::File::open(&draft)?.sync_all())
+            .and_then(|bytes| {
+                let mut options = OpenOptions::new();
+                let mut file =
+                    options.create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
+                file.write_all(&bytes)?;
+                file.sync_all()
+            })
             .and_then(|()| fs::rename(&draft, &self.list));
         match kept {
             Ok(()) => *written = going,

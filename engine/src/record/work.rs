@@ -19,8 +19,9 @@ use lensd_ffi::mux::{Header, Next, ReadAt as _, Scanner};
 use lensd_ffi::time::{Nanos, Stamp, now};
 use lensd_ffi::unit::Codec;
 use sha2::{Digest as _, Sha256};
-use std::fs::{self, File};
-use std::io::{Cursor, Read as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Cursor, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,7 +131,10 @@ impl Worker {
         let kept = self.folder.make_thumbnails().and_then(|()| {
             // Never half of one, whoever reads meanwhile.
             let draft = to.with_extension("tmp");
-            fs::write(&draft, &jpeg)?;
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
+            file.write_all(&jpeg)?;
             fs::rename(&draft, &to)
         });
         kept.map_err(|e| ("STORAGE_UNAVAILABLE", format!("the thumbnail is not kept: {e}")))

@@ -28,11 +28,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one waits for who writes at the moment.
 const BUSY: Duration = Duration::from_secs(5);
+/// Who may read it: its owner.
+const OWN: u32 = 0o600;
 /// Statements that are kept ready.
 const STATEMENTS: usize = 128;
 
@@ -123,6 +126,7 @@ impl Catalogue {
             .create(true)
             .write(true)
             .truncate(false)
+            .mode(OWN)
             .open(beside(path, ".lock"))?;
         flock(&lock, FlockOperation::LockExclusive).map_err(io::Error::from)?;
         let marked = beside(path, ".damaged").exists();
@@ -163,6 +167,8 @@ impl Catalogue {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // SQLite would make it readable by all; its log gets the same mode.
+        OpenOptions::new().create(true).append(true).mode(OWN).open(path)?;
         let mut db = Connection::open_with_flags(path, flags)?;
         set_up(&db)?;
         db.pragma_update(None, "journal_mode", "WAL")?;

@@ -91,7 +91,7 @@ pub(super) fn all() -> Named {
             ]),
         ),
         (
-            "Export",
+            "MediaExport",
             object(&[
                 ("running", flag()),
                 ("target", text()),
@@ -108,7 +108,7 @@ pub(super) fn all() -> Named {
                     "targets",
                     list(object(&[("name", text()), ("path", text()), ("free", or_null(whole()))])),
                 ),
-                ("export", to("Export")),
+                ("export", to("MediaExport")),
             ]),
         ),
         ("NewExport", exactly(&[("ids", ids(MOST_REMOVED)), ("target?", or_null(text()))])),
