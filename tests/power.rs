@@ -45,6 +45,11 @@ fn a_full_disk() {
 }
 
 #[test]
+fn a_disk_on_which_the_oldest_make_room() {
+    script("storage.py", &["replace", LENSD]);
+}
+
+#[test]
 fn a_disk_that_cannot_be_written() {
     script("storage.py", &["read-only", LENSD]);
 }

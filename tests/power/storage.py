@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Storage that fails while lensd records: full, read-only, gone, without an answer.
 
-    storage.py full|read-only|gone|stalled LENSD
+    storage.py full|replace|read-only|gone|stalled LENSD
 
 The server runs in a mount namespace of its own, which needs no privilege where users may make them.
 Streams must go on whatever the disk does, the reason must be told, no file may be damaged, and
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import urllib.error
 
-from power import HERE, MESSAGE, Lost, Server, decodes, messages, recordings, settled, tail, wait
+from power import HERE, MESSAGE, Lost, Server, catalogue, decodes, messages, recordings, settled, tail, wait
 
 
 class Mounted(Server):
@@ -105,6 +105,36 @@ def full(lensd, data):
     server_ok(rows, [first, second])
     for name in (first, second):
         sound(server, data, name)
+    server.stop()
+
+
+def replace(lensd, data):
+    """The oldest make room before there is none: no picture is missing, and what is protected stays."""
+    server = Mounted(lensd, data, f'mount -t tmpfs -o size=16m tmpfs "{data}/media" && mkdir "{data}/media/recordings"')
+    for key, value in {"keep-free": 8, "record-segment": 1, "storage-replace": True}.items():
+        server.set(key, value)
+    server.set("record", True)
+    grows(server, data)
+    wait("three files", lambda: len([row for row in catalogue(data).values() if row["state"] == "ready"]) > 2)
+    # So little is left that the next files need the room of the first ones: 8 MB are to stay, and a
+    # twentieth of the disk is made ahead of that.
+    server.within(
+        f'free=$(($(stat -f -c "%a * %S" "{data}/media"))); '
+        f'head -c $((free - 8000000 - 16777216 / 20 - 40000)) /dev/zero >"{data}/media/filler"'
+    )
+    first = min(row["id"] for row in catalogue(data).values())
+    wait("the first to go", lambda: min(row["id"] for row in catalogue(data).values()) > first + 1)
+    if server.get("record-state") != "recording" or server.get("record-error"):
+        raise Lost(f"it ceased to record: {server.get('record-error')}")
+    server.set("record", False)
+    server.becomes("record-state", "off")
+    rows = wait("the last file", lambda: (rows := catalogue(data)) and all(row["state"] != "recording" for row in rows.values()) and rows)
+    names = sorted(rows, key=lambda name: rows[name]["id"])
+    server_ok(rows, names)
+    numbers = [number for name in names for number, _ in sound(server, data, name)]
+    gaps = [b for a, b in zip(numbers, numbers[1:]) if b - a > 5]
+    if gaps:
+        raise Lost(f"pictures are missing before {gaps}")
     server.stop()
 
 
@@ -207,7 +237,7 @@ def main():
         data = f"{work}/data"
         os.makedirs(data)
         try:
-            {"full": full, "read-only": read_only, "gone": gone, "stalled": stalled}[what](lensd, data)
+            {"full": full, "replace": replace, "read-only": read_only, "gone": gone, "stalled": stalled}[what](lensd, data)
         except Lost as lost:
             print(f"LOST: {what}: {lost}\n{tail(data)}")
             sys.exit(1)

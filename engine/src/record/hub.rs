@@ -335,6 +335,7 @@ impl Hub {
         plan: &Plan,
         scheduled: bool,
     ) -> io::Result<()> {
+        let fps = self.fps(stream.camera);
         let reel = self.reel(reels, stream)?;
         if reel.plan.is_none() {
             reel.plan = Some(plan.clone());
@@ -346,7 +347,7 @@ impl Hub {
             "waiting".clone_into(&mut state.state);
             plan.mode.name().clone_into(&mut state.mode);
             drop(state);
-            reel.tell(Order::Start(Box::new(plan.clone())));
+            reel.tell(Order::Start(Box::new(plan.clone()), fps));
         }
         Ok(())
     }
@@ -379,7 +380,6 @@ impl Hub {
             taken,
             self.folder.clone(),
             Arc::clone(&self.store),
-            self.fps(stream.camera),
         );
         let name = format!("rec-{}", stream.name.replace('/', "-"));
         let label = stream.name.clone();
@@ -547,6 +547,11 @@ impl Hub {
                 tracing::warn!(stream = going.stream, "recording does not go on: {e}");
             } else {
                 tracing::info!(stream = going.stream, "recording goes on");
+            }
+            let paused = reels.iter_mut().find(|reel| reel.name() == going.stream && going.paused);
+            if let Some(reel) = paused {
+                reel.paused = true;
+                reel.tell(Order::Pause);
             }
         }
     }

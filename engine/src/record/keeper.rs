@@ -31,6 +31,8 @@ const LOOK: Nanos = Nanos::from_secs(1);
 const BATCH: Nanos = Nanos::from_secs(5);
 /// Most rows that retention removes at once.
 const REMOVED: u32 = 200;
+/// Room that is made ahead of time, at least, unless the disk is tiny.
+const SPARE: u64 = 100_000_000;
 /// When storage has not answered for so long, it is stalled.
 const STALL: Nanos = Nanos::from_secs(10);
 
@@ -430,7 +432,7 @@ impl Keeper {
         if !running.is_empty() {
             self.with("progress is not entered", |c| c.progress(&running));
         }
-        self.keep_house(at);
+        self.keep_house();
         self.refresh();
     }
 
@@ -444,27 +446,17 @@ impl Keeper {
     }
 
     fn look_at_disk(&mut self) {
-        let root = self.folder.root().to_owned();
-        let (word, why, total, free) = match rustix::fs::statvfs(&root) {
-            Err(e) => ("gone", format!("{}: {e}", root.display()), 0, 0),
-            Ok(disk) => {
-                let total = disk.f_blocks.saturating_mul(disk.f_frsize);
-                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-                let floor = self.floor(total);
-                let known = self.totals.video.count > 0;
-                if known && !root.join("recordings").is_dir() {
-                    let why = "the recordings are not there: is the disk mounted?";
-                    ("gone", why.to_owned(), total, free)
-                } else if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
-                    ("read-only", "the file system is read-only".to_owned(), total, free)
-                } else if free < floor {
-                    let (left, stay) = (free >> 20, floor >> 20);
-                    ("full", format!("{left} MiB are free, {stay} MiB are to stay"), total, free)
-                } else {
-                    ("ok", String::new(), total, free)
-                }
+        let mut disk = self.disk();
+        if self.store.options.lock().replace && matches!(disk.word, "ok" | "full") {
+            // Before it is full: a recording that was interrupted has a gap.
+            let floor = self.floor(disk.total);
+            let spare = (floor / 10).max(SPARE).min(disk.total / 20);
+            if disk.free < floor.saturating_add(spare) {
+                self.remove_oldest(floor.saturating_add(2 * spare) - disk.free);
+                disk = self.disk();
             }
-        };
+        }
+        let Disk { word, why, total, free } = disk;
         let mut state = self.store.state.lock();
         let news = state.state != word;
         word.clone_into(&mut state.state);
@@ -479,9 +471,30 @@ impl Keeper {
                 tracing::warn!("storage: {why}");
             }
         }
-        if word == "full" && self.store.options.lock().replace {
-            self.keep_house(now());
-        }
+    }
+
+    fn disk(&self) -> Disk {
+        let root = self.folder.root();
+        let disk = match rustix::fs::statvfs(root) {
+            Err(e) => {
+                let why = format!("{}: {e}", root.display());
+                return Disk { word: "gone", why, total: 0, free: 0 };
+            }
+            Ok(disk) => disk,
+        };
+        let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let floor = self.floor(total);
+        let (word, why) = if self.totals.video.count > 0 && !root.join("recordings").is_dir() {
+            ("gone", "the recordings are not there: is the disk mounted?".to_owned())
+        } else if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            ("read-only", "the file system is read-only".to_owned())
+        } else if free < floor {
+            ("full", format!("{} MiB are free, {} MiB are to stay", free >> 20, floor >> 20))
+        } else {
+            ("ok", String::new())
+        };
+        Disk { word, why, total, free }
     }
 
     /// Bytes that are to stay free: as set, but no more than half of a small disk.
@@ -490,43 +503,44 @@ impl Keeper {
     }
 
     /// Removes what is kept no longer, oldest first.
-    fn keep_house(&mut self, _: Nanos) {
-        let options = self.store.options.lock().clone();
-        let keep = options.keep;
+    fn keep_house(&mut self) {
+        let keep = self.store.options.lock().keep;
+        if keep.days == 0 && keep.bytes == 0 && keep.count == 0 {
+            return;
+        }
         let oldest = (keep.days > 0).then(|| {
             let days = i64::try_from(keep.days).unwrap_or(i64::MAX / 86_400_000 - 1);
             utc_now().millis() - days.saturating_mul(86_400_000)
         });
-        let full = self.store.state.lock().state == "full" && options.replace;
-        if oldest.is_none() && keep.bytes == 0 && keep.count == 0 && !full {
-            return;
-        }
         self.refresh();
-        let all = |totals: &Totals| {
-            (totals.video.count + totals.image.count, totals.video.bytes + totals.image.bytes)
-        };
-        let (mut count, mut bytes) = all(&self.totals);
-        let total = self.store.state.lock().total;
-        let wanted =
-            if full { self.floor(total).saturating_add(self.floor(total) / 10) } else { 0 };
-        let mut short = wanted.saturating_sub(self.store.state.lock().free);
-        let Some(candidates) = self.with("retention", |c| c.oldest_removable(REMOVED)) else {
-            return;
-        };
-        let mut ids = Vec::new();
-        for row in candidates {
-            let old =
-                oldest.is_some_and(|at| row.timestamp_end.unwrap_or(row.timestamp_start) < at);
-            let much = keep.bytes > 0 && bytes > keep.bytes;
-            let many = keep.count > 0 && count > keep.count;
-            if !(old || much || many || short > 0) {
-                break;
-            }
+        let (videos, images) = (self.totals.video, self.totals.image);
+        let (mut count, mut bytes) = (videos.count + images.count, videos.bytes + images.bytes);
+        self.remove_while(|row| {
+            let end = row.timestamp_end.unwrap_or(row.timestamp_start);
+            let goes = oldest.is_some_and(|at| end < at)
+                || (keep.bytes > 0 && bytes > keep.bytes)
+                || (keep.count > 0 && count > keep.count);
             count = count.saturating_sub(1);
             bytes = bytes.saturating_sub(row.size);
+            goes
+        });
+    }
+
+    /// Makes room of so many bytes.
+    fn remove_oldest(&mut self, bytes: u64) {
+        let mut short = bytes;
+        self.remove_while(|row| {
+            let goes = short > 0;
             short = short.saturating_sub(row.size);
-            ids.push(row.id);
-        }
+            goes
+        });
+    }
+
+    /// Removes the oldest of those that may be, as long as they are `wanted` to go.
+    fn remove_while(&mut self, mut wanted: impl FnMut(&Record) -> bool) {
+        let oldest = self.with("retention", |c| c.oldest_removable(REMOVED));
+        let oldest = oldest.unwrap_or_default().into_iter();
+        let ids: Vec<i64> = oldest.take_while(|row| wanted(row)).map(|row| row.id).collect();
         if !ids.is_empty() {
             let count = ids.len();
             self.remove(&ids);
@@ -534,6 +548,14 @@ impl Keeper {
             self.store.note("storage", 0, "", &format!("{count} of the oldest files were removed"));
         }
     }
+}
+
+/// The file system of the recordings.
+struct Disk {
+    word: &'static str,
+    why: String,
+    total: u64,
+    free: u64,
 }
 
 /// What a row says of a file that was closed.

@@ -34,8 +34,9 @@ const STALL: Nanos = Nanos::from_secs(3);
 /// What a reel is told.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Record like this; what is recorded already goes on.
-    Start(Box<Plan>),
+    /// Record like this, pictures of a camera that gives so many a second; what is recorded already
+    /// goes on.
+    Start(Box<Plan>, f64),
     /// End the file.
     Stop,
     /// Leave out what comes.
@@ -90,7 +91,7 @@ pub(super) struct Reel {
     pub(super) orders: Receiver<Order>,
     pub(super) folder: Folder,
     pub(super) store: Arc<Store>,
-    pub(super) fps: f64,
+    fps: f64,
     subscription: Option<Subscription>,
     cursor: Cursor,
     before: VecDeque<Unit>,
@@ -113,7 +114,6 @@ impl Reel {
         orders: Receiver<Order>,
         folder: Folder,
         store: Arc<Store>,
-        fps: f64,
     ) -> Self {
         let cursor = Cursor::at_head(stream.ring());
         Self {
@@ -122,7 +122,7 @@ impl Reel {
             orders,
             folder,
             store,
-            fps,
+            fps: 0.0,
             subscription: None,
             cursor,
             before: VecDeque::new(),
@@ -164,7 +164,10 @@ impl Reel {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Start(plan) => self.start(*plan, now()),
+            Order::Start(plan, fps) => {
+                self.fps = fps;
+                self.start(*plan, now());
+            }
             Order::Stop => self.end(),
             Order::Keep(span) => {
                 self.keep = span;
