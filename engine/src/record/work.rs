@@ -70,6 +70,8 @@ impl Worker {
                     self.store.answer(&wanted.answer, answer);
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    // Early, so that what this process has open soon stays as it is.
+                    self.open(&mut catalogue);
                     if now().since(looked) < SUMS {
                         continue;
                     }

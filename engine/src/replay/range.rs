@@ -29,6 +29,9 @@ pub const SCALES: std::ops::RangeInclusive<f64> = 0.125..=16.0;
 /// Beyond this, forwards, only key frames are sent; backwards always.
 pub const KEYS_BEYOND: f64 = 2.0;
 
+/// A century in seconds: no recording is longer, and its nanoseconds can be told.
+const LONGEST: u64 = 100 * 365 * 86_400;
+
 impl Range {
     /// Reads the header: `npt=12.5-`, `npt=0:00:12.5-60`, `npt=now-`, `npt=-30`,
     /// `clock=20261121T140557.25Z-`. None: it is none of these.
@@ -59,6 +62,9 @@ fn npt(text: &str) -> Option<i64> {
         return None;
     }
     let seconds = seconds.checked_add(minutes * 60)?.checked_add(hours.checked_mul(3600)?)?;
+    if seconds > LONGEST {
+        return None;
+    }
     // To the nearest tick: what we have told in microseconds comes back as it was.
     let ticks = (fraction * 9 + 50_000) / 100_000;
     i64::try_from(seconds.checked_mul(90_000)?.checked_add(ticks)?).ok()
@@ -132,6 +138,16 @@ pub fn scale(header: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_behind_a_century_are_none() {
+        assert_eq!(Range::parse("npt=8023500:01:02.53-1:0:00.5"), None);
+        assert_eq!(Range::parse("npt=3153600001-"), None);
+        let last = Range::parse("npt=3153600000-").and_then(|range| range.from);
+        let Some(Point::Ticks(ticks)) = last else { panic!("{last:?}") };
+        let told = format!("npt={}-", to_npt(ticks));
+        assert_eq!(Range::parse(&told).and_then(|range| range.from), last);
+    }
 
     fn range(header: &str) -> Option<(Option<Point>, Option<Point>)> {
         Range::parse(header).map(|range| (range.from, range.until))
