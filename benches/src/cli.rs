@@ -1,5 +1,6 @@
 //! The command line of `lensd bench`.
 
+use serde::Serialize;
 use std::io::Write as _;
 
 use clap::builder::PossibleValuesParser;
@@ -280,12 +281,7 @@ fn run_rtsp(m: &ArgMatches) -> Result<bool, String> {
         baseline: get(m, "baseline").unwrap_or_default(),
     };
     let report = load::run(&config)?;
-    let text = if m.get_flag("json") {
-        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
-    } else {
-        report.to_string()
-    };
-    print(&text)?;
+    show(m, &report)?;
     Ok(if m.get_flag("strict") { report.clean } else { report.playing == report.clients })
 }
 
@@ -301,13 +297,16 @@ fn run_ws(m: &ArgMatches) -> Result<bool, String> {
         password: get(m, "password").unwrap_or_default(),
         server_pids: get_all(m, "server-pid"),
     })?;
-    let text = if m.get_flag("json") {
-        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
-    } else {
-        report.to_string()
-    };
-    print(&text)?;
+    show(m, &report)?;
     Ok(report.lost == 0)
+}
+
+/// Prints a report, for people or with `--json` for programs.
+fn show(m: &ArgMatches, report: &(impl Serialize + std::fmt::Display)) -> Result<(), String> {
+    if m.get_flag("json") {
+        return print(&(serde_json::to_string_pretty(report).map_err(|e| e.to_string())? + "\n"));
+    }
+    print(&report.to_string())
 }
 
 fn run_tap(m: &ArgMatches) -> Result<bool, String> {
@@ -321,12 +320,7 @@ fn run_tap(m: &ArgMatches) -> Result<bool, String> {
             _ => Mode::Every,
         },
     })?;
-    let text = if m.get_flag("json") {
-        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
-    } else {
-        report.to_string()
-    };
-    print(&text)?;
+    show(m, &report)?;
     Ok(report.lost == 0)
 }
 
@@ -336,12 +330,7 @@ fn run_catalogue(m: &ArgMatches) -> Result<bool, String> {
         rounds: u64::from(get_number(m, "rounds")),
         file: get::<String>(m, "file").map(Into::into),
     })?;
-    let text = if m.get_flag("json") {
-        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
-    } else {
-        report.to_string()
-    };
-    print(&text)?;
+    show(m, &report)?;
     Ok(true)
 }
 
@@ -357,12 +346,7 @@ fn run_record(m: &ArgMatches) -> Result<bool, String> {
         length: get(m, "seconds").unwrap_or_default(),
         server_pids: get_all(m, "server-pid"),
     })?;
-    let text = if m.get_flag("json") {
-        serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? + "\n"
-    } else {
-        report.to_string()
-    };
-    print(&text)?;
+    show(m, &report)?;
     Ok(report.lost == 0)
 }
 
