@@ -29,6 +29,7 @@ impl Banner<'_> {
         };
         if let Some(port) = self.ports.get("http") {
             row("web page", format!("http://{host}:{port}/"));
+            row("ONVIF", format!("http://{host}:{port}/onvif/device_service"));
         }
         if let Some(port) = self.ports.get("https") {
             row("encrypted", format!("https://{host}:{port}/"));
@@ -108,6 +109,7 @@ mod tests {
         .render();
         for want in [
             "http://[::1]:80/",
+            "http://[::1]:80/onvif/device_service",
             "https://[::1]:443/",
             "rtsp://[::1]:554/stream1",
             "rtsps://[::1]:322/",

@@ -57,24 +57,21 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_negates_reqs(true)
         .args(options())
-        .subcommand(Command::new("run").about("Starts the server (the default)").args(options()))
+        .subcommand(Command::new("run").about("Starts the server (the default)"))
         .subcommand(
-            Command::new("check")
-                .about("Validates the settings; exit code 0 or 1")
-                .args(options())
-                .arg(
-                    Arg::new("keys")
-                        .long("keys")
-                        .action(ArgAction::SetTrue)
-                        .help("Lists all keys of the settings file instead"),
-                ),
+            Command::new("check").about("Validates the settings; exit code 0 or 1").arg(
+                Arg::new("keys")
+                    .long("keys")
+                    .action(ArgAction::SetTrue)
+                    .help("Lists all keys of the settings file instead"),
+            ),
         )
         .subcommand(
             Command::new("devices")
                 .about("V4L2 cameras and encoders with their formats, sizes, rates and controls")
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("As JSON")),
         )
-        .subcommand(user::command(&options()))
+        .subcommand(user::command())
         .subcommand(Command::new("version").about("Version, variant and features"));
     command = command.subcommand(
         Command::new("bench").about("Load generator and latency meter; see `lensd bench --help`"),
@@ -82,6 +79,7 @@ fn command() -> Command {
     command
 }
 
+/// The settings that have an option, which may stand before a sub-command or behind it.
 fn options() -> Vec<Arg> {
     let mut args = vec![
         Arg::new("config")
@@ -105,7 +103,7 @@ fn options() -> Vec<Arg> {
             _ => arg.value_name("NAME"),
         });
     }
-    args
+    args.into_iter().map(|arg| arg.global(true)).collect()
 }
 
 fn load(matches: &ArgMatches) -> Result<(Settings, Option<PathBuf>), ExitCode> {
@@ -171,7 +169,7 @@ fn check(matches: &ArgMatches) -> ExitCode {
 fn version(matches: &ArgMatches) -> String {
     let variant = load(matches).map_or_else(|_| "DEFAULT".to_owned(), |(s, _)| s.variant);
     format!(
-        "lensd {}\nvariant: {variant}\nfeatures: v4l2 test file publish openh264 m2m jpeg rtsp rtsps http https websocket",
+        "lensd {}\nvariant: {variant}\nfeatures: v4l2 test file publish openh264 m2m jpeg rtsp rtsps webrtc hls http https websocket onvif recording tap",
         env!("CARGO_PKG_VERSION")
     )
 }

@@ -27,7 +27,7 @@ pub(crate) struct Prepared {
 /// # Errors
 /// One line: what, where, what to do.
 pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepared, String> {
-    for part in ["", "state", "tls", "run", "logs", "media"] {
+    for part in ["", "state", "tls", "run", "logs"] {
         make_folder(&data.join(part))?;
     }
     let lock = lock(data)?.ok_or_else(|| {
@@ -42,6 +42,14 @@ pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepa
         make_identity(&data.join("tls")).map_err(|e| format!("TLS identity: {e}"))?;
     }
     let mut notes = Vec::new();
+    // Often another disk, which may be missing: that is no reason not to serve pictures.
+    let media = data.join("media");
+    if let Err(e) = fs::DirBuilder::new().recursive(true).mode(0o700).create(&media) {
+        notes.push(format!(
+            "nothing can be recorded: the folder {} is not there: {e}",
+            media.display()
+        ));
+    }
     let password = first_user(data, admin_password, &mut notes)?;
     Ok(Prepared { password, notes, lock })
 }
@@ -89,7 +97,7 @@ fn make_identity(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
 /// Makes the first user, or sets its password to the given one. The store is open for that moment
 /// only: from then on it is the control plane's. One that cannot be used is no reason not to serve
 /// pictures.
-fn first_user(
+pub(crate) fn first_user(
     data: &Path,
     given: Option<&str>,
     notes: &mut Vec<String>,

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) https: Option<String>,
     /// Other sites whose pages may use this server.
     pub(crate) origins: Vec<String>,
+    /// The UDP port of WS-Discovery.
+    pub(crate) discovery_port: u16,
     /// The machine, as the control plane may use it.
     pub(crate) system: System,
     /// The engine's part.
@@ -42,6 +44,7 @@ impl Default for Settings {
             http: Some("0.0.0.0:8080".to_owned()),
             https: Some("0.0.0.0:8443".to_owned()),
             origins: Vec::new(),
+            discovery_port: 3702,
             system: System::default(),
             engine: EngineConfig::default(),
         }
@@ -88,6 +91,8 @@ pub(crate) enum Kind {
     Group,
     /// Origins of web pages, separated by blanks.
     Origins,
+    /// Digital inputs, separated by blanks.
+    Inputs,
     /// An Ed25519 public key.
     Key,
     /// A camera SPEC.
@@ -260,6 +265,9 @@ impl Kind {
                     }
                 }
             }
+            (Self::Inputs, Value::Text(text)) => {
+                lensd_control::config::Input::list(text).map(|_| value)
+            }
             (Self::Key, Value::Text(text)) if text.is_empty() => Ok(value),
             (Self::Key, Value::Text(text)) => lensd_control::signed::key(text).map(|_| value),
             (Self::Camera, Value::Text(text)) => match text.parse::<CameraSpec>() {
@@ -287,6 +295,7 @@ impl fmt::Display for Kind {
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Group => f.write_str("IPv4 group"),
             Self::Origins => f.write_str("origins, separated by blanks"),
+            Self::Inputs => f.write_str("NAME=FILE, separated by blanks"),
             Self::Key => f.write_str("32 bytes as hex or Base64"),
             Self::Camera => f.write_str("camera SPEC"),
         }
@@ -471,7 +480,7 @@ fn read_file(
                 place: line(span(name, document.as_table(), other)),
                 key: name.to_owned(),
                 message: "the file has the tables [server], [http], [https], [rtsp], [rtsps], \
-                     [hardware], [system] and any number of [[camera]]"
+                     [discovery], [hardware], [system] and any number of [[camera]]"
                     .to_owned(),
             }),
         }

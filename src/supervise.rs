@@ -7,8 +7,9 @@ use crate::banner::Banner;
 use crate::data::{self, Prepared};
 use crate::settings::Settings;
 use crate::update;
+use lensd_ffi::auth::LOCKOUT_WORDS;
 use lensd_ffi::link::{Link, Order, Received, Report};
-use lensd_ffi::region;
+use lensd_ffi::region::{self, Region};
 use lensd_ffi::state::PLANE_WORDS;
 use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::update::Marker;
@@ -63,6 +64,8 @@ struct Plane {
 struct Supervisor {
     settings: Settings,
     planes: [Option<Plane>; 2],
+    /// The count of failed log-ins: it outlives the planes that write it.
+    failures: Region,
     waits: [Nanos; 2],
     restart_at: [Option<Nanos>; 2],
     poll: Poll,
@@ -79,20 +82,23 @@ struct Supervisor {
     /// That of the data folder, unless another version has it.
     lock: Option<File>,
     password: Option<Zeroizing<String>>,
+    /// What the environment wants it to be, also after a factory reset.
+    given: Option<Zeroizing<String>>,
 }
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     // Taken out of the environment before anything else starts.
-    let password = std::env::var("LENSD_ADMIN_PASSWORD").ok().filter(|p| !p.is_empty());
-    let prepared = match data::prepare(&settings.engine.data, password.as_deref()) {
+    let given = std::env::var("LENSD_ADMIN_PASSWORD").ok().filter(|p| !p.is_empty());
+    let given = given.map(Zeroizing::new);
+    let prepared = match data::prepare(&settings.engine.data, given.as_ref().map(|p| p.as_str())) {
         Ok(prepared) => prepared,
         Err(reason) => return refuse(&reason),
     };
     let ports_file = settings.engine.data.join("run/ports.json");
     let _ = std::fs::remove_file(&ports_file);
     let trial = update::begin(&settings.engine.data);
-    let outcome = begin(settings, prepared, trial).and_then(Supervisor::serve);
+    let outcome = begin(settings, prepared, trial, given).and_then(Supervisor::serve);
     let _ = std::fs::remove_file(&ports_file);
     match outcome {
         Ok(code) => code,
@@ -109,12 +115,15 @@ fn begin(
     settings: Settings,
     prepared: Prepared,
     trial: Option<Marker>,
+    given: Option<Zeroizing<String>>,
 ) -> Result<Supervisor, String> {
     let Prepared { password, notes, lock } = prepared;
     let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
+    let failures = Region::invite("log-ins", LOCKOUT_WORDS).map_err(|e| format!("memory: {e}"))?;
     let mut supervisor = Supervisor {
         settings,
         planes: [None, None],
+        failures,
         waits: [FIRST_WAIT; 2],
         restart_at: [None; 2],
         poll,
@@ -127,6 +136,7 @@ fn begin(
         trial,
         lock: Some(lock),
         password,
+        given,
     };
     for which in [ENGINE, CONTROL] {
         supervisor
@@ -182,6 +192,7 @@ impl Supervisor {
                 if std::mem::take(&mut self.restart) {
                     tracing::warn!("both planes are started again, as was asked for");
                     self.stop();
+                    self.hold_password();
                     self.restart_at = [Some(now()); 2];
                 }
                 if self.restart_at[which].is_some_and(|at| now() >= at) {
@@ -192,6 +203,15 @@ impl Supervisor {
                     }
                 }
             }
+        }
+    }
+
+    /// Gives the first user the password of the environment, as every start does. Nobody else has
+    /// the store open now.
+    fn hold_password(&self) {
+        let Some(given) = &self.given else { return };
+        if let Err(e) = data::first_user(&self.settings.engine.data, Some(given), &mut Vec::new()) {
+            tracing::error!("{e}");
         }
     }
 
@@ -222,7 +242,8 @@ impl Supervisor {
 
     /// Gives a new plane its orders, and listens to it.
     fn instruct(&self, which: usize, leash: &Link, memory: &OwnedFd) -> io::Result<()> {
-        leash.send(&Order::Start { config: self.config(which) }, &[memory.as_fd()])?;
+        let fds = [memory.as_fd(), self.failures.as_fd()];
+        leash.send(&Order::Start { config: self.config(which) }, &fds)?;
         leash.set_nonblocking(true)?;
         self.poll.registry().register(
             &mut SourceFd(&leash.as_fd().as_raw_fd()),
@@ -252,6 +273,7 @@ impl Supervisor {
                 http: same_port(&self.settings.http, "http").or(Some("off".to_owned())),
                 https: same_port(&self.settings.https, "https"),
                 origins: self.settings.origins.clone(),
+                discovery_port: self.settings.discovery_port,
                 data: engine.data.clone(),
                 open: engine.open,
                 variant: self.settings.variant.clone(),
@@ -286,6 +308,8 @@ impl Supervisor {
                     self.announce();
                 }
                 Ok(Received::Message(Report::Restart, _)) => self.restart = true,
+                // It will be the given one again.
+                Ok(Received::Message(Report::Password { .. }, _)) if self.given.is_some() => {}
                 Ok(Received::Message(Report::Password { password }, _)) => {
                     let text = Banner::password(&Zeroizing::new(password));
                     let _ = io::stdout().write_all(text.as_bytes());

@@ -24,11 +24,9 @@ const PATIENCE: Nanos = Nanos::from_secs(10);
 /// Longest line that is read as a password.
 const MAX_LINE: u64 = 1024;
 
-/// The command, with the options that every verb takes.
-pub(crate) fn command(options: &[Arg]) -> Cli {
-    let verb = |name: &'static str, about: &'static str| {
-        Cli::new(name).about(about).args(options.iter().cloned())
-    };
+/// The command.
+pub(crate) fn command() -> Cli {
+    let verb = |name: &'static str, about: &'static str| Cli::new(name).about(about);
     let name = || Arg::new("name").value_name("NAME").required(true);
     let generate = || {
         Arg::new("generate")
@@ -84,6 +82,12 @@ pub(crate) fn run(verb: &str, matches: &ArgMatches, folder: &Path) -> Result<(),
         "rm" => Command::Rm { name },
         _ => Command::List,
     };
+    if verb != "add" && !folder.join("state").exists() {
+        let shown = folder.display();
+        return Err(format!(
+            "there are no users in {shown}: --data names the server's data folder"
+        ));
+    }
     let done = ask(folder, &command)?;
     if let Some(error) = done.error {
         return Err(error);

@@ -17,8 +17,8 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The engine's rooms from the ground up: a frame's way from the bottom to the top. Rooms of one
 /// line are on one floor and do not import each other.
 const ENGINE: &[&[&str]] = &[
-    &["sys", "frame", "coded", "finish", "style", "thread", "users"],
-    &["config", "glimpse"],
+    &["sys", "frame", "coded", "finish", "ptz", "style", "thread", "users"],
+    &["config", "glimpse", "scene"],
     &["clock", "syntax", "picture", "hardware"],
     &["camera"],
     &["hotplug", "m2m"],
@@ -29,7 +29,7 @@ const ENGINE: &[&[&str]] = &[
     &["pipeline", "rtp"],
     &["nosignal", "replay", "sdp"],
     &["ingest"],
-    &["publisher", "rtsp"],
+    &["publisher", "rtsp", "webrtc"],
     &["pull"],
     &["capture", "ops"],
     &["apply"],
@@ -39,17 +39,20 @@ const ENGINE: &[&[&str]] = &[
 
 /// The control plane's rooms, from what knows nobody to what turns the loop.
 const CONTROL: &[&[&str]] = &[
-    &["config", "files", "live", "media", "password", "signed"],
+    &["config", "files", "listeners", "live", "media", "password", "presets", "profiles", "signed"],
     &["audit", "store"],
-    &["accounts"],
+    &["accounts", "soap"],
     &["http"],
-    &["export", "page", "tls", "upload", "work", "ws"],
+    &["discovery", "export", "external", "page", "tls", "upload", "work", "ws"],
     &["fmp4"],
     &["engine"],
-    &["board", "catalogue", "clients", "outbox"],
+    &["hls"],
+    &["board", "broker", "catalogue", "clients", "outbox"],
+    &["carry"],
     &["desk"],
-    &["face", "local", "login", "settings"],
-    &["v1"],
+    &["face", "inputs", "local", "login", "settings"],
+    &["ptz"],
+    &["onvif", "v1"],
     &["rest"],
     &["net"],
     &["run"],

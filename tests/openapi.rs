@@ -23,7 +23,11 @@ const LEFT_OUT: &[&str] = &[
     "/api/reset",
     "/api/update",
     "/api/config/import",
+    // Takes seconds each time, and adds cameras by starting again.
+    "/api/onvif/discover",
     "/mjpeg/",
+    // It knows no SDP; tests/webrtc.rs does.
+    "/whep/",
     "/api/v1",
 ];
 /// Keys that would do the same.

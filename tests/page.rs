@@ -3,139 +3,20 @@
 
 mod play;
 
-use base64::Engine as _;
-use play::{Folder, Play, Server, linked_tool, until};
-use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use play::browser::Browser;
+use play::{Play, Server, until};
+use serde_json::json;
 
-/// Chromium, spoken to by its DevTools protocol over pipes.
-struct Browser {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-    session: String,
-    next: u64,
-    /// What a person would see in red in the console.
-    complaints: Vec<String>,
-    _profile: Folder,
-}
-
-impl Browser {
-    fn start() -> Self {
-        let profile = Folder::new();
-        // Its protocol comes on descriptors 3 and 4. As root it has no sandbox.
-        let script = "exec \"$0\" --headless=new --no-sandbox --disable-gpu --hide-scrollbars \
-                      --disable-dev-shm-usage --no-first-run --window-size=1280,900 \
-                      --remote-debugging-pipe --user-data-dir=\"$1\" about:blank \
-                      3<&0 4>&1 </dev/null >/dev/null 2>&1";
-        let mut child = Command::new("sh")
-            .args(["-c", script])
-            .arg(linked_tool("chromium"))
-            .arg(&profile.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let to = child.stdin.take().unwrap();
-        let from = BufReader::new(child.stdout.take().unwrap());
-        let mut browser = Self {
-            child,
-            to,
-            from,
-            session: String::new(),
-            next: 0,
-            complaints: Vec::new(),
-            _profile: profile,
-        };
-        let page = browser.ask("Target.createTarget", json!({ "url": "about:blank" }));
-        let target = json!({ "targetId": page["targetId"], "flatten": true });
-        let session = browser.ask("Target.attachToTarget", target);
-        browser.session = session["sessionId"].as_str().unwrap().to_owned();
-        for domain in ["Runtime", "Log", "Page", "Network"] {
-            browser.ask(&format!("{domain}.enable"), json!({}));
-        }
-        browser
-    }
-
-    fn ask(&mut self, method: &str, params: Value) -> Value {
-        self.next += 1;
-        let mut message = json!({ "id": self.next, "method": method, "params": params });
-        if !self.session.is_empty() {
-            message["sessionId"] = json!(self.session);
-        }
-        self.to.write_all(message.to_string().as_bytes()).unwrap();
-        self.to.write_all(b"\0").unwrap();
-        loop {
-            let mut text = Vec::new();
-            self.from.read_until(0, &mut text).unwrap();
-            assert_eq!(text.pop(), Some(0), "the browser is gone");
-            let got: Value = serde_json::from_slice(&text).unwrap();
-            if got["id"] == self.next {
-                assert!(got["error"].is_null(), "{method}: {got}");
-                return got["result"].clone();
-            }
-            let params = &got["params"];
-            let bad = match got["method"].as_str().unwrap_or_default() {
-                "Runtime.exceptionThrown" => true,
-                "Runtime.consoleAPICalled" => params["type"] == "error",
-                // A page that is left stops what it was loading.
-                "Log.entryAdded" => params["entry"]["level"] == "error",
-                _ => false,
-            };
-            if bad {
-                self.complaints.push(params.to_string());
-            }
-        }
-    }
-
-    fn value(&mut self, expression: &str) -> Value {
-        let asked =
-            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        self.ask("Runtime.evaluate", asked)["result"]["value"].clone()
-    }
-
-    /// A PNG of what it shows.
-    fn screenshot(&mut self) -> Vec<u8> {
-        let shot = self.ask("Page.captureScreenshot", json!({ "format": "png" }));
-        base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The picture that is shown, as luma in JSON.
-const PIXELS: &str = "(() => { const v = document.getElementById('video');
-    const p = v.hidden ? document.getElementById('picture') : v;
-    const c = document.createElement('canvas');
-    c.width = p.naturalWidth || p.videoWidth; c.height = p.naturalHeight || p.videoHeight;
-    if (!c.width) return null;
-    const x = c.getContext('2d'); x.drawImage(p, 0, 0);
-    const d = x.getImageData(0, 0, c.width, c.height).data;
-    const luma = []; for (let i = 1; i < d.length; i += 4) luma.push(d[i]);
-    return { width: c.width, height: c.height, luma }; })()";
-
+/// The number in the picture that is shown.
 fn shown(browser: &mut Browser) -> Option<u32> {
-    let picture = browser.value(PIXELS);
-    let luma: Vec<u8> = picture["luma"]
-        .as_array()?
-        .iter()
-        .map(|v| u8::try_from(v.as_u64().unwrap()).unwrap())
-        .collect();
-    let size = |name: &str| usize::try_from(picture[name].as_u64().unwrap()).unwrap();
-    let (width, height) = (size("width"), size("height"));
-    let marks = lensd_engine::camera::marks::read_marks(&luma, width, width, height);
-    Some(marks.expect("marks in the picture on the page").number)
+    let element = "(document.getElementById('video').hidden
+        ? document.getElementById('picture') : document.getElementById('video'))";
+    Some(browser.marks(element)?.number)
 }
 
 fn open(server: &Server) -> Browser {
     let mut browser = Browser::start();
-    browser.ask("Page.navigate", json!({ "url": server.http("") }));
+    browser.open(&server.http(""));
     browser
 }
 
@@ -204,7 +85,7 @@ fn the_page_records_for_those_who_may() {
     let mut browser = Browser::start();
     let log_in = json!({ "headers": { "Authorization": "Basic YW5uOnNlY3JldDEyMw==" } });
     browser.ask("Network.setExtraHTTPHeaders", log_in);
-    browser.ask("Page.navigate", json!({ "url": server.http("") }));
+    browser.open(&server.http(""));
     let text = "document.getElementById('media').innerText";
     let word = |browser: &mut Browser, word: &str| {
         until(word, || {
@@ -234,7 +115,7 @@ fn the_still_page_turns_and_keeps_the_last_picture() {
     let mut server = Play::open().start();
     let mut browser = Browser::start();
     let page = server.http("still?interval=0.3&rotate=90");
-    browser.ask("Page.navigate", json!({ "url": page }));
+    browser.open(&page);
     let size = "(() => { const c = document.getElementById('canvas');
         return c.width + 'x' + c.height; })()";
     until("a picture on its side", || (browser.value(size) == "180x320").then_some(()));

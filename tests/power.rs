@@ -59,6 +59,53 @@ fn a_disk_that_is_gone() {
     script("storage.py", &["gone", LENSD]);
 }
 
+/// Recorded is what it can keep up with, in whole groups; what it cannot is counted.
+#[test]
+fn a_disk_that_is_too_slow() {
+    script("storage.py", &["slow", LENSD]);
+}
+
+/// Wherever recordings are carried to, and whatever becomes of that.
+#[test]
+fn a_share_that_takes_recordings() {
+    script("carry.py", &["folder", LENSD]);
+}
+
+#[test]
+fn a_share_that_is_full() {
+    script("carry.py", &["full", LENSD]);
+}
+
+#[test]
+fn a_share_that_is_gone() {
+    script("carry.py", &["gone", LENSD]);
+}
+
+#[test]
+fn a_share_that_does_not_answer() {
+    script("carry.py", &["stalled", LENSD]);
+}
+
+#[test]
+fn a_control_plane_that_is_killed_while_it_copies() {
+    script("carry.py", &["killed", LENSD]);
+}
+
+#[test]
+fn uploads_go_on_where_they_were() {
+    script("carry.py", &["resumed", LENSD, &tools()]);
+}
+
+#[test]
+fn a_server_that_refuses_or_dies() {
+    script("carry.py", &["refused", LENSD, &tools()]);
+}
+
+/// Where tests/setup.sh has put things.
+fn tools() -> String {
+    linked_tool("python3").parent().unwrap().display().to_string()
+}
+
 #[test]
 fn a_disk_that_does_not_answer() {
     script("storage.py", &["stalled", LENSD]);

@@ -252,8 +252,15 @@ fn a_bad_configuration() {
     assert!(String::from_utf8_lossy(&good.out).contains("fps=5"));
     let mut missing = Command::new(LENSD);
     refused(missing.args(["check", "--config", "/nowhere.toml"]), &["/nowhere.toml"]);
+    // Options hold wherever they stand.
     let mut camera = Command::new(LENSD);
     refused(camera.args(["check", "--camera", "tset:"]), &["tset:"]);
+    let mut camera = Command::new(LENSD);
+    refused(camera.args(["--camera", "tset:", "check"]), &["tset:"]);
+    let (first, second) = (["--camera", "test:?fps=7", "check"], ["--open", "check", "--keys"]);
+    let good = play::run(Command::new(LENSD).args(first));
+    assert!(String::from_utf8_lossy(&good.out).contains("fps=7"));
+    assert!(play::run(Command::new(LENSD).args(second)).status.success());
     let mut variable = Command::new(LENSD);
     refused(variable.arg("check").env("LENSD_RTSP", "x"), &["LENSD_RTSP"]);
 }
@@ -281,4 +288,24 @@ fn a_plane_that_is_stopped_does_not_stop_the_others() {
     check_player(&server, player, 150);
     signal(control, Signal::CONT);
     assert!(play::http(&server, "GET /api/health", "").0 == 200);
+}
+
+/// What the environment says holds at every start, so also after a reset.
+#[test]
+fn a_factory_reset_keeps_the_environments_password() {
+    let (mut command, folder) = Play::new().command();
+    command.env("LENSD_ADMIN_PASSWORD", "from outside");
+    let server = play::Server::start(command, folder);
+    let ask = |method: &str, path: &str, body: &str| {
+        play::ask(&server, "admin:from outside", method, path, body).0
+    };
+    assert_eq!(ask("GET", "api/users", ""), 200);
+    let control = server.plane("control");
+    assert_eq!(ask("POST", "api/reset", r#"{"confirm":true}"#), 200);
+    until("the restart", || (server.plane("control") != control).then_some(()));
+    let mut knock = server.tool("curl");
+    knock.args(["-s", "-o", "/dev/null", &server.http("health/live")]);
+    until("its port", || knock.status().unwrap().success().then_some(()));
+    assert_eq!(ask("GET", "api/users", ""), 200);
+    assert!(!server.log().contains("shown this once"), "no other password is made up for long");
 }

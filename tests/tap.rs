@@ -361,7 +361,8 @@ fn settings_are_taken_and_told() {
         serde_json::from_str::<Value>(&body).unwrap()["data"]["value"].clone()
     };
     let set = |body: &str| http(&server, "PATCH /api/settings", body);
-    assert_eq!(get("tap-enabled"), true);
+    // The engine tells its values some moments after it listens.
+    until("the engine's values", || (get("tap-enabled") == true).then_some(()));
     set(r#"{"tap-size":"160x90","tap-format":"GREY","tap-max-clients":1}"#);
     assert_eq!(get("tap-size"), "160x90");
     let mut tap = Tap::open(&options(&server)).unwrap();

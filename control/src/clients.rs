@@ -2,8 +2,9 @@
 
 use crate::engine::ConnKey;
 use crate::http::auth::Who;
+use lensd_ffi::auth::network;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// A client.
@@ -50,4 +51,59 @@ pub(crate) struct Playing {
 pub(crate) struct Clients {
     /// By their connections.
     pub(crate) map: HashMap<ConnKey, Client>,
+}
+
+/// More clients without a login than any one address needs when there is no room for others.
+const CROWD: usize = 16;
+
+impl Clients {
+    /// Who makes room when there is none: the one that has waited longest of those without a login
+    /// from the address that has the most of them, if those are a crowd.
+    pub(crate) fn one_of_a_crowd(&self) -> Option<ConnKey> {
+        let mut crowds: HashMap<IpAddr, (usize, ConnKey)> = HashMap::new();
+        for (key, client) in self.map.iter().filter(|(_, client)| client.who.user.is_empty()) {
+            let (count, first) = crowds.entry(network(client.peer.ip())).or_insert((0, *key));
+            *count += 1;
+            if key.generation < first.generation {
+                *first = *key;
+            }
+        }
+        let most = crowds.into_values().max_by_key(|(count, first)| (*count, first.generation))?;
+        (most.0 >= CROWD).then_some(most.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_makes_room_and_nobody_else() {
+        let mut clients = Clients::default();
+        let add = |clients: &mut Clients, from: [u8; 4], user: &str| {
+            let generation = clients.map.len() as u64;
+            let who = Who { user: user.into(), ..Who::default() };
+            let client = Client {
+                peer: SocketAddr::from((from, 1)),
+                who,
+                until_ms: None,
+                class: "".into(),
+                measured: false,
+                pictures: None,
+            };
+            let key = ConnKey { index: 0, generation };
+            clients.map.insert(key, client);
+            key
+        };
+        for _ in 0..30 {
+            add(&mut clients, [10, 0, 0, 1], "ann");
+        }
+        add(&mut clients, [10, 0, 0, 2], "");
+        let first = add(&mut clients, [10, 0, 0, 3], "");
+        for _ in 1..CROWD {
+            assert_eq!(clients.one_of_a_crowd(), None);
+            add(&mut clients, [10, 0, 0, 3], "");
+        }
+        assert_eq!(clients.one_of_a_crowd(), Some(first));
+    }
 }

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+/// Most digital inputs.
+const MOST_INPUTS: usize = 32;
+
 /// Where HTTP listens if nothing else is said.
 pub const DEFAULT_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
 
@@ -25,6 +28,8 @@ pub struct Config {
     /// Origins of other sites whose pages may use this server, such as `https://nvr.example`; `*`:
     /// any page may read what needs no login.
     pub origins: Vec<String>,
+    /// The UDP port of WS-Discovery; 0: any free one.
+    pub discovery_port: u16,
     /// Most connections at a time; further ones are answered 503.
     pub max_connections: usize,
     /// Limits per client address.
@@ -42,6 +47,7 @@ impl Default for Config {
             open: false,
             variant: "standard".to_owned(),
             origins: Vec::new(),
+            discovery_port: 3702,
             max_connections: 4096,
             limits: Limits::default(),
             system: System::default(),
@@ -97,6 +103,8 @@ pub struct System {
     pub networkd: PathBuf,
     /// What makes it read them, for the shell; `$1` is the interface.
     pub network_command: String,
+    /// Digital inputs.
+    pub inputs: Vec<Input>,
     /// Whether clock and time zone may be set.
     pub allow_time: bool,
     /// What sets the time zone, for the shell; `$1` is its name.
@@ -105,12 +113,18 @@ pub struct System {
     pub ntp_command: String,
     /// What says whether they are on: `yes` or `no`.
     pub ntp_query: String,
+    /// Where files for systemd-timesyncd(8) are put (timesyncd.conf(5)).
+    pub timesyncd: PathBuf,
+    /// What makes it read them, for the shell.
+    pub time_servers_command: String,
     /// What sets the clock; `$1` is seconds since 1970.
     pub time_command: String,
     /// The link that names the time zone.
     pub localtime: PathBuf,
     /// The file that is there once the clock is synchronized.
     pub synchronized: PathBuf,
+    /// resolv.conf(5): who is asked for names.
+    pub resolv_conf: PathBuf,
     /// machine-id(5), of which the serial number is made.
     pub machine_id: PathBuf,
     /// The vendor's key for updates: Ed25519, 32 bytes as hex or Base64; none: nobody may.
@@ -130,18 +144,63 @@ impl Default for System {
             allow_network: false,
             networkd: PathBuf::from("/etc/systemd/network"),
             network_command: "networkctl reload && networkctl reconfigure \"$1\"".to_owned(),
+            inputs: Vec::new(),
             allow_time: false,
             time_zone_command: "timedatectl set-timezone \"$1\"".to_owned(),
             ntp_command: "timedatectl set-ntp \"$1\"".to_owned(),
             ntp_query: "timedatectl show --property=NTP --value".to_owned(),
+            timesyncd: PathBuf::from("/etc/systemd/timesyncd.conf.d"),
+            time_servers_command: "systemctl try-restart systemd-timesyncd.service".to_owned(),
             time_command: "date -u -s \"@$1\"".to_owned(),
             localtime: PathBuf::from("/etc/localtime"),
             synchronized: PathBuf::from("/run/systemd/timesync/synchronized"),
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
             machine_id: PathBuf::from("/etc/machine-id"),
             update_key: None,
             update_binary: None,
             licence_key: None,
         }
+    }
+}
+
+/// A digital input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// What people and clients call it: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// The file that holds `0` or `1`.
+    pub path: PathBuf,
+    /// Whether 0 means on.
+    pub inverted: bool,
+}
+
+impl Input {
+    /// Reads `NAME=FILE` and `NAME=!FILE` (0 means on), separated by blanks.
+    ///
+    /// # Errors
+    /// What is wrong with which.
+    pub fn list(text: &str) -> Result<Vec<Self>, String> {
+        let mut list: Vec<Self> = Vec::new();
+        for word in text.split_whitespace() {
+            let wrong = || format!("{word:?} is not NAME=/PATH or NAME=!/PATH");
+            let (name, file) = word.split_once('=').ok_or_else(wrong)?;
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            let (path, inverted) =
+                file.strip_prefix('!').map_or((file, false), |path| (path, true));
+            let named = (1..=32).contains(&name.len()) && name.bytes().all(plain);
+            if !named || !path.starts_with('/') {
+                return Err(wrong());
+            }
+            if list.iter().any(|other| other.name == name) {
+                return Err(format!("there are two inputs {name:?}"));
+            }
+            if list.len() == MOST_INPUTS {
+                return Err(format!("at most {MOST_INPUTS} inputs"));
+            }
+            list.push(Self { name: name.to_owned(), path: PathBuf::from(path), inverted });
+        }
+        Ok(list)
     }
 }
 
@@ -202,6 +261,18 @@ mod tests {
 
     fn address(http: &str) -> Result<Option<SocketAddr>, String> {
         Config { http: Some(http.to_owned()), ..Config::default() }.http_address()
+    }
+
+    #[test]
+    fn inputs_as_people_write_them() {
+        let list = Input::list("door=/sys/a bell=!/sys/b").unwrap();
+        assert_eq!((list[0].inverted, list[1].inverted), (false, true));
+        assert_eq!((list[1].name.as_str(), list[1].path.to_str()), ("bell", Some("/sys/b")));
+        assert_eq!(Input::list("  "), Ok(Vec::new()));
+        let many: String = (0..=MOST_INPUTS).map(|n| format!("i{n}=/x ")).collect();
+        for bad in ["door", "=/x", "door=x", "a=/x a=/y", "d<r=/x", "door=!", &many] {
+            assert!(Input::list(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,30 +1,37 @@
 //! What handlers get: the engine, the door, who watches, and what is known of this server.
 
-use crate::accounts::{Accounts, Refusal, Table};
+use crate::accounts::{Accounts, Passwords, Refusal, Table};
 use crate::audit::{Audit, Event};
 use crate::board::{Board, Events};
+use crate::broker::{Broker, Fed};
+use crate::carry::Carry;
 use crate::catalogue::Shelf;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::engine::{Engine, Finished, Outcome};
 use crate::export::Export;
+use crate::hls::Hls;
 use crate::http::At;
 use crate::http::auth::Door;
+use crate::http::limit::Brake;
 use crate::http::respond::{Fault, Response};
+use crate::listeners::Listeners;
 use crate::live::{self, Listener, Viewer};
 use crate::media::{Media, Wish};
 use crate::outbox::Outbox;
+use crate::soap;
 use crate::store::Store;
 use crate::tls::Identity;
 use crate::upload::Upload;
 use crate::work::{Panicked, Work};
+use lensd_ffi::auth::Lockout;
 use lensd_ffi::link::{Ask, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ClientState, ControlState, StateWriter};
 use lensd_ffi::time::Nanos;
 use parking_lot::Mutex;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +40,8 @@ pub(crate) use crate::engine::ConnKey;
 
 /// Makes the response to a request whose question has ended.
 /// None: something else will answer.
+/// A change whose turn has come.
+pub(crate) type Edit = Box<dyn FnOnce(&mut Desk, At)>;
 pub(crate) type Finish = Box<dyn FnOnce(&mut Desk, &Ask, &Outcome, At) -> Option<Response>>;
 
 /// The desk.
@@ -42,12 +51,23 @@ pub(crate) struct Desk {
     pub(crate) engine: Engine,
     /// Users, sessions, tokens. Workers change them: see [`Desk::change_accounts`].
     pub(crate) accounts: Arc<Mutex<Accounts>>,
+    /// What a WS-UsernameToken is checked against.
+    pub(crate) passwords: Passwords,
+    /// Those that were used.
+    pub(crate) tokens: soap::Used,
+    /// What wrong ones cost.
+    pub(crate) brake: Brake,
     /// Who did what.
     pub(crate) audit: Audit,
     /// Settings and measured values.
     pub(crate) board: Board<Self>,
+    /// Lists that are being changed, by their settings, and who comes next.
+    pub(crate) edits: BTreeMap<&'static str, VecDeque<Edit>>,
     /// What happened.
     pub(crate) events: Events,
+    /// Who has subscribed to what happens, and how far they were told of it.
+    pub(crate) broker: Broker<Self>,
+    pub(crate) fed: Fed,
     /// What outlives the process.
     pub(crate) store: Arc<Store>,
     /// Recordings and what is said of them, for workers.
@@ -56,8 +76,16 @@ pub(crate) struct Desk {
     pub(crate) media: Media,
     /// Recordings that are copied to a medium.
     pub(crate) export: Export,
+    /// Recordings that are carried to network storage.
+    pub(crate) carry: Carry,
+    /// Who waits for a test of it.
+    pub(crate) storage_test: Option<ConnKey>,
     /// Clients of `/api/v1`.
     pub(crate) clients: Clients,
+    /// Streams that are played by HLS.
+    pub(crate) hls: Hls,
+    /// Who listens to what happens before the cameras.
+    pub(crate) listeners: Listeners,
     /// What the supervisor is to be told.
     pub(crate) reports: Vec<Report>,
     /// Threads for what would hold the loop up.
@@ -65,6 +93,14 @@ pub(crate) struct Desk {
     /// Threads for reading and writing long files, apart from those: a disk that hangs keeps
     /// nobody from logging in.
     pub(crate) disk: Work<Self>,
+    /// Threads that push events to subscribers, who may be slow.
+    pub(crate) push: Work<Self>,
+    /// Threads that wait for digital inputs, if there are any.
+    pub(crate) sense: Option<Work<Self>>,
+    /// What these said last.
+    pub(crate) inputs: Vec<Result<bool, String>>,
+    /// Whether other devices are looked for now.
+    pub(crate) searching: bool,
     /// Uploads under way; none while a thread has it.
     pub(crate) uploads: HashMap<ConnKey, Option<Upload>>,
     /// Whose next piece may come.
@@ -92,6 +128,8 @@ pub(crate) struct Desk {
     set_answers: Vec<(u64, Outcome)>,
     /// Responses that jobs have made, for whoever still waits.
     made: Vec<(ConnKey, Response)>,
+    /// Responses that are held back until a moment.
+    held_back: BTreeMap<(Nanos, ConnKey), Response>,
     viewers: BTreeMap<ConnKey, Viewer>,
     /// The active camera at the last look.
     active: u32,
@@ -103,6 +141,7 @@ impl Desk {
     pub(crate) fn new(
         config: Config,
         memory: Region,
+        lockout: Lockout,
         at: At,
         notes: &mut Vec<String>,
     ) -> io::Result<Self> {
@@ -118,25 +157,39 @@ impl Desk {
         if accounts.users().is_empty() {
             notes.push("there are no users, nobody can log in: `lensd user add`".to_owned());
         }
-        let Table { version, users } = accounts.table();
+        let Table { version, users, passwords } = accounts.table();
         let memory = Arc::new(memory);
         let board = Board::new(Arc::clone(&memory), &store);
         let mut writer = StateWriter::new(memory);
         if !writer.set(&ControlState { users: users.clone() }) {
             return Err(io::Error::other("the table of users is too large"));
         }
+        let (shelf, media) = (Arc::new(Shelf::new(&config.data)), Media::new(&config.data));
+        let machine_id = &config.system.machine_id;
+        let carry = Carry::new(Arc::clone(&shelf), media.clone(), machine_id, &config.data);
         let mut desk = Self {
-            door: Door::new(users, key, &config.limits),
+            door: Door::new(users, key, lockout, &config.limits),
             engine: Engine::new()?,
             board,
+            edits: BTreeMap::new(),
             events: Events::default(),
-            shelf: Arc::new(Shelf::new(&config.data)),
-            media: Media::new(&config.data),
+            broker: Broker::default(),
+            fed: Fed::default(),
+            shelf,
+            media,
             export: Export::default(),
+            carry,
+            storage_test: None,
             clients: Clients::default(),
+            hls: Hls::default(),
+            listeners: Listeners::default(),
             reports: Vec::new(),
             work: Work::new("work")?,
             disk: Work::new("disk")?.without_end(),
+            push: Work::new("push")?.without_end(),
+            sense: None,
+            inputs: Vec::new(),
+            searching: false,
             uploads: HashMap::new(),
             resumed: Vec::new(),
             chunks: Vec::new(),
@@ -151,10 +204,14 @@ impl Desk {
             users_changed: false,
             store,
             accounts: Arc::new(Mutex::new(accounts)),
+            passwords,
+            tokens: soap::Used::default(),
+            brake: Brake::default(),
             audit: Audit::open(&config.data),
             waiting: HashMap::new(),
             set_answers: Vec::new(),
             made: Vec::new(),
+            held_back: BTreeMap::new(),
             viewers: BTreeMap::new(),
             active: 0,
             config,
@@ -170,6 +227,12 @@ impl Desk {
     /// An answer for a connection whose handler returned `Reply::Later`.
     pub(crate) fn answer_later(&mut self, key: ConnKey, response: Response) {
         self.made.push((key, response));
+    }
+
+    /// The same at a moment that is still to come. What was held back is bounded by the
+    /// connections, each of which waits for one answer.
+    pub(crate) fn answer_at(&mut self, when: Nanos, key: ConnKey, response: Response) {
+        self.held_back.insert((when, key), response);
     }
 
     /// Once a second: what others changed in files, and what is measured.
@@ -225,6 +288,7 @@ impl Desk {
             tracing::error!("the table of users is too large for the engine");
         }
         self.door.set_users(table.users);
+        self.passwords = table.passwords;
         self.users_changed = true;
     }
 
@@ -374,6 +438,12 @@ impl Desk {
         for then in self.disk.take_done() {
             then(self, at);
         }
+        for then in self.push.take_done() {
+            then(self, at);
+        }
+        for then in self.sense.as_mut().map(Work::take_done).unwrap_or_default() {
+            then(self, at);
+        }
     }
 
     /// Lets a thread read a piece of a file for a connection; it comes by [`Desk::chunks`]. False:
@@ -395,6 +465,11 @@ impl Desk {
     /// Responses that have become ready.
     pub(crate) fn take_ready(&mut self, at: At) -> Vec<(ConnKey, Response)> {
         let mut ready = std::mem::take(&mut self.made);
+        ready.extend(self.hls.take_ready(at));
+        while let Some(entry) = self.held_back.first_entry().filter(|e| e.key().0 <= at.mono) {
+            let ((_, key), response) = entry.remove_entry();
+            ready.push((key, response));
+        }
         for Finished { ask, outcome, waiters, set } in self.engine.take_finished(at.mono) {
             if let Some(set) = set {
                 self.set_answers.push((set, outcome));
@@ -412,10 +487,19 @@ impl Desk {
     /// A connection is gone, and with it whatever it waited for.
     pub(crate) fn forget(&mut self, key: ConnKey, now: Nanos) {
         self.waiting.remove(&key);
+        self.broker.forget(key);
+        self.hls.forget(key);
+        self.held_back.retain(|(_, held), _| *held != key);
         self.uploads.remove(&key);
         if let Some(Viewer::Pictures(viewer)) = self.viewers.remove(&key) {
             self.engine.unwatch(&viewer.stream, now);
         }
+    }
+
+    /// Ends what nobody plays by HLS any more, and who has waited long enough for it.
+    pub(crate) fn tick_hls(&mut self, at: At) {
+        let late = self.hls.tick(&mut self.engine, at);
+        self.made.extend(late);
     }
 
     /// A connection watches from now on.
@@ -437,6 +521,22 @@ impl Desk {
         let news = self.events.look(&self.audit, &self.board.notices, self.engine.state());
         is_time && !self.viewers.is_empty()
             || news && self.viewers.values().any(|v| matches!(v, Viewer::Events(_)))
+    }
+
+    /// Tells the engine how many listen to what happens before the cameras, when that has changed.
+    pub(crate) fn tell_listeners(&mut self, now: Nanos) {
+        if !self.engine.is_running() {
+            return;
+        }
+        let engine = self.engine.state().started_ms;
+        let streams = self.viewers.values().filter(|v| matches!(v, Viewer::Events(_))).count();
+        let sockets = self.clients.map.values().filter(|client| client.measured).count();
+        let all = streams + sockets + self.broker.len();
+        if let Some(listeners) = self.listeners.news(engine, all, now)
+            && self.engine.tell(Ask::Listen { listeners }, now).is_ok()
+        {
+            self.listeners.told(engine, listeners);
+        }
     }
 
     /// Those who watch a stream, as clients of it.
@@ -481,8 +581,23 @@ impl Desk {
         Some(part)
     }
 
+    /// Answers who waits for a test of network storage.
+    fn follow_storage_test(&mut self, now: Nanos) {
+        let Some(key) = self.storage_test else { return };
+        let Some(tested) = self.carry.take_tested(now) else { return };
+        self.storage_test = None;
+        let at = At { mono: now, utc: lensd_ffi::time::utc_now() };
+        let response = match tested {
+            Ok(()) => Response::success(json!({ "tested": true }), at),
+            Err(why) => Fault::unavailable("STORAGE_UNAVAILABLE", why).response(at),
+        };
+        self.carry.wake();
+        self.made.push((key, response));
+    }
+
     /// Takes viewers of the active camera's stream along when another camera becomes active.
     pub(crate) fn follow(&mut self, now: Nanos) {
+        self.follow_storage_test(now);
         let active = self.engine.state().main_camera;
         if active == self.active {
             return;
@@ -550,6 +665,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Fault {
     match refusal {
         Refusal::NotFound(_) => Fault::not_found(message),
         Refusal::Conflict(_) => Fault::new(409, "CONFLICT", "Conflict", message),
+        Refusal::Denied(_) => Fault::new(403, "PERMISSION_DENIED", "Permission denied", message),
         Refusal::Invalid(key, _) => Fault::invalid_value(key, message),
         Refusal::Store(StoreError::NoRoom(_)) => {
             Fault::unavailable("INSUFFICIENT_STORAGE", message)

@@ -198,8 +198,9 @@ impl Engine {
     /// The JPEG stream of a camera.
     pub(crate) fn jpeg_stream(&mut self, camera: u32) -> Option<StreamState> {
         let state = self.state();
-        let found = state.streams.iter().find(|s| s.camera == camera && s.codec == Codec::Jpeg);
-        found.cloned()
+        // Others may be JPEG pictures for a while; this one always is.
+        let name = format!("cam{camera}/mjpeg");
+        state.streams.iter().find(|s| s.name == name).cloned()
     }
 
     /// A stream by its own name or as `stream1` and `stream2` of the active camera.
@@ -267,6 +268,11 @@ impl Engine {
         self.start(ask, vec![waiter], patience, now).map(|_| ())
     }
 
+    /// Asks for something whose outcome nobody waits for.
+    pub(crate) fn ask_alone(&mut self, ask: Ask, patience: Nanos, now: Nanos) -> Result<(), Fault> {
+        self.start(ask, Vec::new(), patience, now).map(|_| ())
+    }
+
     /// Asks for a set of settings; its number comes back with the answer.
     pub(crate) fn ask_for_board(
         &mut self,
@@ -280,6 +286,11 @@ impl Engine {
             pending.set = Some(set);
         }
         Ok(())
+    }
+
+    /// Tells the engine something that needs no answer.
+    pub(crate) fn tell(&mut self, ask: Ask, now: Nanos) -> Result<(), Fault> {
+        self.start(ask, Vec::new(), RING_TIME, now).map(|_| ())
     }
 
     /// The memory of the engine that was met.
@@ -315,6 +326,11 @@ impl Engine {
         let bell = matches!(ask, Ask::Subscribe { .. }).then(|| self.bell.as_fd());
         let fds: Vec<BorrowedFd<'_>> = bell.into_iter().collect();
         peer.link.send(&Asked { id, ask: ask.clone() }, &fds).map_err(|e| {
+            if e.kind() == std::io::ErrorKind::InvalidInput {
+                // Nothing that time mends.
+                let message = "what is asked is too long for the engine: send less at once";
+                return Fault::new(413, "TOO_LARGE", "Content too large", message);
+            }
             tracing::warn!("cannot ask the engine: {e}");
             Fault::unavailable("ENGINE_STARTING", "the engine does not take questions now")
         })
@@ -397,6 +413,15 @@ impl Engine {
             (Ask::Still { .. }, Answer::Unit { stream, seq }) => {
                 pending.unit = Some((stream, seq));
                 self.finish_still(id, now);
+            }
+            (Ask::Stamped { .. }, Answer::Picture { stream, capture }) => {
+                let jpeg = fds.into_iter().next().and_then(read_picture);
+                let outcome = jpeg.map_or(Outcome::Late, |jpeg| Outcome::Picture {
+                    jpeg: Arc::new(jpeg),
+                    capture,
+                    stream,
+                });
+                self.finish(id, outcome);
             }
             (_, answer) => self.finish(id, Outcome::Answer(answer)),
         }
@@ -609,4 +634,15 @@ pub(crate) fn camera_number(text: &str) -> Option<u32> {
     let word = &text[..text.len() - digits.len()];
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     (plain && ["", "cam", "camera"].contains(&word)).then(|| digits.parse().ok()).flatten()
+}
+
+/// What a memfd of the engine holds; none: too much for a picture, or nothing.
+fn read_picture(fd: OwnedFd) -> Option<Vec<u8>> {
+    use std::os::unix::fs::FileExt as _;
+    /// Longest picture.
+    const LONGEST: u64 = 32 << 20;
+    let file = std::fs::File::from(fd);
+    let length = file.metadata().ok().map(|of| of.len()).filter(|n| (1..=LONGEST).contains(n))?;
+    let mut jpeg = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut jpeg, 0).ok().map(|()| jpeg)
 }

@@ -1,10 +1,11 @@
 //! A stream as fragments of MP4, made once for all who play it.
 //!
-//! Each unit becomes a fragment as soon as it is there, and a WebSocket's frame. The frames since
-//! the last key frame are kept, so that who comes sees something at once.
+//! Each unit becomes a fragment as soon as it is there, and a WebSocket's frame; HLS leaves out the
+//! frame's header. The frames since the last key frame are kept, so that who comes sees something
+//! at once.
 
 use crate::ws::{frame_binary, frame_text};
-use lensd_ffi::mux::{Init, Muxer, TIMESCALE};
+use lensd_ffi::mux::{Init, Muxer, Placed, TIMESCALE};
 use lensd_ffi::region::Region;
 use lensd_ffi::ring::{Missed, RingReader, UnitView};
 use lensd_ffi::time::{Nanos, Stamp};
@@ -29,8 +30,16 @@ const MAX_SKIPS: usize = 4096;
 pub(crate) struct News {
     /// The fragment.
     pub(crate) frame: Frame,
+    /// Bytes of the frame's header, before those of the fragment.
+    pub(crate) header: usize,
     /// Whether decoding can begin with it.
     pub(crate) key: bool,
+    /// Where it lies in time.
+    pub(crate) placed: Placed,
+    /// When its picture was captured.
+    pub(crate) capture: Stamp,
+    /// The init segment that it is decoded by.
+    pub(crate) init: Arc<Init>,
 }
 
 /// A stream's fragments.
@@ -44,7 +53,7 @@ pub(crate) struct Broadcast {
     /// Counts init segments.
     version: u64,
     init: Option<Beginning>,
-    group: Vec<Frame>,
+    group: Vec<News>,
     group_bytes: usize,
     bytes: Vec<u8>,
     nals: Vec<NalSpan>,
@@ -99,7 +108,7 @@ impl Broadcast {
     }
 
     /// The fragments from the last key frame on; none of them if they are too many.
-    pub(crate) fn group(&self) -> &[Frame] {
+    pub(crate) fn group(&self) -> &[News] {
         &self.group
     }
 
@@ -162,8 +171,11 @@ impl Broadcast {
             let frame = frame_binary(&[&init.bytes]);
             self.init = Some(Beginning { init: Arc::clone(init), frame, epoch_ms });
         }
+        let init = Arc::clone(self.muxer.init()?);
         let frame = frame_binary(&[&boxes]);
-        let news = News { frame, key: muxed.key };
+        let header = frame.len() - boxes.len();
+        let (key, placed, capture) = (muxed.key, muxed.placed, unit.meta.capture);
+        let news = News { frame, header, key, placed, capture, init };
         if news.key {
             self.forget_group();
             if let Some(beginning) = &mut self.init {
@@ -174,7 +186,7 @@ impl Broadcast {
             self.group_bytes + news.frame.len() <= MAX_GROUP && self.group.len() < MAX_FRAGMENTS;
         if news.key || !self.group.is_empty() && fits {
             self.group_bytes += news.frame.len();
-            self.group.push(Arc::clone(&news.frame));
+            self.group.push(news.clone());
         } else {
             self.forget_group();
         }

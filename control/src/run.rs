@@ -1,20 +1,17 @@
 //! The process: its start, its one loop, its end.
 
-mod stages;
-
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::http::At;
 use crate::local;
-use crate::net::Serve;
-use crate::{settings, v1};
-use lensd_ffi::link::{Link, Order, Received, Report};
-use lensd_ffi::region::Region;
+use crate::net::{Beacon, Serve};
+use crate::{inputs, onvif, settings, v1};
+use lensd_ffi::link::{self, Link, Order, Received, Report};
+use lensd_ffi::stages::{Plane, Walk};
 use lensd_ffi::time::Nanos;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use stages::{START, STOP, Walk};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +24,8 @@ const BELL: Token = Token(2);
 const WORK: Token = Token(3);
 /// `lensd user`. Beyond any token of the server's.
 const LOCAL: Token = Token(usize::MAX - 1);
+/// WS-Discovery.
+const BEACON: Token = Token(usize::MAX - 2);
 /// The server's own tokens begin here.
 const LISTENER: Token = Token(4);
 
@@ -56,6 +55,7 @@ struct House {
     desk: Desk,
     serve: Serve,
     local: Option<UnixListener>,
+    beacon: Option<Beacon>,
     next_tick: Nanos,
     next_look: Nanos,
     /// When the last connections are cut; set once the end has begun.
@@ -65,9 +65,10 @@ struct House {
 
 /// Takes the first order, publishes the users, binds the sockets, and reports both.
 fn start(leash: &Link) -> Result<House, String> {
-    let mut walk = Walk::new("start", START);
-    let (config, memory) = first_order(leash)?;
-    walk.done("factory", None);
+    let mut walk = Walk::start(Plane::Control);
+    let first = link::first_order::<Config>(leash)?;
+    let (config, memory, lockout) = first.ok_or("the supervisor is gone")?;
+    tell(&mut walk, "factory", None);
     let addresses =
         [("http", config.http_address()?, false), ("https", config.https_address()?, true)];
     // Before anything is said to the supervisor: then there is no order of it that we would leave
@@ -80,24 +81,24 @@ fn start(leash: &Link) -> Result<House, String> {
         ports.insert(name.to_owned(), port);
         listeners.push((listener, secure));
     }
-    walk.done("network", Some("any server").filter(|_| listeners.is_empty()));
+    tell(&mut walk, "network", Some("any server").filter(|_| listeners.is_empty()));
     let at = At::now();
     let mut notes = Vec::new();
     let max = allow_descriptors(config.max_connections, &mut notes);
-    let mut desk = Desk::new(config, memory, at, &mut notes).map_err(|e| e.to_string())?;
+    let mut desk = Desk::new(config, memory, lockout, at, &mut notes).map_err(|e| e.to_string())?;
     let fault = desk.store.fault().map(str::to_owned);
-    walk.done("storage", fault.as_deref());
+    tell(&mut walk, "storage", fault.as_deref());
     if let Some(why) = fault {
         desk.board.notices.add("error", format!("settings are not kept: {why}"), at);
     }
     let nobody = "anybody: nobody can log in";
     let nobody = Some(nobody).filter(|_| desk.door.users().users.is_empty());
-    walk.done("users", nobody);
+    tell(&mut walk, "users", nobody);
     if nobody.is_some() {
         desk.board.notices.add("warning", "there are no users: `lensd user add`", at);
     }
     settings::adopt_all(&mut desk);
-    walk.done("settings", None);
+    tell(&mut walk, "settings", None);
     let report = |e: io::Error| format!("cannot report to the supervisor: {e}");
     leash.send(&Report::Sealed, &[]).map_err(report)?;
 
@@ -108,13 +109,13 @@ fn start(leash: &Link) -> Result<House, String> {
             Some(Err(why)) => Some(format!("{why}; https waits for another one")),
             None => Some("https waits for a certificate in the data folder".to_owned()),
         };
-        walk.done("certificate", missing.as_deref());
+        tell(&mut walk, "certificate", missing.as_deref());
         if let Some(why) = missing {
             desk.board.notices.add("error", why.as_str(), at);
             notes.push(why);
         }
     } else {
-        walk.done("certificate", None);
+        tell(&mut walk, "certificate", None);
     }
 
     let poll = Poll::new().map_err(|e| e.to_string())?;
@@ -125,12 +126,20 @@ fn start(leash: &Link) -> Result<House, String> {
     watch(&poll, desk.engine.bell().as_fd(), BELL).map_err(|e| e.to_string())?;
     watch(&poll, desk.work.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
     watch(&poll, desk.disk.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
+    watch(&poll, desk.push.bell().as_fd(), WORK).map_err(|e| e.to_string())?;
+    if let Some(bell) = inputs::begin(&mut desk, at).map_err(|e| e.to_string())? {
+        watch(&poll, bell, WORK).map_err(|e| e.to_string())?;
+    }
     let local = listen_locally(&poll, &desk, &mut notes);
-    walk.done("servers", None);
+    let beacon = be_found(&poll, &mut desk, &mut notes, at);
+    if let Some(beacon) = &beacon {
+        ports.insert("discovery".to_owned(), beacon.port());
+    }
+    tell(&mut walk, "servers", None);
     leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
-    let stopping = Walk::new("stop", STOP);
+    let stopping = Walk::stop(Plane::Control);
     let (next_tick, next_look) = (at.mono, at.mono);
-    Ok(House { poll, desk, serve, local, next_tick, next_look, end: None, stopping })
+    Ok(House { poll, desk, serve, local, beacon, next_tick, next_look, end: None, stopping })
 }
 
 fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
@@ -160,17 +169,26 @@ fn listen_locally(poll: &Poll, desk: &Desk, notes: &mut Vec<String>) -> Option<U
     listening.map_err(why).ok()
 }
 
-fn first_order(leash: &Link) -> Result<(Config, Region), String> {
-    match leash.receive::<Order>() {
-        Ok(Received::Message(Order::Start { config }, mut fds)) if fds.len() == 1 => {
-            let config = serde_json::from_value(config)
-                .map_err(|e| format!("the control plane's configuration: {e}"))?;
-            let memory = Region::adopt(fds.remove(0))
-                .map_err(|e| format!("cannot seal the control plane's memory: {e}"))?;
-            Ok((config, memory))
+/// Who knows the address does without it.
+fn be_found(poll: &Poll, desk: &mut Desk, notes: &mut Vec<String>, at: At) -> Option<Beacon> {
+    let port = desk.config.discovery_port;
+    match Beacon::open(port, poll.registry(), BEACON, at) {
+        Ok(beacon) => Some(beacon),
+        Err(e) => {
+            let why = format!("WS-Discovery cannot use UDP port {port}: {e}");
+            notes.push(why.clone());
+            onvif::note_discovery(desk, &[], Some(&why));
+            None
         }
-        Ok(_) => Err("the supervisor's first order is not start with one descriptor".to_owned()),
-        Err(e) => Err(format!("cannot hear the supervisor: {e}")),
+    }
+}
+
+/// Says that a stage is done, or what it goes on without.
+fn tell(walk: &mut Walk, name: &str, missing: Option<&str>) {
+    let line = walk.done(name, missing);
+    match missing {
+        None => tracing::info!("{line}"),
+        Some(_) => tracing::warn!("{line}"),
     }
 }
 
@@ -212,13 +230,14 @@ impl House {
                 _ => {}
             }
             let at = At::now();
-            let mut rung = false;
+            let (mut rung, mut heard) = (false, false);
             for event in &events {
                 match event.token() {
                     LEASH => self.obey(leash, at),
                     LINK => self.hear_engine(at),
                     WORK => self.desk.follow_work(at),
                     BELL => rung |= self.desk.engine.bell().take(),
+                    BEACON => heard = true,
                     LOCAL => {
                         if let Some(listener) = &self.local {
                             local::accept(listener, &mut self.desk);
@@ -227,21 +246,33 @@ impl House {
                     _ => self.serve.handle_event(event, &mut self.desk, at),
                 }
             }
+            if let Some(beacon) = &mut self.beacon {
+                beacon.turn(heard, &self.desk, at);
+            }
+            onvif::turn(&mut self.desk, at);
             self.serve.deliver(&mut self.desk, at);
             self.desk.settle_door();
             let told = self.desk.look_at_events(self.next_look <= at.mono);
+            if onvif::turn(&mut self.desk, at) {
+                self.serve.deliver(&mut self.desk, at);
+            }
             if rung || told {
                 self.serve.handle_bell(&mut self.desk, at);
             }
             if rung {
                 v1::show(&mut self.desk, at);
+                self.serve.deliver(&mut self.desk, at);
             }
             self.tick(at);
             settings::follow(&mut self.desk, at);
             if std::mem::take(&mut self.desk.users_changed) {
                 v1::check_logins(&mut self.desk, at);
+                onvif::check_logins(&mut self.desk, at);
             }
             v1::tell(&mut self.desk);
+            if !self.desk.reports.is_empty() {
+                settings::write_down(&mut self.desk, at);
+            }
             for report in self.desk.reports.drain(..) {
                 if let Err(e) = leash.send(&report, &[]) {
                     tracing::error!("cannot report to the supervisor: {e}");
@@ -250,10 +281,11 @@ impl House {
             self.serve.carry(&mut self.desk, at);
             if self.end.is_some_and(|end| self.serve.is_empty() || end <= at.mono) {
                 let cut = Some("connections that did not end in time");
-                self.stopping.done("streams", cut.filter(|_| !self.serve.is_empty()));
+                tell(&mut self.stopping, "pictures", cut.filter(|_| !self.serve.is_empty()));
                 let fault = self.desk.store.fault().map(str::to_owned);
-                self.stopping.done("storage", fault.as_deref());
+                tell(&mut self.stopping, "storage", fault.as_deref());
                 debug_assert!(self.stopping.is_over());
+                settings::write_down(&mut self.desk, at);
                 return Ok(());
             }
         }
@@ -266,7 +298,8 @@ impl House {
         }
         let busy = !self.serve.is_empty() || self.desk.engine.is_waiting() || self.end.is_some();
         let next = if busy { self.next_tick.min(self.next_look) } else { self.next_look };
-        next.since(at.mono)
+        let beacon = self.beacon.as_ref().and_then(Beacon::deadline);
+        beacon.map_or(next, |deadline| next.min(deadline)).since(at.mono)
     }
 
     fn tick(&mut self, at: At) {
@@ -274,14 +307,22 @@ impl House {
             self.next_tick = at.mono.plus(TICK);
             self.desk.engine.handle_timeout(at.mono);
             self.desk.follow(at.mono);
+            v1::follow(&mut self.desk, at);
+            self.desk.tick_hls(at);
             self.desk.board.look_at_engine();
+            self.desk.tell_listeners(at.mono);
             self.serve.deliver(&mut self.desk, at);
             self.serve.handle_timeout(&mut self.desk, at);
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
             settings::tick(&mut self.desk, at);
+            self.desk.tell_listeners(at.mono);
             v1::check_ends(&mut self.desk, at);
+            onvif::tick(&mut self.desk, at);
+            if let Some(beacon) = &mut self.beacon {
+                beacon.look(&mut self.desk, at);
+            }
             // After it, which reads the ports: who asks next gets them as they are then.
             self.desk.look_around();
         }
@@ -300,8 +341,11 @@ impl House {
                 Ok(Received::Message(Order::Stop, _) | Received::Closed) | Err(_) => {
                     let _ =
                         self.poll.registry().deregister(&mut SourceFd(&leash.as_fd().as_raw_fd()));
+                    if let Some(mut beacon) = self.beacon.take() {
+                        beacon.leave(&self.desk);
+                    }
                     if self.end.is_none() {
-                        self.stopping.done("servers", None);
+                        tell(&mut self.stopping, "servers", None);
                     }
                     self.end.get_or_insert(at.mono.plus(GRACE));
                     return self.serve.stop(&mut self.desk, at);

@@ -6,9 +6,9 @@
 
 mod frames;
 
-pub(crate) use frames::show;
+pub(crate) use frames::{follow, show};
 
-use crate::board::{Refusal, Result1, propose};
+use crate::board::{MOST_KEYS, Refusal, Result1, known, propose};
 use crate::clients::Client;
 use crate::desk::{ConnKey, Desk};
 use crate::face::Face;
@@ -19,7 +19,7 @@ use crate::login::{Attempt, log_in};
 use crate::settings;
 use crate::ws::frame_text;
 use lensd_ffi::auth::{Access, Permission, Users};
-use lensd_ffi::settings::{Entry, entries, resolve};
+use lensd_ffi::settings::{Entry, entries};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -89,15 +89,43 @@ fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
         Ok(message) => message,
         Err(fault) => return say(desk, key, &error("Invalid message", None, &fault.message)),
     };
+    if message.len() > MOST_KEYS {
+        return say(desk, key, &error("Invalid message", None, &too_many()));
+    }
     let has = |name: &str| message.contains_key(name);
     if has("username") || has("password") || has("token") {
+        let also: &[&str] = if has("token") { &["token"] } else { &["username", "password"] };
+        refuse_rest(desk, key, &message, "login", also);
         login(desk, key, &message, at);
     } else if let Some(wanted) = message.get("get") {
+        refuse_rest(desk, key, &message, "get", &["get"]);
         get(desk, key, wanted);
     } else if has("subscribe") || has("unsubscribe") {
+        let what = if has("subscribe") { "subscribe" } else { "unsubscribe" };
+        let frames = message.get(what).and_then(Value::as_str) == Some("frames");
+        let also: &[&str] = if frames { &[what, "format", "stream"] } else { &[what] };
+        refuse_rest(desk, key, &message, what, also);
         subscribe(desk, key, &message, at);
     } else {
         change(desk, key, message, at);
+    }
+}
+
+fn too_many() -> String {
+    format!("a message has at most {MOST_KEYS} keys; send several")
+}
+
+/// Members that have no place in a message of its meaning: none is passed over in silence.
+fn refuse_rest(
+    desk: &mut Desk,
+    key: ConnKey,
+    message: &Map<String, Value>,
+    meaning: &str,
+    also: &[&str],
+) {
+    let why = format!("nothing was done with it: the message has {meaning}; send another for this");
+    for name in message.keys().filter(|name| !also.contains(&name.as_str())) {
+        say(desk, key, &error("Invalid message", Some(name), &why));
     }
 }
 
@@ -214,15 +242,19 @@ fn get(desk: &mut Desk, key: ConnKey, wanted: &Value) {
                 answer.insert(entry.key.name.to_owned(), value);
             }
         }
+        Value::Array(names) if names.len() > MOST_KEYS => {
+            return say(desk, key, &error("Invalid message", Some("get"), &too_many()));
+        }
         Value::Array(names) if names.iter().all(Value::is_string) => {
+            let mut suggested = 0;
             for name in names.iter().filter_map(Value::as_str) {
-                match resolve(name) {
+                match known(name, &mut suggested) {
                     Ok(entry) if may(entry.read()) => {
                         let value = desk.board.held(entry).value.clone();
                         answer.insert(name.to_owned(), value);
                     }
                     Ok(entry) => refused.push((name, Refusal::Denied(entry.read()))),
-                    Err(near) => refused.push((name, Refusal::Unknown(near))),
+                    Err(why) => refused.push((name, why)),
                 }
             }
         }

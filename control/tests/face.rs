@@ -9,6 +9,7 @@ use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Order, Outcome, Received, Report};
 use lensd_ffi::region::{Region, blank};
 use lensd_ffi::ring::{Geometry, RingWriter};
+use lensd_ffi::rtc::RtcAct;
 use lensd_ffi::settings::bank::Held;
 use lensd_ffi::state::{
     CameraState, ClientState, ControlState, EngineState, PLANE_WORDS, StateReader, StateWriter,
@@ -183,7 +184,7 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 let seq = inside.picture(&format!("still q{quality}"));
                 Answer::Unit { stream: "cam1/mjpeg".into(), seq }
             }
-            Ask::Record { .. } | Ask::Snap { .. } => {
+            Ask::Record { .. } | Ask::Snap { .. } | Ask::Stamped { .. } => {
                 continue;
             }
             Ask::Clients { .. } => {
@@ -196,7 +197,21 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
                 Answer::Clients { clients }
             }
             Ask::Remove { ids } => Answer::Removed { gone: ids, kept: Vec::new() },
-            Ask::Thumbnail { .. } => Answer::Done,
+            Ask::Ptz { .. } => Answer::Ptz { status: Box::default() },
+            Ask::Rtc {
+                act: RtcAct::Play { offer, .. } | RtcAct::Accept { answer: offer, .. },
+                ..
+            } if !offer.starts_with("v=0") => {
+                Answer::Fault { code: "INVALID_SDP".into(), message: "no SDP".into() }
+            }
+            Ask::Rtc { act: RtcAct::Play { .. } | RtcAct::Offer { .. }, .. } => {
+                Answer::Rtc { session: "0123".into(), sdp: "v=0\r\n".into() }
+            }
+            Ask::Rtc { .. }
+            | Ask::Thumbnail { .. }
+            | Ask::Listen { .. }
+            | Ask::TestScene { .. }
+            | Ask::KeyFrame { .. } => Answer::Done,
             Ask::Set { changes } if changes[0].1 == 2 => {
                 Answer::Fault { code: "CAMERA_NOT_CONNECTED".into(), message: "no answer".into() }
             }

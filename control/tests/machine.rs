@@ -39,6 +39,12 @@ fn machine(folder: &Folder) -> Config {
     );
     system.ntp_command = format!("{}; echo $1 > {}", said("ntp"), folder.file("ntp").display());
     system.ntp_query = format!("cat {}", folder.file("ntp").display());
+    system.timesyncd = folder.file("etc/timesyncd");
+    system.time_servers_command = format!(
+        "{}; if [ -e {} ]; then echo broken >&2; exit 1; fi",
+        said("servers"),
+        folder.file("broken").display()
+    );
     system.time_command = said("time");
     system.localtime = folder.file("localtime");
     system.synchronized = folder.file("synchronized");
@@ -105,6 +111,26 @@ fn the_network_is_set_and_set_back_when_that_fails() {
 }
 
 #[test]
+fn a_reset_takes_cameras_and_what_the_machine_was_given() {
+    let house = House::start("forget", machine);
+    let files = ["networkd/50-lensd-eth0.network", "etc/timesyncd/90-lensd.conf"];
+    assert_eq!(house.set("network-config", json!({"interface": "eth0", "dhcp": true})).0, 200);
+    assert_eq!(house.set("time-servers", json!("10.0.0.1")).0, 200);
+    assert_eq!(house.set("external-stream-add", json!("rtsp://joe:secret77@h/1")).0, 200);
+    house.report();
+    let cameras = house.folder.file("data/state/cameras.json");
+    assert!(cameras.exists() && files.iter().all(|file| house.folder.file(file).exists()));
+    fs::write(house.folder.file("networkd/10-theirs.network"), "").unwrap();
+    let (status, body) = house.ask("POST", "/api/reset", Some("{\"confirm\":true,\"x\":1}"));
+    assert_eq!((status, &body["key"]), (422, &json!("x")), "{body}");
+    assert_eq!(house.ask("POST", "/api/reset", Some("{\"confirm\":true}")).0, 200);
+    house.report();
+    assert!(!cameras.exists() && !files.iter().any(|file| house.folder.file(file).exists()));
+    assert!(house.folder.file("networkd/10-theirs.network").exists());
+    assert_eq!(told(&house)[2..], ["network eth0", "servers "]);
+}
+
+#[test]
 fn the_clock_is_set_by_the_commands_of_the_configuration() {
     let house = House::start("clock", machine);
     let (status, body) = house.set("time-zone", json!("Europe/Berlin"));
@@ -118,6 +144,33 @@ fn the_clock_is_set_by_the_commands_of_the_configuration() {
     assert_eq!(house.value("time-synchronized"), json!(false));
     fs::write(house.folder.file("synchronized"), "").unwrap();
     becomes(&house, "time-synchronized", &json!(true));
+}
+
+#[test]
+fn time_servers_are_a_file_that_is_put_back_if_nobody_reads_it() {
+    let house = House::start("servers", machine);
+    let file = house.folder.file("etc/timesyncd/90-lensd.conf");
+    becomes(&house, "time-servers", &json!(""));
+    let (status, body) = house.set("time-servers", json!(" ntp.example.org  10.0.0.1 "));
+    assert_eq!(status, 200, "{body}");
+    becomes(&house, "time-servers", &json!("ntp.example.org 10.0.0.1"));
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.ends_with("\n[Time]\nNTP=\nNTP=ntp.example.org 10.0.0.1\n"), "{text}");
+    for wrong in ["a b\nc;d", "$(reboot)", "-x", "[Time]", "1 2 3 4 5 6 7 8 9"] {
+        assert_eq!(house.set("time-servers", json!(wrong)).0, 422, "{wrong}");
+    }
+    fs::write(house.folder.file("broken"), "").unwrap();
+    let (status, body) = house.set("time-servers", json!("::1"));
+    assert!(status == 422 && body.to_string().contains("broken"), "{status} {body}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    fs::remove_file(house.folder.file("broken")).unwrap();
+    // The file is what is kept.
+    let folder = house.stop();
+    let house = House::start_in(folder, machine);
+    becomes(&house, "time-servers", &json!("ntp.example.org 10.0.0.1"));
+    assert_eq!(house.set("time-servers", json!("")).0, 200);
+    assert!(!file.exists());
+    assert_eq!(told(&house).last().map(|line| line.trim()), Some("servers"));
 }
 
 #[test]

@@ -370,7 +370,7 @@ fn tags_also_while_recording_and_categories() {
     let start = START + 120_000;
     let want = format!(
         "recordings/2026/09/21/recording_20260921_140002_cam1.mp4|video|h264|{start}|{}|9000|\
-         400000|1280x720|30.0|ready|[]|||{}|Later|seen|ann|1\n1\n",
+         400000|1280x720|30.0|ready|[]|||{}|Later|seen|ann|1\n1\n2\n",
         start + 9_000,
         start + 4_000
     );

@@ -139,6 +139,90 @@ fn a_configuration_is_exported_and_comes_back() {
 }
 
 #[test]
+fn an_import_is_checked_as_if_all_had_been_set_here() {
+    let house = plain("import");
+    let password = Some("{\"password\":\"secret123\"}");
+    assert_eq!(house.ask("PUT", "/api/users/ann/password", password).0, 200);
+    let (_, good) = house.ask("POST", "/api/config/export", None);
+    for (part, name, value) in [
+        ("roles", "administrator", json!(["Media_r"])),
+        ("roles", "guest", json!(["Media_rw"])),
+        ("roles", "a b", json!([])),
+        ("roles", "night", json!(["Media"])),
+        ("settings", "brightness", json!(999)),
+        ("settings", "brightnes", json!(50)),
+        ("settings", "cors-origins", json!(["*"])),
+        ("settings", "cpu-load", json!(1)),
+        ("users", "eve", json!({"role": "viewer", "permissions": "Foo"})),
+        ("users", "eve", json!({"role": "none"})),
+        ("users", "eve", json!({"role": "guest"})),
+        ("users", "eve", json!({"role": "viewer", "admin": true})),
+        ("users", "e e", json!({"role": "viewer"})),
+    ] {
+        let mut bad = good.clone();
+        bad[part][name] = value;
+        let (status, body) = house.ask("POST", "/api/config/import", Some(&bad.to_string()));
+        assert_eq!(status, 422, "{part}.{name}: {body}");
+        let message = body["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{part}.{name}: ")), "{message}");
+    }
+    for (part, value) in [("others", json!({})), ("cameras", json!(["http://x"]))] {
+        let mut bad = good.clone();
+        bad[part] = value;
+        let (status, body) = house.ask("POST", "/api/config/import", Some(&bad.to_string()));
+        assert!(status == 422 && body["message"].as_str().unwrap().contains(part), "{body}");
+    }
+    assert_eq!(house.ask("POST", "/api/config/import", Some(&good.to_string())).0, 200);
+    assert!(matches!(house.report(), Report::Restart), "the only one that was taken");
+}
+
+#[test]
+fn who_has_less_than_all_rights_neither_exports_nor_imports() {
+    let house = plain("half");
+    let role = r#"{"name":"keeper","permissions":["System_rw","Network_rw"]}"#;
+    assert_eq!(house.ask("POST", "/api/roles", Some(role)).0, 200);
+    let eve = r#"{"username":"eve","password":"secret789","role":"keeper"}"#;
+    assert_eq!(house.ask("POST", "/api/users", Some(eve)).0, 200);
+    for (path, body) in [
+        ("/api/config/export", "{}"),
+        ("/api/config/export", "{\"passphrase\":\"a long passphrase\"}"),
+        ("/api/config/import", "{\"lensd-configuration\":1,\"users\":{}}"),
+    ] {
+        let (status, body) = house.curl(path, &["-X", "POST", "-u", "eve:secret789", "-d", body]);
+        assert!(status == 403 && body.contains("administrators"), "{status} {body}");
+    }
+}
+
+#[test]
+fn added_cameras_are_part_of_an_export() {
+    let house = plain("cameras");
+    let password = Some("{\"password\":\"secret123\"}");
+    assert_eq!(house.ask("PUT", "/api/users/ann/password", password).0, 200);
+    let url = "rtsp://joe:hidden77@10.0.0.7/stream";
+    assert_eq!(house.set("external-stream-add", json!(url)).0, 200);
+    assert!(matches!(house.report(), Report::Restart));
+    let (_, bare) = house.ask("POST", "/api/config/export", None);
+    assert_eq!(bare["cameras"], json!(["rtsp://10.0.0.7/stream"]));
+    let passphrase = "{\"passphrase\":\"a long passphrase\"}";
+    let (_, sealed) = house.ask("POST", "/api/config/export", Some(passphrase));
+    assert!(!format!("{bare}{sealed}").contains("hidden77"));
+    let file = house.folder.file("data/state/cameras.json");
+    let list = || std::fs::read_to_string(&file).unwrap_or_default();
+
+    // Who is here is asked for as before; who is not comes without a login.
+    assert_eq!(house.ask("POST", "/api/config/import", Some(&bare.to_string())).0, 200);
+    assert_eq!(list(), json!([url]).to_string());
+    std::fs::remove_file(&file).unwrap();
+    let whole = json!({ "configuration": sealed, "passphrase": "a long passphrase" }).to_string();
+    assert_eq!(house.ask("POST", "/api/config/import", Some(&whole)).0, 200);
+    assert_eq!(list(), json!([url]).to_string());
+    // What is refused leaves them.
+    let none = json!({ "lensd-configuration": 1, "cameras": [] }).to_string();
+    assert_eq!(house.ask("POST", "/api/config/import", Some(&none)).0, 422, "no administrator");
+    assert_eq!(list(), json!([url]).to_string());
+}
+
+#[test]
 fn latency_is_said_by_streams() {
     let house = plain("latency");
     let (status, body) = house.ask("GET", "/api/latency", None);

@@ -109,6 +109,19 @@ fn a_websocket_is_opened_asked_and_closed() {
 }
 
 #[test]
+fn one_address_does_not_keep_all_places() {
+    let house = House::start("crowd", Config { max_connections: 20, ..Config::default() });
+    let mut crowd: Vec<_> = (0..20).map(|_| house.socket(&[]).unwrap()).collect();
+    let answer = house.raw("GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // It was the first one that had to go.
+    assert!(crowd[0].read().is_err());
+    let last = &mut crowd[19];
+    last.send(Message::Ping("still there?".into())).unwrap();
+    assert_eq!(last.read().unwrap(), Message::Pong("still there?".into()));
+}
+
+#[test]
 fn pages_of_other_sites_may_connect_if_they_are_listed() {
     let origins = vec!["https://nvr.example".to_owned()];
     let house = House::start("sites", Config { origins, ..Config::default() });

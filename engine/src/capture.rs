@@ -17,8 +17,10 @@ use crate::glimpse::Glimpses;
 use crate::hotplug::Watch;
 use crate::ingest::Desk;
 use crate::pipeline::{Pipeline, Publishers};
+use crate::ptz::Aim;
 use crate::publisher::PublishedCamera;
 use crate::pull::PulledCamera;
+use crate::scene::{Scenes, Watcher};
 use crate::thread::{Stop, guard};
 use absence::Absence;
 use crossbeam::channel::{Receiver, Sender};
@@ -54,9 +56,17 @@ pub struct Handles {
     knobs: Mutex<Option<Arc<dyn Knobs>>>,
     /// How often the camera was opened.
     opened: AtomicU64,
+    /// Which part of its pictures is shown.
+    pub aim: Arc<Aim>,
+    scenes: Arc<Scenes>,
 }
 
 impl Handles {
+    /// Of a camera that is not open yet; `scenes`: where what is seen before it is noted.
+    pub fn new(scenes: Arc<Scenes>) -> Self {
+        Self { scenes, ..Self::default() }
+    }
+
     /// The controls; none while the camera is away, or if it has none.
     pub fn knobs(&self) -> Option<Arc<dyn Knobs>> {
         self.knobs.lock().clone()
@@ -142,7 +152,7 @@ fn run_with(
     let mut away_since = None;
     while !stop.is_set() {
         let Some(own) = publishers.take() else { return };
-        if config.on_demand && !is_wanted(&own) {
+        if config.on_demand && !is_wanted(&own) && !handles.scenes.is_wanted() {
             note(&state, |s| {
                 s.connected = false;
                 s.error = "resting: nobody reads it".to_owned();
@@ -195,8 +205,10 @@ fn run_with(
                     fps = info.fps,
                     "camera opened"
                 );
+                let modes = camera.modes();
                 note(&state, |s| {
                     s.connected = true;
+                    s.modes = modes;
                     s.error.clear();
                     s.name = if config.name.is_empty() {
                         info.name.clone()
@@ -220,13 +232,19 @@ fn run_with(
                 handles.opened.fetch_add(1, Ordering::Release);
                 desk_bell.ring();
                 if let Some(done) = reopen.take() {
+                    // Whoever asks what the streams are waits for the first picture.
+                    for publisher in [&own.main, &own.sub, &own.mjpeg] {
+                        publisher.stream().forget_parameters();
+                    }
                     for reply in done.replies {
                         let _ = reply.send(Ok(()));
                     }
                     desk_bell.ring();
                 }
                 let always = matches!(spec, CameraSpec::Test(_));
-                let mut pipeline = Pipeline::new(&config, info, always, own, Arc::clone(&glimpses));
+                let mut pipeline = Pipeline::new(&config, info, always, own, Arc::clone(&glimpses))
+                    .with_aim(Arc::clone(&handles.aim))
+                    .watched(Watcher::new(id, Arc::clone(&handles.scenes)));
                 let ended = guarded(&panics, || {
                     let mut delivery = Delivery {
                         pipeline: &mut pipeline,

@@ -52,6 +52,12 @@ pub enum Change {
     SubBitrate(u32),
     /// Sub stream: width in pixels.
     SubWidth(u32),
+    /// Sub stream: most pictures per second; 0: all.
+    SubFps(u32),
+    /// Main stream: whether it is JPEG pictures.
+    MainJpeg(bool),
+    /// Sub stream: the same.
+    SubJpeg(bool),
     /// Seconds from one key frame to the next.
     Gop(f64),
     /// Whether units carry their capture time.
@@ -79,6 +85,9 @@ impl Change {
             Self::Bitrate(bits) => config.bitrate = *bits,
             Self::SubBitrate(bits) => config.sub_bitrate = *bits,
             Self::SubWidth(width) => config.sub_width = *width,
+            Self::SubFps(fps) => config.sub_fps = *fps,
+            Self::MainJpeg(on) => config.main_jpeg = *on,
+            Self::SubJpeg(on) => config.sub_jpeg = *on,
             Self::Gop(secs) => config.gop_secs = *secs,
             Self::CaptureSei(on) => config.capture_sei = *on,
             Self::Finish(edit) => edit.apply(&mut config.finish),

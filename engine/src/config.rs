@@ -29,6 +29,8 @@ pub struct Config {
     pub hardware: HardwareConfig,
     /// How frames are given to other programs.
     pub tap: TapOptions,
+    /// How browsers get streams.
+    pub webrtc: WebRtcOptions,
 }
 
 /// Where lights, motor and sensors are below `/sys`; none: there is none.
@@ -65,7 +67,31 @@ impl Default for Config {
             main_camera: 1,
             hardware: HardwareConfig::default(),
             tap: TapOptions::default(),
+            webrtc: WebRtcOptions::default(),
         }
+    }
+}
+
+/// How WebRTC behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebRtcOptions {
+    /// Whether there are sessions.
+    pub enabled: bool,
+    /// UDP port of all sessions; 0: any.
+    pub port: u16,
+    /// Further addresses that lead here, such as the public one of a router: `IP` or `IP:PORT`,
+    /// separated by blanks.
+    pub addresses: String,
+    /// Most sessions.
+    pub max_clients: u32,
+    /// Where a client begins.
+    pub join: Join,
+}
+
+impl Default for WebRtcOptions {
+    fn default() -> Self {
+        Self { enabled: true, port: 0, addresses: String::new(), max_clients: 10, join: Join::Key }
     }
 }
 
@@ -138,6 +164,15 @@ pub struct CameraConfig {
     /// How its encoders spend bits; also a setting.
     #[serde(skip)]
     pub style: Style,
+    /// Whether the main stream is JPEG pictures; also a setting.
+    #[serde(skip)]
+    pub main_jpeg: bool,
+    /// The same of the sub stream.
+    #[serde(skip)]
+    pub sub_jpeg: bool,
+    /// Most pictures per second of the sub stream; 0: all. Also a setting.
+    #[serde(skip)]
+    pub sub_fps: u32,
 }
 
 impl Default for CameraConfig {
@@ -157,6 +192,9 @@ impl Default for CameraConfig {
             no_signal: false,
             finish: Finish::default(),
             style: Style::default(),
+            main_jpeg: false,
+            sub_jpeg: false,
+            sub_fps: 0,
         }
     }
 }
@@ -229,6 +267,24 @@ pub struct RtspOptions {
     pub multicast_port: u16,
     /// How many routers a multicast packet may pass.
     pub multicast_ttl: u8,
+    /// Groups of streams that have their own; a setting.
+    #[serde(skip)]
+    pub groups: Vec<GroupPlan>,
+}
+
+/// The multicast group of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPlan {
+    /// Path of the stream, such as `cam1/main`.
+    pub stream: String,
+    /// Address; none: the next of the range.
+    pub address: Option<Ipv4Addr>,
+    /// UDP port, even; none: the usual one.
+    pub port: Option<u16>,
+    /// How many routers its packets may pass; none: as usual.
+    pub ttl: Option<u8>,
+    /// Whether it is sent to without a client.
+    pub on: bool,
 }
 
 impl Default for RtspOptions {
@@ -245,6 +301,7 @@ impl Default for RtspOptions {
             multicast_group: Ipv4Addr::new(239, 255, 42, 1),
             multicast_port: 5004,
             multicast_ttl: 1,
+            groups: Vec::new(),
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What is to be done to a camera's pictures before they are encoded, as the settings say it.
 
+pub mod osd;
+
+use osd::Osd;
 use std::path::PathBuf;
 
 /// A turn of the picture, clockwise.
@@ -52,7 +55,7 @@ pub enum Clock {
 }
 
 /// What is written on the picture.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Overlay {
     /// The time of capture.
     pub clock: Clock,
@@ -66,6 +69,8 @@ pub struct Overlay {
     pub watermark: Option<PathBuf>,
     /// Where it is.
     pub watermark_corner: Corner,
+    /// Further texts, each at its place.
+    pub texts: Vec<Osd>,
 }
 
 /// All that is done. The default does nothing, and then no stage exists.
@@ -130,8 +135,8 @@ impl Finish {
 
     /// Whether something is written on the picture.
     pub fn draws(&self) -> bool {
-        let Overlay { clock, text, watermark, .. } = &self.overlay;
-        *clock != Clock::Off || !text.is_empty() || watermark.is_some()
+        let Overlay { clock, text, watermark, texts, .. } = &self.overlay;
+        *clock != Clock::Off || !text.is_empty() || watermark.is_some() || !texts.is_empty()
     }
 
     /// What is done, in words, for the pipeline's description; empty if nothing is.

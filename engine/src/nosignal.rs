@@ -1,8 +1,9 @@
 //! What clients see while a camera is away, if that is wished: a still picture that says so.
 //!
 //! It comes through the same stages as the camera's own pictures, in the size that these had, but
-//! five times a second only. Its capture time is the moment it was drawn, and it is no picture of the
-//! camera: stills are refused meanwhile, and the camera counts as disconnected.
+//! five times a second only. Its capture times are whole intervals since the camera went, also across
+//! attempts to open it: players guess rates from the distances of the first pictures. It is no picture
+//! of the camera: stills are refused meanwhile, and the camera counts as disconnected.
 
 use crate::camera::CameraInfo;
 use crate::config::CameraConfig;
@@ -11,11 +12,13 @@ use crate::frame::{Colour, Frame, PixelFormat, packed_planes};
 use crate::picture::Picture;
 use crate::picture::text;
 use crate::pipeline::{Pipeline, Publishers};
-use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::time::{Nanos, Stamp, UtcNanos};
 use std::sync::Arc;
 
 /// Pictures per second.
 const RATE: u64 = 5;
+/// From one picture to the next.
+const INTERVAL: u64 = 1_000_000_000 / RATE;
 /// The size while it is not known which the camera has.
 const USUAL: (usize, usize) = (1280, 720);
 /// Most bits per second: a still picture needs few.
@@ -27,7 +30,7 @@ pub struct StandIn {
     picture: Picture,
     lines: Vec<String>,
     since: Stamp,
-    due: Nanos,
+    due: Option<Nanos>,
     number: u64,
 }
 
@@ -73,15 +76,25 @@ impl StandIn {
         lines.extend(text::wrap(why, columns, 4));
         let pipeline =
             Pipeline::new(&config, info, false, publishers, Arc::default()).without_tap();
-        Self { pipeline, picture, lines, since, due: since.mono, number: 0 }
+        Self { pipeline, picture, lines, since, due: None, number: 0 }
     }
 
     /// Sends a picture if it is time. Returns when the next is due.
     pub fn show(&mut self, now: Stamp) -> Nanos {
-        if now.mono < self.due {
-            return self.due;
+        let gone = now.mono.since(self.since.mono).0;
+        let first = || self.since.mono.plus(Nanos(gone.div_ceil(INTERVAL) * INTERVAL));
+        let due = *self.due.get_or_insert_with(first);
+        if now.mono < due {
+            return due;
         }
-        self.due = now.mono.plus(Nanos(1_000_000_000 / RATE));
+        let late = gone % INTERVAL;
+        let now = Stamp {
+            mono: Nanos(now.mono.0 - late),
+            utc: UtcNanos(now.utc.0 - late.cast_signed()),
+            ..now
+        };
+        let next = now.mono.plus(Nanos(INTERVAL));
+        self.due = Some(next);
         self.draw(now);
         let (width, height) = (self.picture.width(), self.picture.height());
         let (planes, used) = packed_planes(PixelFormat::I420, width, height);
@@ -99,7 +112,7 @@ impl StandIn {
         };
         self.number += 1;
         self.pipeline.frame(&frame);
-        self.due
+        next
     }
 
     fn draw(&mut self, now: Stamp) {
@@ -142,7 +155,6 @@ mod tests {
     use crate::picture::decode::H264Decoder;
     use crate::publish::{Kind, Stream, geometry_for};
     use lensd_ffi::bell::Bell;
-    use lensd_ffi::time::UtcNanos;
     use lensd_ffi::unit::Codec;
 
     fn at(ms: u64) -> Stamp {
@@ -174,7 +186,7 @@ mod tests {
         let times: Vec<u64> = (0..ring.head())
             .map(|seq| ring.view(seq).unwrap().meta.capture.mono.0 / 1_000_000)
             .collect();
-        assert_eq!(times, [1000, 1200, 1499, 1999]);
+        assert_eq!(times, [1000, 1200, 1400, 1800, 2000]);
         let first = ring.view(0).unwrap();
         assert!(first.meta.key && (first.meta.width, first.meta.height) == (640, 360));
         let mut bytes = Vec::new();

@@ -5,6 +5,8 @@
 
 mod small;
 mod sub;
+mod track;
+mod words;
 
 use crate::camera::CameraInfo;
 use crate::change::Change;
@@ -20,8 +22,9 @@ use crate::glimpse::Glimpses;
 use crate::picture::decode::H264Decoder;
 use crate::picture::finish::{Finisher, overlay::Watermark};
 use crate::picture::{Picture, View};
+use crate::ptz::Aim;
 use crate::publish::{Publisher, Refusals, Stage, Stream};
-use crate::style::Style;
+use crate::scene::Watcher;
 use crate::syntax::sei::{self, Capture};
 use crate::syntax::sps::parse_sps;
 use crate::tap::CameraTap;
@@ -31,6 +34,7 @@ use small::Small;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+use track::Track;
 
 /// Shortest time between two key frames that clients ask for: otherwise a crowd of joining clients
 /// would make every frame one.
@@ -69,6 +73,10 @@ pub struct Pipeline {
     /// Only while pictures are converted, decoded or finished.
     finisher: Option<Finisher>,
     glimpses: Arc<Glimpses>,
+    /// The part of the pictures that is shown, once somebody moves it.
+    aim: Arc<Aim>,
+    /// Looks for motion.
+    watcher: Option<Watcher>,
     /// The watermark's file, and when that was written, as it was read last.
     mark: Option<(PathBuf, Option<SystemTime>)>,
     /// Bytes that were written to decode a camera's own coding.
@@ -80,27 +88,16 @@ pub struct Pipeline {
     jpeg_unit: CodedUnit,
 }
 
-/// A stream with an encoder.
-struct Track {
-    publisher: Publisher,
-    encoder: Option<Box<dyn Encoder>>,
-    rate: Rate,
-    style: Style,
-    unit: CodedUnit,
-    last_key: Nanos,
-    key_pending: bool,
-    /// Whether a hardware encoder has failed.
-    software: bool,
-    /// Whether pictures are converted for the encoder.
-    converts: bool,
-    /// Bytes that processors copied for encoders that are gone.
-    copied_before: u64,
-}
-
 /// Pictures from one key frame to the next.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 fn gop_of(fps: f64, secs: f64) -> u32 {
     (fps * secs).round().clamp(1.0, 100_000.0) as u32
+}
+
+/// The sub stream's rate where the camera gives `fps` pictures and `most` are wanted; 0: all.
+fn sub_rate(fps: f64, most: u32, config: &CameraConfig, rate: Rate) -> Rate {
+    let fps = if most > 0 { fps.min(f64::from(most)) } else { fps };
+    Rate { fps, gop: gop_of(fps, config.gop_secs), ..rate }
 }
 
 /// The publishers of a camera's three streams, and where its raw frames go.
@@ -129,7 +126,11 @@ impl Pipeline {
         let rate = |bitrate| Rate { bitrate, fps, gop };
         let pipeline = Self {
             main: Track::new(publishers.main, rate(config.bitrate), config.style),
-            sub: Track::new(publishers.sub, rate(config.sub_bitrate), config.style),
+            sub: Track::new(
+                publishers.sub,
+                sub_rate(fps, config.sub_fps, config, rate(config.sub_bitrate)),
+                config.style,
+            ),
             mjpeg: publishers.mjpeg,
             tap: publishers.tap,
             taps: true,
@@ -143,6 +144,8 @@ impl Pipeline {
             small: None,
             finisher: None,
             glimpses,
+            aim: Arc::default(),
+            watcher: None,
             mark: None,
             decoded: 0,
             decoder: None,
@@ -168,6 +171,43 @@ impl Pipeline {
     /// The same for pictures that no program must take for the camera's.
     pub fn without_tap(self) -> Self {
         Self { taps: false, ..self }
+    }
+
+    /// The same with a window that is moved while pictures come.
+    pub fn with_aim(self, aim: Arc<Aim>) -> Self {
+        Self { aim, ..self }
+    }
+
+    /// The same with somebody who looks for motion.
+    pub fn watched(self, watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..self }
+    }
+
+    /// Lets motion be looked for in the camera's own picture: what is drawn on it does not move.
+    fn watch(&mut self, frame: &Frame) {
+        if self.watcher.as_mut().is_some_and(|watcher| watcher.look(frame)) {
+            self.describe();
+        }
+    }
+
+    /// Takes up where the window is now. Encoders stay as they are, but for the step from the whole
+    /// picture to a part of it, which is one from the camera's memory to ours.
+    fn follow_aim(&mut self) {
+        let finish = &self.config.finish;
+        let Some(window) = self.aim.window(now()) else { return };
+        if (window.zoom, window.pan, window.tilt) == (finish.zoom, finish.pan, finish.tilt) {
+            return;
+        }
+        let wish = Finish {
+            zoom: window.zoom,
+            pan: window.pan,
+            tilt: window.tilt,
+            ..self.config.finish.clone()
+        };
+        if let Err(why) = self.change_finish(&wish) {
+            // Whoever moves it was told so already.
+            tracing::debug!(camera = self.camera(), "the window stays: {}", why.0);
+        }
     }
 
     /// Gives the publishers back, for the camera's next life.
@@ -196,7 +236,8 @@ impl Pipeline {
     /// Whether anybody reads anything.
     pub fn is_wanted(&self) -> bool {
         let streams = [self.main.stream(), self.sub.stream(), self.mjpeg.stream()];
-        streams.iter().any(|s| s.is_wanted()) || self.tap.is_wanted()
+        let watched = self.watcher.as_ref().is_some_and(Watcher::is_wanted);
+        streams.iter().any(|s| s.is_wanted()) || self.tap.is_wanted() || watched
     }
 
     /// Changes how streams are made while they are.
@@ -208,8 +249,29 @@ impl Pipeline {
         match *change {
             // "As it is": an encoder made with no bits at all would never begin.
             Change::Bitrate(0) | Change::SubBitrate(0) => {}
-            Change::Bitrate(_) | Change::Gop(_) if self.info.coded.is_some() => {
+            Change::Bitrate(_) | Change::Gop(_) | Change::MainJpeg(true)
+                if self.info.coded.is_some() =>
+            {
                 return Err(passed());
+            }
+            // The next picture makes the encoder, and whoever plays the stream begins anew.
+            Change::MainJpeg(on) if on != self.config.main_jpeg => {
+                self.config.main_jpeg = on;
+                self.main.renew();
+            }
+            Change::SubJpeg(on) if on != self.config.sub_jpeg => {
+                self.config.sub_jpeg = on;
+                self.sub.renew();
+            }
+            Change::MainJpeg(_) | Change::SubJpeg(_) => {}
+            Change::SubFps(fps) => {
+                self.sub.set_rate(sub_rate(
+                    self.main.rate.fps,
+                    fps,
+                    &self.config,
+                    self.sub.rate,
+                ))?;
+                self.config.sub_fps = fps;
             }
             Change::Bitrate(bitrate) => {
                 self.main.set_rate(Rate { bitrate, ..self.main.rate })?;
@@ -220,14 +282,15 @@ impl Pipeline {
                 self.config.sub_bitrate = bitrate;
             }
             Change::Gop(secs) => {
-                let gop = gop_of(self.main.rate.fps, secs);
-                self.main.set_rate(Rate { gop, ..self.main.rate })?;
-                self.sub.set_rate(Rate { gop, ..self.sub.rate })?;
+                let of = |rate: Rate| Rate { gop: gop_of(rate.fps, secs), ..rate };
+                self.main.set_rate(of(self.main.rate))?;
+                self.sub.set_rate(of(self.sub.rate))?;
                 self.config.gop_secs = secs;
             }
             Change::SubWidth(width) => {
                 // The next picture makes them anew, in the new size.
                 self.rest_sub();
+                self.sub.renew();
                 self.config.sub_width = width;
                 self.describe();
             }
@@ -244,6 +307,8 @@ impl Pipeline {
                 self.main.set_style(style)?;
                 self.sub.set_style(style)?;
                 self.config.style = style;
+                self.main.stream().forget_parameters();
+                self.sub.stream().forget_parameters();
             }
             Change::NoSignal(on) => self.config.no_signal = on,
             Change::Size(_) | Change::Fps(_) | Change::Input(_) | Change::Source(_) => {
@@ -291,11 +356,13 @@ impl Pipeline {
         } else {
             self.raw_frame(frame, true);
         }
+        self.settle();
     }
 
     fn raw_frame(&mut self, frame: &Frame, with_jpeg: bool) {
+        self.follow_aim();
         if self.taps {
-            self.offer(frame);
+            self.tap.offer(frame);
         }
         let stamp = self.is_stamped().then(|| Capture::of(frame.capture, frame.number, frame.crc));
         self.main.stream().note_taken(frame.number, now());
@@ -311,7 +378,12 @@ impl Pipeline {
         };
         let config = &self.config;
         let (software, format) = (self.main.software, shown.format);
-        let ready = self.main.ready(format, |rate| make_encoder(config, rate, format, software));
+        let quality = self.mjpeg.stream().quality().unwrap_or(config.quality);
+        let ready = self.main.ready(format, |rate| match config.main_jpeg {
+            true => Jpeg::new(quality).map(|jpeg| Box::new(jpeg) as Box<dyn Encoder>),
+            false => make_encoder(config, rate, format, software),
+        });
+        self.main.set_quality(quality);
         let converted = match ready {
             Err(why) => {
                 self.main.stream().set_error(&why.0);
@@ -334,7 +406,7 @@ impl Pipeline {
         self.main.encode(given, stamp.as_ref());
         let stages = self.finisher.as_ref().map_or(0, Finisher::copied_pixel_bytes);
         self.main.note_copied(stages);
-        if self.main.encoder.is_none() && self.config.encoder == "auto" {
+        if self.main.encoder.is_none() && self.config.encoder == "auto" && !self.config.main_jpeg {
             // Hardware that fails is not asked again until the camera is opened anew.
             self.main.software = true;
         }
@@ -358,12 +430,15 @@ impl Pipeline {
         } else if !self.mjpeg.stream().is_wanted() {
             self.jpeg = None;
         }
+        // Last: no picture is to wait for it.
+        self.watch(frame);
     }
 
-    /// Lends a frame to other programs, and notes how long they took to be woken.
-    fn offer(&self, frame: &Frame) {
+    /// All is done for a frame that other programs were lent.
+    fn settle(&self) {
+        let at = now();
         let stream = self.main.stream();
-        self.tap.offer(frame, |spans| stream.note_spans(Stage::Tap, spans, now()));
+        self.tap.settle(at, |spans| spans.for_each(|s| stream.note_spans(Stage::Tap, &[s], at)));
     }
 
     /// The frame with all done to it that is wished.
@@ -439,7 +514,11 @@ impl Pipeline {
         }
         let (sub, mjpeg) = (self.sub.stream().is_wanted(), self.mjpeg.stream().is_wanted());
         let tap = self.tap.is_wanted();
-        if !sub && !mjpeg && !tap {
+        let watched = self.watcher.as_ref().is_some_and(Watcher::is_wanted);
+        if !sub && !mjpeg && !tap && !watched {
+            if self.watcher.as_mut().is_some_and(Watcher::rest) {
+                self.describe();
+            }
             if self.decoder.take().is_some() {
                 self.sub.rest();
                 self.describe();
@@ -470,8 +549,9 @@ impl Pipeline {
                 // Once by the decoder, once by us.
                 self.decoded += 2 * raw.used as u64;
                 if tap {
-                    self.offer(&raw);
+                    self.tap.offer(&raw);
                 }
+                self.watch(&raw);
                 if sub {
                     let stamp =
                         self.is_stamped().then(|| Capture::of(raw.capture, raw.number, None));
@@ -485,179 +565,7 @@ impl Pipeline {
             Err(why) => self.sub.stream().set_error(&why),
         }
         self.decoder = Some(decoder);
-    }
-
-    /// Says in words which way frames go.
-    fn describe(&self) {
-        let place = if self.dmabuf { " dmabuf" } else { "" };
-        let source = format!("{} {}{place}", self.info.name, self.info.format);
-        let encoder = match (&self.info.coded, &self.main.encoder) {
-            (Some(_), _) => "passed through".to_owned(),
-            (None, Some(e)) => match e.copies() {
-                "" => e.name(),
-                why => format!("copy (CPU: {why}) -> {}", e.name()),
-            },
-            (None, None) => "encoder".to_owned(),
-        };
-        let decoded = if self.info.coded.is_some() || self.info.format == "MJPEG" {
-            " -> decode (CPU: this stream needs pixels)"
-        } else {
-            ""
-        };
-        let finish = &self.config.finish;
-        let mut stages = String::new();
-        if self.info.format == "MJPEG" {
-            stages.push_str(decoded);
-        }
-        if !finish.is_plain() && self.info.coded.is_none() {
-            let words = finish.words();
-            stages.push_str(&format!(" -> {words} (CPU: the settings ask for it)"));
-        } else if let Some(encoder) = &self.main.encoder
-            && self.info.coded.is_none()
-            && self.info.format != "MJPEG"
-            && self.main.converts
-        {
-            stages.push_str(&format!(" -> I420 (CPU: {} takes nothing else)", encoder.name()));
-        }
-        self.main.stream().describe(&format!("{source}{stages} -> {encoder} -> ring"));
-        let scaled = self.small.as_ref().map_or_else(
-            || format!("scale to width {}", self.config.sub_width),
-            |small| small.words(self.config.sub_width),
-        );
-        let coder = match &self.sub.encoder {
-            Some(encoder) if self.sub.converts => {
-                let name = encoder.name();
-                format!("I420 (CPU: {name} takes nothing else) -> {name}")
-            }
-            Some(encoder) => match encoder.copies() {
-                "" => encoder.name(),
-                why => format!("copy (CPU: {why}) -> {}", encoder.name()),
-            },
-            None => "encoder".to_owned(),
-        };
-        let done = if finish.is_plain() || self.info.coded.is_some() {
-            String::new()
-        } else {
-            format!(" -> {} (CPU: the settings ask for it)", finish.words())
-        };
-        self.sub.stream().describe(&format!(
-            "{source}{decoded}{done} -> {scaled} -> {coder} -> ring, while read"
-        ));
-        self.mjpeg.stream().describe(&if self.info.format == "MJPEG" && done.is_empty() {
-            format!("{source} -> passed through -> ring, while read")
-        } else {
-            format!("{source}{decoded}{done} -> libjpeg-turbo (CPU) -> ring, while read")
-        });
-    }
-}
-
-impl Track {
-    fn new(publisher: Publisher, rate: Rate, style: Style) -> Self {
-        Self {
-            publisher,
-            encoder: None,
-            rate,
-            style,
-            unit: CodedUnit::default(),
-            last_key: Nanos(0),
-            key_pending: false,
-            software: false,
-            converts: false,
-            copied_before: 0,
-        }
-    }
-
-    fn stream(&self) -> &Arc<Stream> {
-        self.publisher.stream()
-    }
-
-    /// Ends the encoder until somebody wants the stream again.
-    fn rest(&mut self) {
-        if let Some(encoder) = self.encoder.take() {
-            self.copied_before += encoder.copied_pixel_bytes();
-        }
-    }
-
-    fn note_copied(&self, stages: u64) {
-        let own = self.encoder.as_ref().map_or(0, |e| e.copied_pixel_bytes());
-        self.stream().set_copied(self.copied_before + own + stages);
-    }
-
-    fn set_style(&mut self, style: Style) -> Result<(), EncodeError> {
-        if let Some(encoder) = &mut self.encoder {
-            encoder.set_style(style)?;
-            self.stream().set_style_refusal(String::new());
-        }
-        self.style = style;
-        Ok(())
-    }
-
-    fn set_rate(&mut self, rate: Rate) -> Result<(), EncodeError> {
-        if let Some(encoder) = &mut self.encoder {
-            encoder.set_rate(rate)?;
-        }
-        self.rate = rate;
-        Ok(())
-    }
-
-    /// Sees to an encoder, and whether it takes pictures of this layout as they are; if not, it takes
-    /// I420.
-    fn ready(
-        &mut self,
-        format: PixelFormat,
-        make: impl FnOnce(Rate) -> Result<Box<dyn Encoder>, EncodeError>,
-    ) -> Result<bool, EncodeError> {
-        let fits = |e: &dyn Encoder| e.takes(format) || e.takes(PixelFormat::I420);
-        if self.encoder.as_deref().is_some_and(|e| !fits(e)) {
-            // It was made for pictures of another layout.
-            self.rest();
-            self.key_pending = true;
-        }
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            slot => {
-                let encoder = slot.insert(make(self.rate)?);
-                // Hardware that cannot do it was asked when the setting was made; another one that
-                // took its place, or is asked for a saved one, goes on with what it has.
-                let refused = encoder.set_style(self.style).err();
-                let why = refused.map(|e| e.0).unwrap_or_default();
-                self.publisher.stream().set_style_refusal(why);
-                encoder
-            }
-        };
-        let takes = encoder.takes(format);
-        self.converts = !takes;
-        Ok(takes)
-    }
-
-    fn encode(&mut self, frame: &Frame, stamp: Option<&Capture>) {
-        let result = self.try_encode(frame, stamp);
-        self.stream().set_error(&result.err().map(|e| e.0).unwrap_or_default());
-    }
-
-    fn try_encode(&mut self, frame: &Frame, stamp: Option<&Capture>) -> Result<(), EncodeError> {
-        let Some(encoder) = &mut self.encoder else { return Ok(()) };
-        self.key_pending |= self.publisher.stream().take_key_wanted();
-        let key = self.key_pending && frame.capture.mono.since(self.last_key) >= KEY_EVERY;
-        let encoded = match encoder.encode(frame, key, &mut self.unit) {
-            Ok(encoded) => encoded,
-            Err(e) => {
-                // It begins anew with the next picture.
-                self.rest();
-                self.key_pending = true;
-                return Err(e);
-            }
-        };
-        if !encoded {
-            return Ok(());
-        }
-        if self.unit.key {
-            self.key_pending = false;
-            self.last_key = frame.capture.mono;
-        }
-        let sei = stamp.and_then(|s| sei::build(self.unit.codec, s));
-        self.publisher.publish(&self.unit, sei.as_ref()).map_err(|e| EncodeError(e.to_string()))?;
-        Ok(())
+        self.settle();
     }
 }
 

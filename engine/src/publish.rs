@@ -5,6 +5,7 @@
 //! bell. The writer never waits for any of them.
 
 mod latency;
+mod order;
 mod recent;
 
 pub use latency::Stage;
@@ -19,6 +20,7 @@ use lensd_ffi::ring::{Geometry, Refused, RingReader, RingWriter};
 use lensd_ffi::state::StreamState;
 use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, NalSpan, UnitMeta};
+use order::Order;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
@@ -117,6 +119,10 @@ struct Figures {
     covered: bool,
     refusals: Refusals,
     latency: Latency,
+    order: Order,
+    reorders: bool,
+    /// Whether it is as the camera codes it.
+    passed: bool,
 }
 
 /// Over how long frame rate and bit rate are measured.
@@ -221,6 +227,11 @@ impl Stream {
         self.parameters.lock().clone()
     }
 
+    /// What comes next will be coded otherwise: nobody is told what was until then.
+    pub fn forget_parameters(&self) {
+        *self.parameters.lock() = None;
+    }
+
     /// Coding of the newest unit, or the one it was made for.
     pub fn codec(&self) -> Codec {
         self.figures.lock().codec
@@ -232,6 +243,22 @@ impl Stream {
         if figures.pipeline != pipeline {
             pipeline.clone_into(&mut figures.pipeline);
         }
+    }
+
+    /// Notes whether the stream is passed through as the camera codes it.
+    pub fn set_passed(&self, passed: bool) {
+        self.figures.lock().passed = passed;
+    }
+
+    /// Whether it is: then no setting of ours changes its coding.
+    pub fn is_passed(&self) -> bool {
+        self.figures.lock().passed
+    }
+
+    /// Whether pictures are decoded before others that are shown earlier, as far as their captures
+    /// tell.
+    pub fn reorders(&self) -> bool {
+        self.figures.lock().reorders
     }
 
     /// Notes the encoder's fault, or with an empty text that it works.
@@ -402,6 +429,32 @@ impl Drop for Subscription {
     }
 }
 
+/// Going over to another stream, when another camera is the active one: at the first key frame that
+/// comes there and is newer than all that was sent, so that no picture is followed by an older one.
+#[derive(Debug, Default)]
+pub struct Switch(Option<(Subscription, u64)>);
+
+impl Switch {
+    /// Goes over from `now` to `stream`, or stays where that is the same.
+    pub fn to(&mut self, now: &Arc<Stream>, stream: &Arc<Stream>, bell: Bell) {
+        self.0 = (!Arc::ptr_eq(now, stream)).then(|| {
+            stream.want_key();
+            (Subscription::new(stream, bell), stream.ring().head())
+        });
+    }
+
+    /// The other stream and its key frame's number, once that is there. `sent`: the capture time of
+    /// the newest picture that was sent.
+    pub fn due(&mut self, sent: Nanos) -> Option<(Subscription, u64)> {
+        let (subscription, from) = self.0.as_ref()?;
+        let key = subscription.stream().ring().newest_key()?;
+        if key.seq < *from || key.meta.capture.mono <= sent {
+            return None;
+        }
+        self.0.take().map(|(subscription, _)| (subscription, key.seq))
+    }
+}
+
 /// The only writer of a stream.
 #[derive(Debug)]
 pub struct Publisher {
@@ -474,6 +527,8 @@ impl Publisher {
         figures.units += 1;
         figures.keys += u64::from(meta.key);
         figures.bytes += (unit.bytes.len() + extra) as u64;
+        figures.order.note(meta.capture.mono);
+        figures.reorders = figures.order.reorders(figures.reorders);
         figures.recent.push_back((meta.encoded, unit.bytes.len() + extra));
         figures.forget_before(meta.encoded);
         Ok(seq)

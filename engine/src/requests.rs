@@ -2,19 +2,23 @@
 
 use crate::apply::Apply;
 use crate::publish::{Kind, Stream, Subscription};
-use crate::record::Snap;
+use crate::record::{Snap, stamped};
 use crate::rtsp::serve::View;
 use crate::switchboard::Switchboard;
-use crossbeam::channel::{Receiver, TryRecvError};
+use crate::webrtc;
+use crossbeam::channel::{Receiver, TryRecvError, bounded};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, MAX_PACKET, Received, RecordAct};
 use lensd_ffi::ring::{Cursor, Next, UnitView};
 use lensd_ffi::state::ClientState;
 use lensd_ffi::time::{Nanos, now};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::HashMap;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::thread::Builder;
 
 /// How long a still picture may take.
 const STILL_WAIT: Nanos = Nanos::from_secs(4);
@@ -25,17 +29,22 @@ const STILL_LINGER: Nanos = Nanos::from_secs(3);
 const MAX_STILLS: usize = 64;
 /// Most questions to the recorder that are open at once.
 const MAX_MEDIA: usize = 64;
+/// Most pictures into which the time is written at once: each has a thread meanwhile.
+const MAX_STAMPS: usize = 4;
 
 /// See the module.
 pub struct Requests {
     switchboard: Arc<Switchboard>,
     view: Arc<View>,
+    webrtc: Arc<webrtc::view::View>,
     bell: Bell,
     apply: Apply,
     subscriptions: HashMap<String, Subscription>,
     stills: Vec<Still>,
-    /// What the recorder was asked.
+    /// What the recorder and WebRTC were asked.
     media: Vec<(Option<u64>, Receiver<Answer>)>,
+    /// Pictures into which the time is being written.
+    stamps: Vec<(u64, Receiver<Stamped>)>,
     /// Streams that keep running for a while.
     lingering: Vec<(Subscription, Nanos)>,
 }
@@ -46,9 +55,20 @@ struct Still {
     subscription: Subscription,
     cursor: Cursor,
     asked: Nanos,
-    /// How it is kept, if it is.
-    keep: Option<Keep>,
+    /// What is done with it, if not only shown.
+    then: Option<Then>,
 }
+
+/// What is done with a still.
+enum Then {
+    /// It becomes a snapshot.
+    Keep(Keep),
+    /// Its time is written into it, with this quality, or that of the stream, and it is shown.
+    Stamp(u8),
+}
+
+/// A picture that was made, as its memfd, or why it was not.
+type Stamped = Result<(Answer, OwnedFd), String>;
 
 /// A still that becomes a snapshot.
 struct Keep {
@@ -63,15 +83,22 @@ fn fault(code: &str, message: impl Into<String>) -> Answer {
 
 impl Requests {
     /// Nothing asked yet.
-    pub fn new(switchboard: Arc<Switchboard>, view: Arc<View>, bell: Bell, apply: Apply) -> Self {
+    pub fn new(
+        switchboard: Arc<Switchboard>,
+        (view, webrtc): (Arc<View>, Arc<webrtc::view::View>),
+        bell: Bell,
+        apply: Apply,
+    ) -> Self {
         Self {
             switchboard,
             view,
+            webrtc,
             bell,
             apply,
             subscriptions: HashMap::new(),
             stills: Vec::new(),
             media: Vec::new(),
+            stamps: Vec::new(),
             lingering: Vec::new(),
         }
     }
@@ -92,7 +119,8 @@ impl Requests {
         for still in &mut self.stills {
             still.id = None;
         }
-        self.stills.retain(|still| still.keep.is_some());
+        self.stills.retain(|still| matches!(still.then, Some(Then::Keep(_))));
+        self.stamps.clear();
         for (id, _) in &mut self.media {
             *id = None;
         }
@@ -118,7 +146,13 @@ impl Requests {
                 }
             }
         }
-        self.look(link)
+        self.look(Some(link))
+    }
+
+    /// Does what needs no control: snapshots by interval and by key, and keeps them.
+    pub fn serve_alone(&mut self) {
+        self.bell.take();
+        self.look(None);
     }
 
     fn answer(&mut self, link: &Link, asked: Asked, bell: Option<Bell>) -> bool {
@@ -129,10 +163,16 @@ impl Requests {
                 None => return true,
                 Some(answer) => answer,
             },
+            Ask::Stamped { camera, quality } => {
+                match self.still(Some(id), camera, quality, Some(Then::Stamp(quality))) {
+                    None => return true,
+                    Some(answer) => answer,
+                }
+            }
             Ask::Snap { camera, quality, stamp, title } => {
                 let stamp = stamp.unwrap_or(self.apply.snapshot_options().0);
                 let keep = Keep { stamp, quality, title };
-                match self.still(Some(id), camera, quality, Some(keep)) {
+                match self.still(Some(id), camera, quality, Some(Then::Keep(keep))) {
                     None => return true,
                     Some(answer) => answer,
                 }
@@ -165,9 +205,29 @@ impl Requests {
                 None => return true,
                 Some(answer) => answer,
             },
+            Ask::Rtc { from, act } => match self.webrtc.ask(*from, act) {
+                Ok(answer) => return self.await_media(link, id, answer),
+                Err(refusal) => fault(refusal.code, refusal.message),
+            },
+            Ask::KeyFrame { stream } => match self.switchboard.resolve(&stream) {
+                Some(found) => {
+                    found.want_key();
+                    Answer::Done
+                }
+                None => unknown(&stream),
+            },
+            Ask::Listen { listeners } => {
+                self.apply.listen(listeners);
+                Answer::Done
+            }
+            Ask::TestScene { camera, tamper, active } => {
+                self.apply.test_scene(camera, tamper, active, now())
+            }
+            Ask::Ptz { camera, what } => self.apply.ptz(camera, &what, now()),
             Ask::Clients { stream } => {
-                let all = self.view.clients.lock();
-                let asked = all.iter().filter(|c| stream.is_empty() || c.path == stream);
+                let (rtsp, webrtc) = (self.view.clients.lock(), self.webrtc.clients.lock());
+                let all = rtsp.iter().chain(webrtc.iter());
+                let asked = all.filter(|c| stream.is_empty() || c.path == stream);
                 Answer::Clients { clients: fitting(asked) }
             }
         };
@@ -204,10 +264,10 @@ impl Requests {
         }
     }
 
-    /// Waits for what the recorder answers.
+    /// Waits for what the recorder or WebRTC answers.
     fn await_media(&mut self, link: &Link, id: u64, answer: Receiver<Answer>) -> bool {
         if self.media.len() >= MAX_MEDIA {
-            return reply(link, id, fault("RATE_LIMITED", "too much is asked of storage"), &[]);
+            return reply(link, id, fault("RATE_LIMITED", "too much is asked at once"), &[]);
         }
         self.media.push((Some(id), answer));
         true
@@ -219,7 +279,7 @@ impl Requests {
         id: Option<u64>,
         camera: u32,
         quality: u8,
-        keep: Option<Keep>,
+        then: Option<Then>,
     ) -> Option<Answer> {
         let camera = if camera == 0 { self.switchboard.main_camera() } else { camera };
         let Some(stream) = self.switchboard.of(camera, Kind::Mjpeg) else {
@@ -237,7 +297,7 @@ impl Requests {
         }
         let cursor = Cursor::at_head(stream.ring());
         let subscription = Subscription::new(&stream, bell);
-        self.stills.push(Still { id, subscription, cursor, asked: now(), keep });
+        self.stills.push(Still { id, subscription, cursor, asked: now(), then });
         None
     }
 
@@ -258,28 +318,46 @@ impl Requests {
     }
 
     /// Looks after what is waited for.
-    fn look(&mut self, link: &Link) -> bool {
+    fn look(&mut self, link: Option<&Link>) -> bool {
         let at = now();
-        let mut open = self.tell_logins(link);
+        let mut open = link.is_none_or(|link| self.tell_logins(link));
+        let reply = |id, answer, fds: &[BorrowedFd<'_>]| {
+            // Who asked over a link that is gone is not there any more.
+            link.is_none_or(|link| reply(link, id, answer, fds))
+        };
         for _ in 0..self.apply.due_snapshots(at) {
             let keep =
                 Keep { stamp: self.apply.snapshot_options().0, quality: 0, title: String::new() };
-            if let Some(Answer::Fault { message, .. }) = self.still(None, 0, 0, Some(keep)) {
+            let then = Some(Then::Keep(keep));
+            if let Some(Answer::Fault { message, .. }) = self.still(None, 0, 0, then) {
                 tracing::warn!("no snapshot: {message}");
             }
         }
         self.lingering.retain(|(_, until)| *until > at);
         for (id, answer) in self.apply.look(at) {
-            open &= reply(link, id, answer, &[]);
+            open &= reply(id, answer, &[]);
         }
+        self.stamps.retain(|(id, made)| {
+            let answer = match made.try_recv() {
+                Err(TryRecvError::Empty) => return true,
+                Ok(Ok((answer, picture))) => {
+                    open &= reply(*id, answer, &[picture.as_fd()]);
+                    return false;
+                }
+                Ok(Err(why)) => fault("INTERNAL", why),
+                Err(TryRecvError::Disconnected) => fault("INTERNAL", "the picture was not made"),
+            };
+            open &= reply(*id, answer, &[]);
+            false
+        });
         self.media.retain(|(id, answer)| match (id, answer.try_recv()) {
             (_, Err(TryRecvError::Empty)) => true,
             (Some(id), Ok(answer)) => {
-                open &= reply(link, *id, answer, &[]);
+                open &= reply(*id, answer, &[]);
                 false
             }
             (Some(id), Err(TryRecvError::Disconnected)) => {
-                open &= reply(link, *id, fault("INTERNAL", "the recorder failed"), &[]);
+                open &= reply(*id, fault("INTERNAL", "the recorder, or WebRTC, failed"), &[]);
                 false
             }
             (None, _) => false,
@@ -288,9 +366,22 @@ impl Requests {
         for (i, still) in self.stills.iter_mut().enumerate() {
             let stream = still.subscription.stream();
             let answer = if let Next::Unit(unit) = still.cursor.next(stream.ring()) {
-                match still.keep.take() {
+                match still.then.take() {
                     None => Answer::Unit { stream: stream.name.clone(), seq: unit.seq },
-                    Some(keep) => match keep_still(&self.apply, stream, &unit, keep) {
+                    Some(Then::Stamp(_)) if self.stamps.len() >= MAX_STAMPS => {
+                        fault("RATE_LIMITED", "too many pictures get their time at once")
+                    }
+                    Some(Then::Stamp(quality)) => {
+                        match stamp_still(stream, &unit, quality, &self.bell) {
+                            Ok(made) => {
+                                self.stamps.extend(still.id.map(|id| (id, made)));
+                                done.push(i);
+                                continue;
+                            }
+                            Err(answer) => answer,
+                        }
+                    }
+                    Some(Then::Keep(keep)) => match keep_still(&self.apply, stream, &unit, keep) {
                         Ok(answer) => {
                             self.media.push((still.id, answer));
                             done.push(i);
@@ -307,7 +398,7 @@ impl Requests {
                 continue;
             };
             if let Some(id) = still.id {
-                open &= reply(link, id, answer, &[]);
+                open &= reply(id, answer, &[]);
             }
             done.push(i);
         }
@@ -318,6 +409,38 @@ impl Requests {
         }
         open
     }
+}
+
+/// Writes the time into a still, on a thread of its own: milliseconds that nobody else waits for.
+fn stamp_still(
+    stream: &Stream,
+    unit: &UnitView,
+    quality: u8,
+    bell: &Bell,
+) -> Result<Receiver<Stamped>, Answer> {
+    let mut jpeg = Vec::new();
+    if stream.ring().copy(unit, 0, unit.len, &mut jpeg).is_err() {
+        return Err(fault("CAMERA_NOT_CONNECTED", "the picture was overwritten; try again"));
+    }
+    let failed = |e: io::Error| fault("INTERNAL", format!("no thread for the picture: {e}"));
+    let bell = bell.try_clone().map_err(failed)?;
+    let quality = if quality > 0 { quality } else { stream.quality().unwrap_or(90) };
+    let capture = unit.meta.capture;
+    let answer = Answer::Picture { stream: stream.name.clone(), capture };
+    let (to, made) = bounded(1);
+    let job = move || {
+        let picture = stamped(&jpeg, capture, quality).and_then(|jpeg| {
+            let fd = memfd_create("lensd-still", MemfdFlags::CLOEXEC).map_err(|e| e.to_string())?;
+            let mut file = File::from(fd);
+            file.write_all(&jpeg).map_err(|e| e.to_string())?;
+            Ok((answer, OwnedFd::from(file)))
+        });
+        // Who asked may be gone.
+        let _ = to.send(picture);
+        bell.ring();
+    };
+    Builder::new().name("stamp".to_owned()).spawn(job).map_err(failed)?;
+    Ok(made)
 }
 
 /// Hands a still to the recorder.

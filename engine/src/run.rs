@@ -2,6 +2,9 @@
 //! and publishes the state.
 
 mod arrivals;
+mod browsers;
+mod identity;
+mod ports;
 mod roster;
 
 use crate::apply::{self, Apply};
@@ -22,38 +25,36 @@ use crate::replay::shelf::Catalogued;
 use crate::requests::Requests;
 use crate::rtsp::client::Way;
 use crate::rtsp::replay::Replays;
-use crate::rtsp::serve::{Identity, Server, View};
+use crate::rtsp::serve::{Server, View};
 use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
+use crate::scene::Scenes;
 use crate::switchboard::Switchboard;
 use crate::tap;
 use crate::thread::{Stop, Thread, guard};
 use crate::users::UserTable;
+use crate::webrtc;
 use arrivals::Arrivals;
 use crossbeam::channel::{Sender, bounded};
+use identity::identity;
 use lensd_ffi::bell::Bell;
-use lensd_ffi::link::{Link, Order, Received, Report};
+use lensd_ffi::link::{self, Link, Order, Received, Report};
 use lensd_ffi::region::Region;
 use lensd_ffi::settings::bank::{BankReader, BankWriter};
+use lensd_ffi::stages::{Plane, Walk};
 use lensd_ffi::state::{BANK_AT, CameraState, EngineState, StateWriter};
 use lensd_ffi::time::{Nanos, now, utc_now};
 use lensd_ffi::unit::Codec;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use parking_lot::Mutex;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use ports::{bind, patiently};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 const LEASH: Token = Token(0);
 const LINK: Token = Token(1);
@@ -62,7 +63,6 @@ const BELL: Token = Token(2);
 /// How long an address in use is asked for again: the planes of a supervisor that was killed may
 /// still be ending.
 const BIND_WAIT: Nanos = Nanos::from_secs(1);
-const BIND_PAUSE: Duration = Duration::from_millis(20);
 
 /// Most cameras that are found by themselves: as many as settings can name.
 const MAX_CAMERAS: usize = 64;
@@ -109,9 +109,14 @@ struct Engine {
     tap_view: Arc<tap::view::View>,
     hub: Arc<tap::Hub>,
     tap: Option<Thread>,
+    webrtc_view: Arc<webrtc::view::View>,
+    webrtc: Option<Thread>,
     cameras: Vec<Cam>,
     desk: Arc<Desk>,
     glimpses: Arc<Glimpses>,
+    scenes: Arc<Scenes>,
+    /// Up to which of its events the state was published.
+    told_scene: u64,
     hotplug: Arc<Watch>,
     arrivals: Arrivals,
     _devices: Thread,
@@ -122,15 +127,9 @@ struct Engine {
 }
 
 fn begin(leash: &Link) -> Result<Option<Engine>, String> {
-    let (config, memory) = match leash.receive::<Order>() {
-        Ok(Received::Message(Order::Start { config }, mut fds)) if !fds.is_empty() => {
-            (config, fds.remove(0))
-        }
-        Ok(Received::Closed) => return Ok(None),
-        other => return Err(format!("the supervisor said something else than start: {other:?}")),
+    let Some((config, region, lockout)) = link::first_order::<Config>(leash)? else {
+        return Ok(None);
     };
-    let config: Config = serde_json::from_value(config).map_err(|e| format!("engine: {e}"))?;
-    let region = Region::adopt(memory).map_err(|e| format!("engine memory: {e}"))?;
     let region = Arc::new(region);
     let bank = BankWriter::create(Arc::clone(&region), BANK_AT);
     let mut state = StateWriter::new(region);
@@ -158,12 +157,15 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         )
     })?;
 
+    let mut walk = Walk::start(Plane::Engine);
+    tracing::info!("{}", walk.done("ports", None));
     let fail = |what: &'static str| move |e: io::Error| format!("{what}: {e}");
     let switchboard = Arc::new(Switchboard::default());
     let desk = Arc::new(Desk::default());
-    let users = Arc::new(UserTable::new(config.open));
+    let users = Arc::new(UserTable::new(config.open, lockout));
     let (specs, notes) = cameras_of(&config)?;
     let glimpses = Arc::<Glimpses>::default();
+    let scenes = Arc::<Scenes>::default();
     let automatic = config.cameras.is_empty();
     let hotplug = Arc::new(Watch::new(Tree::default(), automatic));
     let bell = Bell::new().map_err(fail("eventfd"))?;
@@ -180,7 +182,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
             spec,
             &switchboard,
             tap,
-            (&desk, &glimpses, &bell),
+            (&desk, &glimpses, &scenes, &bell),
             &hotplug,
         )
         .map_err(|e| format!("camera {id}: {e}"))?;
@@ -190,6 +192,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     if !switchboard.select(config.main_camera.max(1)) {
         switchboard.select(1);
     }
+    tracing::info!("{}", walk.done("cameras", Some("any").filter(|_| cameras.is_empty())));
 
     let rtsp_bell = Arc::new(Bell::new().map_err(fail("eventfd"))?);
     let change = Bell::new().map_err(fail("eventfd"))?;
@@ -220,7 +223,10 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
             shelf: Some(Arc::new(Catalogued::new(&config.data))),
             ..Replays::default()
         },
+        scenes: Arc::clone(&scenes),
+        feeds: Vec::new(),
     };
+    scenes.watch(rtsp_bell.try_clone().map_err(fail("eventfd"))?);
     let server = Server::new(listener, tls_listener, world, change, Arc::clone(&view))
         .map_err(fail("RTSP server"))?;
     let tap_bell = Arc::new(Bell::new().map_err(fail("eventfd"))?);
@@ -228,6 +234,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let recorder = record::Hub::start(&config.data, Arc::clone(&switchboard), own)
         .map_err(fail("recorder"))?;
     let recorder = Arc::new(recorder);
+    tracing::info!("{}", walk.done("recording", None));
     // Before the thread: a fault after it would leave that running, and us waiting for it.
     let apply = Apply::new(
         bank,
@@ -238,9 +245,15 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         (config.hardware.clone(), config.data.join("media/uploads")),
         ((Arc::clone(&tap_view), Arc::clone(&tap_bell)), Arc::clone(&recorder)),
     )
-    .map_err(fail("sensors"))?;
+    .map_err(fail("sensors"))?
+    .with_scenes(Arc::clone(&scenes));
+    tracing::info!("{}", walk.done("hardware", None));
+    let webrtc_view = browsers::view(&config.webrtc, &bell).map_err(fail("eventfd"))?;
+    let apply = apply.with_webrtc(Arc::clone(&webrtc_view));
+    scenes.watch(bell.try_clone().map_err(fail("eventfd"))?);
     hotplug.wake(bell.try_clone().map_err(fail("eventfd"))?);
-    let requests = Requests::new(Arc::clone(&switchboard), Arc::clone(&view), bell, apply);
+    let views = (Arc::clone(&view), Arc::clone(&webrtc_view));
+    let requests = Requests::new(Arc::clone(&switchboard), views, bell, apply);
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
             tracing::error!("the RTSP server's loop failed: {e}");
@@ -263,6 +276,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         },
     );
 
+    let webrtc = browsers::start(&switchboard, &users, &webrtc_view);
     let shown = Arc::<Mutex<ops::Shown>>::default();
     let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
         Ok(ops) => Some(ops),
@@ -285,9 +299,13 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         tap_view,
         hub,
         tap,
+        webrtc_view,
+        webrtc,
         cameras,
         desk,
         glimpses,
+        scenes,
+        told_scene: 0,
         hotplug,
         arrivals: Arrivals::new(automatic, config.main_camera, config.data.clone()),
         _devices: devices,
@@ -295,6 +313,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         _ops: ops,
     };
     engine.write_roster();
+    tracing::info!("{}", walk.done("streams", None));
     // Whoever hears that we listen may ask for a camera at once.
     engine.publish(now());
     let _ = leash.send(&Report::Listening { ports, notes }, &[]);
@@ -325,7 +344,8 @@ impl Engine {
         let mut link: Option<Link> = None;
         let mut published = Nanos(0);
         loop {
-            match poll.poll(&mut events, Some(Duration::from_nanos(PUBLISH_EVERY.0))) {
+            let rest = self.requests.apply().turning(now()).unwrap_or(PUBLISH_EVERY);
+            match poll.poll(&mut events, Some(rest.min(PUBLISH_EVERY).duration())) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,
             }
@@ -361,13 +381,23 @@ impl Engine {
                 link = None;
                 self.requests.reset();
             }
+            if link.is_none() {
+                self.requests.serve_alone();
+            }
             if self.rtsp.is_finished() {
                 // The supervisor starts another engine, which has one.
                 return Err(io::Error::other("the RTSP thread has ended"));
             }
             let at = now();
             self.meet_arrivals(at);
-            if at.since(published) >= PUBLISH_EVERY || self.is_news() || self.recorder.take_news() {
+            let turned = self.requests.apply().turn(at);
+            self.scenes.end_tests(at);
+            if at.since(published) >= PUBLISH_EVERY
+                || turned
+                || self.scenes.newest() > self.told_scene
+                || self.is_news()
+                || self.recorder.take_news()
+            {
                 published = at;
                 self.publish(at);
             }
@@ -392,12 +422,18 @@ impl Engine {
                 self.view.clients.lock().iter().filter(|c| c.state != "paused").count(),
             )
             .unwrap_or(u32::MAX),
+            webrtc_sessions: self.webrtc_view.count(),
             clock: clock::state(),
             events: self.hotplug.events(),
             recordings: self.recorder.states(),
             storage: self.recorder.storage(),
             media_events: self.recorder.events(),
+            ptz: self.requests.apply().ptz_states(at),
+            scenes: self.scenes.states(),
+            scene_events: self.scenes.events(),
         };
+        self.told_scene = state.scene_events.last().map_or(0, |event| event.number);
+        self.scenes.note_ptz(&state.ptz);
         self.recorder.meet(&state.cameras);
         self.recorder.look(at);
         self.arrivals.told = state.events.last().map_or(0, |event| event.number);
@@ -414,16 +450,22 @@ impl Engine {
 
     /// Ends in order: first the clients, who get their goodbyes, then the cameras.
     fn end(mut self) {
+        let mut walk = Walk::stop(Plane::Engine);
         self.view.stop.store(true, Ordering::Release);
         self.tap_view.stop.store(true, Ordering::Release);
+        self.webrtc_view.end();
         drop(self.tap.take());
+        drop(self.webrtc.take());
         // Before the cameras end: what they have given so far is in the files.
         self.recorder.end();
+        tracing::info!("{}", walk.done("recordings", None));
         self.rtsp_bell.ring();
         if let Some(panic) = self.rtsp.join() {
             tracing::error!(panic, "the RTSP thread had panicked");
         }
+        tracing::info!("{}", walk.done("streams", None));
         drop(self.cameras);
+        tracing::info!("{}", walk.done("cameras", None));
     }
 }
 
@@ -448,14 +490,15 @@ fn start_camera(
     spec: CameraSpec,
     switchboard: &Switchboard,
     tap: (&tap::Hub, &Arc<tap::view::View>),
-    (desk, glimpses, desk_bell): (&Arc<Desk>, &Arc<Glimpses>, &Bell),
+    (desk, glimpses, scenes, desk_bell): (&Arc<Desk>, &Arc<Glimpses>, &Arc<Scenes>, &Bell),
     hotplug: &Arc<Watch>,
 ) -> io::Result<(Cam, apply::Camera)> {
     let bell = Arc::new(Bell::new()?);
     let make = |kind, codec, bitrate| {
         Stream::create(id, kind, codec, geometry_for(bitrate), bell.try_clone()?)
     };
-    let (main, main_publisher) = make(Kind::Main, Codec::H264, config.bitrate)?;
+    // It may become JPEG pictures while it runs, some of which are to fit.
+    let (main, main_publisher) = make(Kind::Main, Codec::H264, config.bitrate.max(8_000_000))?;
     let (sub, sub_publisher) = make(Kind::Sub, Codec::H264, config.sub_bitrate)?;
     // JPEG pictures are a tenth of a megabyte each: a ring like that of 16 Mbit/s.
     let (mjpeg, mjpeg_publisher) = make(Kind::Mjpeg, Codec::Jpeg, 16_000_000)?;
@@ -486,7 +529,7 @@ fn start_camera(
     let panics = Arc::<AtomicU64>::default();
     // More than there are settings: all of them come at once when control has started.
     let (orders, receiver) = bounded(256);
-    let handles = Arc::<capture::Handles>::default();
+    let handles = Arc::new(capture::Handles::new(Arc::clone(scenes)));
     let own = config.clone();
     let task = capture::Task {
         id,
@@ -533,6 +576,7 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
             let spec = camera.source.parse::<CameraSpec>().map_err(|e| e.0)?;
             out.push((camera.clone(), spec));
         }
+        out.extend(added_cameras(config)?);
         return Ok((out, Vec::new()));
     }
     let mut notes = Vec::new();
@@ -552,6 +596,7 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
             out.push(found(format!("v4l2:id={}", device.id)).or_else(|_| by_number())?);
         }
     }
+    out.extend(added_cameras(config)?);
     if out.is_empty() {
         out.push(found("test:".to_owned())?);
         notes.push(
@@ -563,87 +608,9 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
     Ok((out, notes))
 }
 
-fn bind(
-    address: Option<&str>,
-    name: &str,
-    until: Nanos,
-    ports: &mut BTreeMap<String, u16>,
-) -> Result<Option<TcpListener>, String> {
-    let Some(address) = address else { return Ok(None) };
-    let parsed: SocketAddr = address.parse().map_err(|_| {
-        format!("{name} address {address:?} is not IP:PORT, such as 0.0.0.0:8554 or [::]:8554")
-    })?;
-    // std sets SO_REUSEADDR, so that a restart finds its port free.
-    let listener = patiently(until, || TcpListener::bind(parsed)).map_err(|e| {
-        let hint = match e.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-            _ => "see the system's message",
-        };
-        format!("{name} cannot listen on {parsed}: {e} ({hint}); choose another with --{name} ADDR")
-    })?;
-    // The usual queue of 128 overflows when hundreds of clients come at once, and each that is left
-    // out tries again only a second later.
-    rustix::net::listen(&listener, 4096).map_err(|e| format!("{name}: listen: {e}"))?;
-    let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-    ports.insert(name.to_owned(), port);
-    Ok(Some(listener))
-}
-
-/// Tries until an address is free, but not longer than `until`.
-fn patiently<T>(until: Nanos, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match attempt() {
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse && now() < until => {
-                std::thread::sleep(BIND_PAUSE);
-            }
-            done => return done,
-        }
-    }
-}
-
-/// The TLS identity. It may be replaced while we run, and a new connection is to be shown the new
-/// one: to look costs two system calls, a handshake a hundred times that.
-fn identity(folder: PathBuf) -> Result<Identity, String> {
-    let look = |folder: &Path| {
-        ["cert.pem", "key.pem"].map(|name| {
-            let m = std::fs::metadata(folder.join(name)).ok()?;
-            Some((m.ino(), m.mtime(), m.mtime_nsec(), m.size()))
-        })
-    };
-    let mut seen = look(&folder);
-    let mut config = tls_config(&folder)?;
-    Ok(Box::new(move || {
-        let mark = look(&folder);
-        if mark != seen {
-            let read = tls_config(&folder);
-            // Else they are being replaced, and what was read may be of both.
-            if look(&folder) == mark {
-                seen = mark;
-                match read {
-                    Ok(new) => config = new,
-                    Err(why) => tracing::warn!("{why}; the TLS certificate stays as it is"),
-                }
-            }
-        }
-        Arc::clone(&config)
-    }))
-}
-
-fn tls_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
-    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    let certs = CertificateDer::pem_file_iter(&cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| format!("the certificate {} cannot be read: {e}", cert.display()))?;
-    let private = PrivateKeyDer::from_pem_file(&key)
-        .map_err(|e| format!("the private key {} cannot be read: {e}", key.display()))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|b| b.with_no_client_auth().with_single_cert(certs, private))
-        .map_err(|e| format!("the certificate {} cannot be used: {e}", cert.display()))?;
-    Ok(Arc::new(config))
+/// Cameras of other servers that were added over REST.
+fn added_cameras(config: &Config) -> Result<Vec<Source>, String> {
+    roster::added(&config.data).into_iter().map(found).collect()
 }
 
 /// A client takes one descriptor, and the usual soft limit of 1024 is soon reached.

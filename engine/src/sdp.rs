@@ -8,26 +8,48 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lensd_ffi::unit::Codec;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 
 /// What our only track is called in `a=control` and in URLs.
 pub const TRACK: &str = "trackID=0";
 
-/// Describes a stream. `origin` makes the session's id; `group` is set for multicast.
+/// Address, port of RTP and time to live of a multicast group.
+pub type Group = (Ipv4Addr, u16, u8);
+
+/// What a session's metadata are called, likewise.
+pub const METADATA_TRACK: &str = "trackID=1";
+
+/// The medium of metadata (ONVIF Streaming Specification, "RTSP": `vnd.onvif.metadata`).
+pub fn metadata_medium() -> String {
+    let payload = crate::rtp::metadata::PAYLOAD_TYPE;
+    format!(
+        "m=application 0 RTP/AVP {payload}\r\n\
+         a=rtpmap:{payload} vnd.onvif.metadata/{CLOCK_RATE}\r\n\
+         a=recvonly\r\na=control:{METADATA_TRACK}\r\n"
+    )
+}
+
+/// Describes a camera's metadata alone.
+pub fn describe_metadata(name: &str, origin: u64) -> String {
+    format!(
+        "v=0\r\no=- {origin} 1 IN IP4 0.0.0.0\r\ns={name}\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
+         a=tool:lensd\r\na=type:broadcast\r\na=control:*\r\na=range:npt=now-\r\n{}",
+        metadata_medium()
+    )
+}
+
+/// Describes a stream. `origin` makes the session's id; `group` is set for multicast: who has that
+/// description can listen without asking for more.
 pub fn describe(
     name: &str,
     parameters: &Parameters,
     extensions: Extensions,
     origin: u64,
     fps: f64,
+    group: Option<Group>,
 ) -> String {
-    write(
-        name,
-        parameters,
-        extensions,
-        origin,
-        fps,
-        "a=type:broadcast\r\na=control:*\r\na=range:npt=now-",
-    )
+    let kind = "a=type:broadcast\r\na=control:*\r\na=range:npt=now-";
+    write(name, parameters, extensions, origin, fps, (kind, group))
 }
 
 /// Describes a recording; `until` is its end as a normal play time, empty while it grows.
@@ -40,7 +62,7 @@ pub fn describe_stored(
     until: &str,
 ) -> String {
     let kind = format!("a=control:*\r\na=range:npt=0-{until}");
-    write(name, parameters, extensions, origin, fps, &kind)
+    write(name, parameters, extensions, origin, fps, (&kind, None))
 }
 
 fn write(
@@ -49,13 +71,18 @@ fn write(
     extensions: Extensions,
     origin: u64,
     fps: f64,
-    kind: &str,
+    (kind, group): (&str, Option<Group>),
 ) -> String {
     let payload = payload_type(parameters.codec);
+    // RFC 8866 section 5.7: a group's address has its time to live behind it.
+    let (address, port) = match group {
+        Some((address, port, ttl)) => (format!("{address}/{ttl}"), port),
+        None => ("0.0.0.0".to_owned(), 0),
+    };
     let mut out = format!(
-        "v=0\r\no=- {origin} 1 IN IP4 0.0.0.0\r\ns={name}\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
+        "v=0\r\no=- {origin} 1 IN IP4 0.0.0.0\r\ns={name}\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
          a=tool:lensd\r\n{kind}\r\n\
-         m=video 0 RTP/AVP {payload}\r\na=rtpmap:{payload} {}/{CLOCK_RATE}\r\n",
+         m=video {port} RTP/AVP {payload}\r\na=rtpmap:{payload} {}/{CLOCK_RATE}\r\n",
         parameters.codec.name()
     );
     let format = match parameters.codec {
@@ -185,7 +212,7 @@ mod tests {
         let sets = vec![vec![0x67, 0x42, 0xc0, 0x1f, 1], vec![0x68, 2]];
         let parameters = Parameters { codec: Codec::H264, width: 640, height: 360, sets };
         let both = Extensions { ntp64: true, abs_capture_time: true };
-        let text = describe("stream1", &parameters, both, 7, 30.0);
+        let text = describe("stream1", &parameters, both, 7, 30.0, None);
         assert!(text.contains("profile-level-id=42C01F"));
         assert!(
             text.contains("a=extmap:1 urn:ietf:params:rtp-hdrext:ntp-64\r\na=extmap:2 http://")
@@ -194,6 +221,15 @@ mod tests {
         let read = parse_announce(text.as_bytes()).unwrap();
         assert_eq!(read.sets, parameters.sets);
         assert_eq!((read.payload_type, read.control.as_str()), (96, TRACK));
+        let group = Some(([239, 1, 2, 3].into(), 6000, 7));
+        let all = describe("stream1", &parameters, both, 7, 30.0, group) + &metadata_medium();
+        for line in ["c=IN IP4 239.1.2.3/7", "m=video 6000 RTP/AVP 96"] {
+            assert!(all.lines().any(|l| l == line), "{all}");
+        }
+        assert!(
+            all.contains("m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000")
+        );
+        assert_eq!(parse_announce(all.as_bytes()).unwrap().sets, parameters.sets);
     }
 
     #[test]

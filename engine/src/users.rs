@@ -1,7 +1,7 @@
 //! The table of users as the engine sees it: in the control plane's memory, whichever incarnation
 //! of that published one last.
 
-use lensd_ffi::auth::{Guard, Users};
+use lensd_ffi::auth::{Guard, Lockout, Users};
 use lensd_ffi::region::Region;
 use lensd_ffi::state::{ControlState, StateReader};
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub struct UserTable {
     state: Mutex<State>,
     open: bool,
+    lockout: Lockout,
 }
 
 #[derive(Debug, Default)]
@@ -24,9 +25,9 @@ struct State {
 
 impl UserTable {
     /// An empty table: nobody can log in until control has published one. `open` lets everybody
-    /// read streams, even then.
-    pub fn new(open: bool) -> Self {
-        Self { state: Mutex::default(), open }
+    /// read streams, even then. All guards count failures together.
+    pub fn new(open: bool, lockout: Lockout) -> Self {
+        Self { state: Mutex::default(), open, lockout }
     }
 
     /// Reads from another incarnation of control from now on. The last users stay valid until it
@@ -53,7 +54,8 @@ impl UserTable {
 
     /// A guard of its own for a thread, with a random key for nonces.
     pub fn guard(&self, key: [u8; 32]) -> Guard {
-        let mut guard = Guard::new(Users { open: self.open, ..Users::default() }, key);
+        let users = Users { open: self.open, ..Users::default() };
+        let mut guard = Guard::new(users, key).with_lockout(self.lockout.another());
         self.refresh(&mut guard);
         guard
     }
@@ -69,7 +71,7 @@ mod tests {
     fn every_guard_learns_of_every_table() {
         let memory = Arc::new(Region::create("control", PLANE_WORDS).unwrap());
         let mut control = StateWriter::new(Arc::clone(&memory));
-        let table = UserTable::new(false);
+        let table = UserTable::new(false, Lockout::new());
         let mut guards = [table.guard([1; 32]), table.guard([2; 32])];
         table.attach(memory);
         for name in ["ann", "bob"] {

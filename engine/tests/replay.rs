@@ -13,6 +13,7 @@ use lensd_engine::rtsp::serve::{Server, View};
 use lensd_engine::rtsp::udp::Pair;
 use lensd_engine::rtsp::world::World;
 use lensd_engine::users::UserTable;
+use lensd_ffi::auth::Lockout;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::unit::Codec;
 use std::collections::HashMap;
@@ -47,7 +48,7 @@ impl Running {
     fn start(folder: &Folder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let users = Arc::new(UserTable::new(true));
+        let users = Arc::new(UserTable::new(true, Lockout::new()));
         let bell = Arc::new(Bell::new().unwrap());
         let shelf: Arc<dyn Shelf> = Arc::new(Files(folder.0.clone()));
         let world = World {
@@ -67,6 +68,8 @@ impl Running {
             logins: Vec::new(),
             random: || 0xfff0_1234_ffff_f000,
             replays: Replays { shelf: Some(shelf), ..Replays::default() },
+            scenes: Arc::default(),
+            feeds: Vec::new(),
         };
         let view = Arc::new(View::default());
         let server =

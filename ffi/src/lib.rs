@@ -18,10 +18,13 @@ pub mod mux;
 mod order;
 #[cfg(loom)]
 pub mod order;
+pub mod ptz;
 #[cfg(not(loom))]
 pub mod region;
 pub mod ring;
+pub mod rtc;
 pub mod settings;
+pub mod stages;
 pub mod state;
 pub mod sync;
 pub mod syntax;

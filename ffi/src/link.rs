@@ -6,6 +6,12 @@
 //! ([`Ask`], [`Answer`]). Packets are rare (settings, requests, descriptors), pictures never go
 //! this way, so they are JSON, which a person can read in a trace.
 
+#[cfg(not(loom))]
+use crate::auth::Lockout;
+use crate::ptz::{PtzAct, PtzStatus};
+#[cfg(not(loom))]
+use crate::region::Region;
+use crate::rtc::{RtcAct, RtcFrom};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
@@ -112,14 +118,19 @@ impl Link {
         let mut bytes = vec![0; MAX_PACKET];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let got = recvmsg(
-            &self.0,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        );
+        let mut receive = || {
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            let got = recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;
+            Ok((got.bytes, got.flags))
+        };
+        let got = match receive() {
+            // The other end has closed with something of ours unread. The kernel says so once, and
+            // before what the other end has sent: its last words are behind that.
+            Err(rustix::io::Errno::CONNRESET) => receive(),
+            got => got,
+        };
         let (len, flags) = match got {
-            Ok(message) => (message.bytes, message.flags),
+            Ok(got) => got,
             Err(rustix::io::Errno::AGAIN) => return Ok(Received::Empty),
             Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
             Err(e) => return Err(e.into()),
@@ -146,6 +157,27 @@ impl Link {
     }
 }
 
+/// Waits for the first order of a plane's supervisor: its configuration, its memory, which is sealed
+/// by this, and the count of failed log-ins. None: the supervisor is gone.
+///
+/// # Errors
+/// What is wrong with it, for the supervisor's user.
+#[cfg(not(loom))]
+pub fn first_order<C: DeserializeOwned>(
+    leash: &Link,
+) -> Result<Option<(C, Region, Lockout)>, String> {
+    match leash.receive::<Order>() {
+        Ok(Received::Message(Order::Start { config }, mut fds)) if !fds.is_empty() => {
+            let config =
+                serde_json::from_value(config).map_err(|e| format!("configuration: {e}"))?;
+            let memory = Region::adopt(fds.remove(0)).map_err(|e| format!("memory: {e}"))?;
+            Ok(Some((config, memory, Lockout::received(fds.pop()))))
+        }
+        Ok(Received::Closed) => Ok(None),
+        other => Err(format!("the supervisor said something else than start: {other:?}")),
+    }
+}
+
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -156,7 +188,8 @@ impl AsFd for Link {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
 pub enum Order {
-    /// The first message. Descriptor: the plane's own memory, to be mapped and sealed.
+    /// The first message. Descriptors: the plane's own memory, to be mapped and sealed, and the
+    /// count of failed log-ins that the planes share ([`crate::auth::Lockout`]).
     Start {
         /// The plane's configuration.
         config: serde_json::Value,
@@ -214,12 +247,19 @@ impl std::fmt::Debug for Report {
 }
 
 /// From control to the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
     /// A JPEG of now. It appears in the ring of the camera's `mjpeg` stream; the answer is
     /// [`Answer::Unit`].
     Still {
+        /// Camera from 1; 0: the active one.
+        camera: u32,
+        /// JPEG quality 1 to 100; 0: as the stream's.
+        quality: u8,
+    },
+    /// The same with its time of capture written into it. Answer [`Answer::Picture`].
+    Stamped {
         /// Camera from 1; 0: the active one.
         camera: u32,
         /// JPEG quality 1 to 100; 0: as the stream's.
@@ -275,6 +315,39 @@ pub enum Ask {
     Remove {
         /// Their numbers in the catalogue.
         ids: Vec<i64>,
+    },
+    /// Moves a camera, or asks where it looks. Answer [`Answer::Ptz`], as soon as it has begun.
+    Ptz {
+        /// Camera from 1; 0: the active one.
+        camera: u32,
+        /// What it is to do.
+        what: PtzAct,
+    },
+    /// Begins, changes or ends a WebRTC session.
+    Rtc {
+        /// Who asks.
+        from: Box<RtcFrom>,
+        /// What is asked.
+        act: RtcAct,
+    },
+    /// Asks a stream's encoder for a key frame. Answer [`Answer::Done`].
+    KeyFrame {
+        /// Stream name.
+        stream: String,
+    },
+    /// How many clients listen to what happens before the cameras; it holds until it is said anew.
+    Listen {
+        /// Listeners.
+        listeners: u32,
+    },
+    /// Pretends motion or tampering, so that what follows from it can be tried.
+    TestScene {
+        /// Camera from 1; 0: the active one.
+        camera: u32,
+        /// Tampering, else motion.
+        tamper: bool,
+        /// Whether it begins or ends.
+        active: bool,
     },
     /// Makes the small picture of a recording or snapshot, unless it is there. Answer
     /// [`Answer::Done`] when it is, as `media/thumbnails/ID.jpg` in the data folder.
@@ -343,6 +416,13 @@ pub enum Answer {
         /// Those that were meant; after a stop the last that was known of them.
         recordings: Vec<crate::state::RecordingState>,
     },
+    /// A JPEG. Descriptor: a memfd that holds it.
+    Picture {
+        /// Name of the stream that it was taken from.
+        stream: String,
+        /// When it was captured.
+        capture: crate::time::Stamp,
+    },
     /// A snapshot was kept.
     Kept {
         /// Its number in the catalogue; 0 if it could not be entered yet.
@@ -361,6 +441,18 @@ pub enum Answer {
         /// Which are not, and why: `NOT_FOUND`, `RECORDING_IN_PROGRESS`, `PROTECTED`, or what the
         /// file system said.
         kept: Vec<(i64, String)>,
+    },
+    /// Where a camera looks, and whether it moves.
+    Ptz {
+        /// How it stands.
+        status: Box<PtzStatus>,
+    },
+    /// A WebRTC session that has begun.
+    Rtc {
+        /// Its name, which nobody guesses.
+        session: String,
+        /// Our offer or answer.
+        sdp: String,
     },
     /// It cannot be done.
     Fault {
@@ -440,6 +532,16 @@ mod tests {
         b.set_nonblocking(true).unwrap();
         assert!(matches!(b.receive::<Order>(), Ok(Received::Empty)));
         drop(a);
+        assert!(matches!(b.receive::<Order>(), Ok(Received::Closed)));
+    }
+
+    #[test]
+    fn last_words_are_heard_also_of_one_that_did_not_listen() {
+        let (a, b) = Link::pair().unwrap();
+        b.send(&Order::Stop, &[]).unwrap();
+        a.send(&Order::Stop, &[]).unwrap();
+        drop(a);
+        assert!(matches!(b.receive::<Order>(), Ok(Received::Message(Order::Stop, _))));
         assert!(matches!(b.receive::<Order>(), Ok(Received::Closed)));
     }
 

@@ -553,6 +553,23 @@ impl<M: Words> RingReader<M> {
         Ok(())
     }
 
+    /// A copy of all bytes of the unit, to be shared.
+    ///
+    /// # Errors
+    /// [`Missed`].
+    pub fn copy_shared(&self, unit: &UnitView) -> Result<Arc<[u8]>, Missed> {
+        let mut out: Arc<[u8]> = std::iter::repeat_n(0, unit.len).collect();
+        let first = self.record(unit) + unit.nals;
+        let words = &self.memory.words()[first..first + unit.len.div_ceil(8)];
+        // Nobody else has it yet.
+        for (chunk, word) in Arc::make_mut(&mut out).chunks_mut(8).zip(words) {
+            let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+        self.check(unit.seq)?;
+        Ok(out)
+    }
+
     /// Where the unit's bytes lie in this process, for a call of the kernel; the words before them
     /// are not to be read. Valid as long as this reader, meaningful while [`Self::is_lendable`].
     pub fn address(&self, unit: &UnitView) -> *const u8 {
@@ -664,6 +681,7 @@ mod tests {
         let mut some = b"x".to_vec();
         reader.copy(&unit, 3, 7, &mut some).unwrap();
         assert_eq!(some, b"xdefghij");
+        assert_eq!(*reader.copy_shared(&unit).unwrap(), *b"abcdefghijklm");
         assert_eq!(reader.view(1), Err(Missed::NotYet));
         assert_eq!(reader.newest_key(), Some(unit));
     }

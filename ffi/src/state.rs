@@ -38,6 +38,9 @@ pub struct EngineState {
     pub streams: Vec<StreamState>,
     /// RTSP sessions that play or record now.
     pub sessions: u32,
+    /// WebRTC sessions now.
+    #[serde(default)]
+    pub webrtc_sessions: u32,
     /// How good the clock is that capture times are told by.
     #[serde(default)]
     pub clock: ClockState,
@@ -53,6 +56,61 @@ pub struct EngineState {
     /// What became of recordings, snapshots and storage, oldest first; the last [`MAX_EVENTS`].
     #[serde(default)]
     pub media_events: Vec<MediaEvent>,
+    /// Where the cameras look, in order of their numbers.
+    #[serde(default)]
+    pub ptz: Vec<crate::ptz::PtzStatus>,
+    /// What is seen before the cameras that are looked at, or were.
+    #[serde(default)]
+    pub scenes: Vec<SceneState>,
+    /// What began and ended before the cameras, oldest first; the last [`MAX_EVENTS`].
+    #[serde(default)]
+    pub scene_events: Vec<SceneEvent>,
+}
+
+/// What is seen before a camera.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SceneState {
+    /// Camera number.
+    pub camera: u32,
+    /// Whether motion is looked for now.
+    pub motion_watched: bool,
+    /// Whether tampering is.
+    pub tamper_watched: bool,
+    /// Whether something moves.
+    pub motion: bool,
+    /// Part of the region that has changed, in percent.
+    pub area: f64,
+    /// How the camera is tampered with: `black`, `covered`, `blurred`, `test`; empty if it is not.
+    pub tamper: String,
+    /// Pictures that were looked at.
+    pub looks: u64,
+    /// Bytes of them that were read.
+    pub read: u64,
+    /// Microseconds that a look takes, a running mean.
+    pub cost_us: u64,
+    /// Why a picture cannot be looked at; empty if it can.
+    pub error: String,
+}
+
+/// Motion or tampering began or ended.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SceneEvent {
+    /// Counts from 1 in each incarnation of the engine.
+    pub number: u64,
+    /// When, in UTC milliseconds since 1970.
+    pub time_ms: i64,
+    /// Camera number.
+    pub camera: u32,
+    /// `motion` or `tamper`.
+    pub kind: String,
+    /// Whether it began.
+    pub active: bool,
+    /// Of motion: the part of the region that changed, in percent.
+    pub area: f64,
+    /// Of tampering: how, as in [`SceneState::tamper`].
+    pub why: String,
+    /// Whether somebody only tries what follows from it.
+    pub test: bool,
 }
 
 /// A stream that is recorded.
@@ -179,6 +237,24 @@ pub struct CameraState {
     /// `made` or `arrived`; empty before the first picture.
     #[serde(default)]
     pub stamped_at: String,
+    /// Sizes that it can be set to, largest first, at most [`MAX_MODES`]; none: its pictures come as
+    /// they are.
+    #[serde(default)]
+    pub modes: Vec<CameraMode>,
+}
+
+/// Most sizes of a camera that are told.
+pub const MAX_MODES: usize = 24;
+
+/// A size that a camera can be set to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CameraMode {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Most pictures per second at this size.
+    pub fps: f64,
 }
 
 /// A stream: one ring.
@@ -245,11 +321,11 @@ pub struct ClientState {
     pub user: String,
     /// Path that was asked for, without its query.
     pub path: String,
-    /// `tcp`, `udp`, `multicast`, `http`, `tls`.
+    /// `tcp`, `udp`, `multicast`, `http`, `tls`, `webrtc`.
     pub transport: String,
     /// Product name of the client.
     pub agent: String,
-    /// `playing`, `paused`, `recording`.
+    /// `playing`, `paused`, `recording`; `connecting` before a WebRTC session is connected.
     pub state: String,
     /// UTC milliseconds since 1970 of its PLAY or RECORD.
     pub since_ms: i64,

@@ -153,11 +153,32 @@ pub(crate) const SETTINGS: &[Setting] = &[
         apply: |s, v| s.engine.rtsp_options.multicast_ttl = v.whole(),
     },
     Setting {
+        key: "webrtc.enabled",
+        option: None,
+        kind: Kind::Flag,
+        help: "Whether browsers get streams by WebRTC",
+        apply: |s, v| s.engine.webrtc.enabled = v.flag(),
+    },
+    Setting {
+        key: "webrtc.port",
+        option: None,
+        kind: Kind::Whole(0, 65_535),
+        help: "UDP port of WebRTC; 0: any",
+        apply: |s, v| s.engine.webrtc.port = v.whole(),
+    },
+    Setting {
         key: "tap.socket",
         option: None,
         kind: Kind::Text,
         help: "Socket of the frame tap; other users do not reach it in the data folder [default: DATA/run/tap.sock]",
         apply: |s, v| s.engine.tap.socket = v.path(),
+    },
+    Setting {
+        key: "discovery.port",
+        option: Some("discovery-port"),
+        kind: Kind::Whole(0, 65_535),
+        help: "UDP port of WS-Discovery; 0: any free one [default: 3702]",
+        apply: |s, v| s.discovery_port = v.whole(),
     },
     Setting {
         key: "hardware.light1",
@@ -216,6 +237,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         apply: |s, v| s.engine.hardware.fpga = v.path(),
     },
     Setting {
+        key: "hardware.inputs",
+        option: None,
+        kind: Kind::Inputs,
+        help: "Digital inputs: NAME=FILE ..., where FILE holds 0 or 1; NAME=!FILE: 0 means on",
+        apply: |s, v| {
+            s.system.inputs = lensd_control::config::Input::list(&v.text()).unwrap_or_default();
+        },
+    },
+    Setting {
         key: "system.reboot-command",
         option: None,
         kind: Kind::Text,
@@ -235,6 +265,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         help: "Where sysfs(5) is [default: /sys]",
         apply: |s, v| s.system.sys = PathBuf::from(v.text()),
+    },
+    Setting {
+        key: "system.resolv-conf",
+        option: None,
+        kind: Kind::Text,
+        help: "Where resolv.conf(5) is [default: /etc/resolv.conf]",
+        apply: |s, v| s.system.resolv_conf = PathBuf::from(v.text()),
     },
     Setting {
         key: "system.allow-network",
@@ -284,6 +321,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         help: "What says whether they are on: yes or no",
         apply: |s, v| s.system.ntp_query = v.text(),
+    },
+    Setting {
+        key: "system.timesyncd",
+        option: None,
+        kind: Kind::Text,
+        help: "Where files for systemd-timesyncd are put [default: /etc/systemd/timesyncd.conf.d]",
+        apply: |s, v| s.system.timesyncd = PathBuf::from(v.text()),
+    },
+    Setting {
+        key: "system.time-servers-command",
+        option: None,
+        kind: Kind::Text,
+        help: "What makes it read them, for the shell",
+        apply: |s, v| s.system.time_servers_command = v.text(),
     },
     Setting {
         key: "system.time-command",

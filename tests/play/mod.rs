@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(missing_docs, unreachable_pub, reason = "a test's shared part is no interface")]
 
+pub mod browser;
 pub mod proof;
 pub mod talk;
 
@@ -69,6 +70,7 @@ impl Drop for Folder {
 /// How a server is started.
 pub struct Play {
     args: Vec<String>,
+    discovery: u16,
     cameras: bool,
     users: Option<Value>,
     settings: String,
@@ -81,6 +83,7 @@ impl Play {
         let any = |option: &&str| [(*option).to_owned(), "127.0.0.1:0".to_owned()];
         Self {
             args: ["--http", "--https", "--rtsp", "--rtsps"].iter().flat_map(any).collect(),
+            discovery: 0,
             cameras: false,
             users: None,
             settings: String::new(),
@@ -127,6 +130,23 @@ impl Play {
         self
     }
 
+    /// Found by WS-Discovery on the port that clients know. For a network of its own.
+    pub fn found(mut self) -> Self {
+        self.discovery = 3702;
+        self
+    }
+
+    /// Heard on all addresses, at ports that a restart does not change. For a network of its own.
+    pub fn on_all_addresses(mut self) -> Self {
+        let mut ports = 9001..;
+        let all = |arg: String| match arg.as_str() {
+            "127.0.0.1:0" => format!("0.0.0.0:{}", ports.next().unwrap()),
+            _ => arg,
+        };
+        self.args = self.args.into_iter().map(all).collect();
+        self
+    }
+
     /// In a network of its own, in which the loopback interface carries multicast. It needs no
     /// privilege where users may make namespaces.
     pub fn isolated(mut self) -> Self {
@@ -157,6 +177,7 @@ impl Play {
             Command::new(LENSD)
         };
         command.arg("--config").arg(&settings).arg("--data").arg(&data).args(&self.args);
+        command.arg("--discovery-port").arg(self.discovery.to_string());
         // What the person who runs the tests has set must not change them.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LENSD_")) {
             command.env_remove(name);
@@ -260,7 +281,7 @@ impl Server {
         self.planes.extend(children(self.supervisor()).into_iter().map(|(pid, _)| pid));
     }
 
-    /// Kills a plane and returns when another one has taken its place.
+    /// Kills a plane and returns when another one has taken its place; control's when it listens.
     pub fn kill_plane(&mut self, name: &str) {
         let old = self.plane(name);
         signal(old, Signal::KILL);
@@ -268,6 +289,11 @@ impl Server {
         until("the plane's return", || {
             children(supervisor).into_iter().find(|(pid, n)| n == name && *pid != old)
         });
+        if name == "control" {
+            let mut knock = self.tool("curl");
+            knock.args(["-s", "-o", "/dev/null", &self.http("health/live")]);
+            until("its port", || knock.status().unwrap().success().then_some(()));
+        }
         self.note_planes();
     }
 
@@ -499,4 +525,22 @@ pub fn make_h264(to: &Path, frames: u32, gop: u32) {
         .args(["-frames:v", &frames.to_string(), "-c:v", "libx264", "-preset", "veryfast"])
         .args(["-bf", "0", "-g", &gop.to_string(), "-pix_fmt", "yuv420p", "-y"])
         .arg(to));
+}
+
+/// Status and body of what a user gets.
+pub fn ask(server: &Server, user: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-m", "60", "-w", "\n%{http_code}", "-u", user, "-X", method]);
+    if !body.is_empty() {
+        command.args(["-d", body]);
+    }
+    let done = run(command.arg(server.http(path)));
+    let text = String::from_utf8(done.out).unwrap();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+/// The same as the administrator of [`Play::users`].
+pub fn ann(server: &Server, method: &str, path: &str, body: &str) -> (u16, Value) {
+    ask(server, "ann:secret123", method, path, body)
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Storage that fails while lensd records: full, read-only, gone, without an answer.
 
-    storage.py full|replace|read-only|gone|stalled LENSD
+    storage.py full|replace|read-only|gone|stalled|slow LENSD
 
 The server runs in a mount namespace of its own, which needs no privilege where users may make them.
 Streams must go on whatever the disk does, the reason must be told, no file may be damaged, and
@@ -12,13 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 import urllib.error
 
+import power
 from power import HERE, MESSAGE, Lost, Server, catalogue, decodes, messages, recordings, settled, tail, wait
 
 
 class Mounted(Server):
     """A server that sees `media` by a mount of its own."""
+
+    RUNNING = []
 
     def __init__(self, lensd, data, mount, environment=()):
         os.makedirs(f"{data}/media", exist_ok=True)
@@ -31,6 +35,7 @@ class Mounted(Server):
             script.write(f'#!/bin/sh\nexec unshare -rm "{wrapper}" "$@"\n')
         os.chmod(within, 0o755)
         super().__init__(within, data, environment)
+        self.RUNNING.append(self)
 
     def within(self, script):
         """Runs a shell script where the server is."""
@@ -55,6 +60,46 @@ class Mounted(Server):
         numbers = [int(number, 16) for _, number in MESSAGE.findall(done.stdout)]
         if len(numbers) < 100:
             raise Lost(f"the stream stands still after {len(numbers)} pictures")
+
+
+class Carried:
+    """What the stream carries, whoever is slow; a camera on a busy machine leaves pictures out too."""
+
+    def __init__(self, server):
+        url, self.path = f"rtsp://127.0.0.1:{server.rtsp}/stream1", f"{server.data}.truth"
+        command = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", url, "-c", "copy", "-f", "h264"]
+        # What comes is written at once, not when much has come.
+        command += ["-flush_packets", "1", "-y", self.path]
+        self.client = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def numbers(self):
+        """The numbers of the pictures so far."""
+        try:
+            with open(self.path, "rb") as stream:
+                return [int(number, 16) for _, number in MESSAGE.findall(stream.read())]
+        except FileNotFoundError:
+            return []
+
+    def flows(self):
+        wait("the stream", self.numbers)
+
+    def passes(self, got):
+        """Waits for all that a file has."""
+        wait("the stream behind the file", lambda: self.numbers()[-1] > got[-1][0])
+
+    def lacks(self, got):
+        """What a file lacks of the stream between its first picture and its last."""
+        kept = {number for number, _ in got}
+        return [n for n in self.numbers() if got[0][0] <= n <= got[-1][0] and n not in kept]
+
+    def stop(self):
+        self.client.terminate()
+        self.client.wait()
+
+
+def noticed(server, *words):
+    """Operators are told, and so is everybody who shows notices."""
+    wait(f"a notice of {words}", lambda: any(all(w in n["text"] for w in words) for n in server.get("notifications")))
 
 
 def within(server, path):
@@ -96,9 +141,11 @@ def full(lensd, data):
     server.streams()
     if not server.get("record-error") and not server.get("storage-error"):
         raise Lost("nothing says that the disk is full")
+    noticed(server, "storage is full")
     sound(server, data, first)
     server.within(f'rm "{data}/media/filler"')
     second = wait("another file", lambda: (name := grows(server, data)) != first and name)
+    noticed(server, "storage is well again")
     server.set("record", False)
     server.becomes("record-state", "off")
     rows = settled_within(server, data, [first, second])
@@ -116,14 +163,18 @@ def replace(lensd, data):
     server.set("record", True)
     grows(server, data)
     wait("three files", lambda: len([row for row in catalogue(data).values() if row["state"] == "ready"]) > 2)
-    # So little is left that the next files need the room of the first ones: 8 MB are to stay, and a
-    # twentieth of the disk is made ahead of that.
+    # So little is left that files which come soon need the room of the first ones: 8 MB are to stay,
+    # and a twentieth of the disk is made ahead of that. Some more is left than a busy machine records
+    # between the look and the filling, or everything would have to go.
+    sizes = [row["size"] for row in catalogue(data).values() if row["state"] == "ready"]
+    left = 8000000 + 16777216 // 20 + 2 * max(sizes)
     server.within(
         f'free=$(($(stat -f -c "%a * %S" "{data}/media"))); '
-        f'head -c $((free - 8000000 - 16777216 / 20 - 40000)) /dev/zero >"{data}/media/filler"'
+        f'head -c $((free - {left})) /dev/zero >"{data}/media/filler"'
     )
     first = min(row["id"] for row in catalogue(data).values())
-    wait("the first to go", lambda: min(row["id"] for row in catalogue(data).values()) > first + 1)
+    # Much is made room of at once: for a moment there may be no file at all.
+    wait("the first to go", lambda: (rows := catalogue(data)) and min(row["id"] for row in rows.values()) > first + 1)
     if server.get("record-state") != "recording" or server.get("record-error"):
         raise Lost(f"it ceased to record: {server.get('record-error')}")
     server.set("record", False)
@@ -173,6 +224,7 @@ def gone(lensd, data):
     first = grows(server, data)
     server.within(f'umount -l "{data}/media"')
     server.becomes("storage-state", "gone")
+    noticed(server, "storage is gone")
     server.streams()
     hidden = [name for name in os.listdir(f"{data}/media") if os.path.isfile(f"{data}/media/{name}")]
     hidden += recordings(data)
@@ -194,6 +246,8 @@ def stalled(lensd, data):
     subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{HERE}/stall.c"], check=True)
     environment = {"LD_PRELOAD": library, "LENSD_STALL_ROOT": f"{data}/media/", "LENSD_STALL_WHILE": flag}
     server = Mounted(lensd, data, "true", environment)
+    truth = Carried(server)
+    truth.flows()
     server.set("record", True)
     first = grows(server, data)
     open(flag, "w").close()
@@ -213,11 +267,63 @@ def stalled(lensd, data):
     # A stream as thin as this one waits in the ring for as long as it takes.
     if names == [first] and not dropped:
         got = sound(server, data, first)
-        missing = got[-1][0] - got[0][0] + 1 - len(got)
+        truth.passes(got)
+        missing = truth.lacks(got)
         if missing:
-            raise Lost(f"{missing} pictures are missing and not counted")
+            raise Lost(f"{len(missing)} pictures are missing and not counted")
+    truth.stop()
     for name in names:
         sound(server, data, name)
+    server.stop()
+
+
+def slow(lensd, data):
+    """A disk slower than the stream: whole groups are missing, counted and logged, and nobody waits."""
+    library, flag = f"{data}.so", f"{data}.slow"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, f"{HERE}/stall.c"], check=True)
+    environment = {
+        "LD_PRELOAD": library,
+        "LENSD_STALL_ROOT": f"{data}/media/",
+        "LENSD_STALL_WHILE": flag,
+        "LENSD_STALL_MS": "2000",
+    }
+    power.CAMERA = "test:?size=640x480&fps=15&pattern=noise"
+    server = Mounted(lensd, data, "true", environment)
+    truth = Carried(server)
+    try:
+        truth.flows()
+        server.set("record", True)
+        first = grows(server, data)
+        open(flag, "w").close()
+        before = len(truth.numbers())
+        wait("pictures that are dropped", lambda: (server.get("record-dropped") or 0) > 50)
+        wait("the stream to go on", lambda: len(truth.numbers()) > before + 50)
+        os.remove(flag)
+        size = server.get("record-size")
+        wait("a file that grows again", lambda: server.get("record-size") > size)
+        dropped = server.get("record-dropped")
+        server.set("record", False)
+        server_ok(settled_within(server, data, [first]), [first])
+        got = sound(server, data, first)
+        truth.passes(got)
+    finally:
+        truth.stop()
+    path = within(server, f"{data}/media/{first}")
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=flags", "-of", "csv=p=0", path]
+    keys = [line.startswith("K") for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()]
+    streamed, kept = truth.numbers(), {number for number, _ in got}
+    missing = truth.lacks(got)
+    if kept - set(streamed):
+        raise Lost(f"the stream was slowed, it lacks {sorted(kept - set(streamed))}")
+    if len(missing) != dropped:
+        raise Lost(f"{len(missing)} pictures are missing, {dropped} were counted")
+    place = {number: at for at, number in enumerate(streamed)}
+    for at, ((before, _), (number, _)) in enumerate(zip(got, got[1:]), 1):
+        if place[number] > place[before] + 1 and not keys[at]:
+            raise Lost(f"behind the gap at {number} there is no key frame")
+    if "the disk is too slow" not in open(f"{data}.log", errors="replace").read():
+        raise Lost(f"the log does not say so: {tail(data)}")
+    print(f"{dropped} pictures dropped of {len(streamed)}")
     server.stop()
 
 
@@ -237,9 +343,15 @@ def main():
         data = f"{work}/data"
         os.makedirs(data)
         try:
-            {"full": full, "replace": replace, "read-only": read_only, "gone": gone, "stalled": stalled}[what](lensd, data)
-        except Lost as lost:
-            print(f"LOST: {what}: {lost}\n{tail(data)}")
+            {"full": full, "replace": replace, "read-only": read_only, "gone": gone, "stalled": stalled, "slow": slow}[what](lensd, data)
+        except Exception as lost:
+            if not isinstance(lost, Lost):
+                traceback.print_exc()
+            print(f"LOST: {what}: {lost!r}\n{tail(data)}", file=sys.stderr, flush=True)
+            # A server that is left would write into the folder while it is removed, which hides the reason.
+            for server in Mounted.RUNNING:
+                server.child.kill()
+                server.child.wait()
             sys.exit(1)
     print(f"{what}: told, streams went on, files sound, recorded again")
 

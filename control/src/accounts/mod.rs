@@ -17,6 +17,7 @@
 //! password still work and make them anew.
 
 mod command;
+mod import;
 mod legacy;
 mod tokens;
 
@@ -24,6 +25,7 @@ mod tokens;
 mod tests;
 
 pub use command::{Command, Done, obey};
+pub use import::check_import;
 pub use tokens::{Begun, Kind, TokenRecord};
 
 use crate::password;
@@ -54,6 +56,8 @@ pub enum Refusal {
     Conflict(String),
     /// A value is wrong: which one, and what would be right.
     Invalid(&'static str, String),
+    /// It is more than whoever asks may do himself.
+    Denied(String),
     /// It cannot be stored.
     Store(StoreError),
 }
@@ -61,7 +65,10 @@ pub enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotFound(why) | Self::Conflict(why) | Self::Invalid(_, why) => f.write_str(why),
+            Self::NotFound(why)
+            | Self::Conflict(why)
+            | Self::Invalid(_, why)
+            | Self::Denied(why) => f.write_str(why),
             Self::Store(e) => e.fmt(f),
         }
     }
@@ -150,6 +157,26 @@ pub struct Table {
     pub version: u64,
     /// Users and tokens.
     pub users: Users,
+    /// For this plane alone.
+    pub passwords: Passwords,
+}
+
+/// The passwords that are known, for what can be checked in no other way (WS-UsernameToken). They
+/// stay in this process.
+#[derive(Clone, Default)]
+pub struct Passwords(Arc<BTreeMap<String, Zeroizing<String>>>);
+
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passwords")
+    }
+}
+
+impl Passwords {
+    /// A user's, if it is known.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|password| password.as_str())
+    }
 }
 
 /// All accounts.
@@ -208,6 +235,8 @@ impl Accounts {
         }
         self.users = parse(&self.store, "user/");
         self.roles = parse(&self.store, "role/");
+        // One that is built in is as it is built, whatever an earlier version has stored.
+        self.roles.retain(|name, _| matches!(Role::parse(name), None | Some(Role::Guest)));
         self.tokens = parse(&self.store, "token/");
         self.material = self
             .users
@@ -246,7 +275,11 @@ impl Accounts {
             users: self.users.iter().map(user).collect(),
             tokens: self.tokens.iter().map(token).collect(),
         };
-        Table { version: self.version, users }
+        let known = |(name, material): (&String, &Material)| {
+            Some((name.clone(), Zeroizing::new(material.password.clone()?)))
+        };
+        let passwords = Passwords(Arc::new(self.material.iter().filter_map(known).collect()));
+        Table { version: self.version, users, passwords }
     }
 
     /// All users.
@@ -398,20 +431,10 @@ impl Accounts {
     /// `Invalid`, `Conflict`, `Store`.
     pub fn put_role(&mut self, name: &str, rights: Rights) -> Result<(), Refusal> {
         check_name("name", name)?;
-        match Role::parse(name) {
-            Some(Role::Guest) if rights.names().iter().any(|n| !n.ends_with("_r")) => {
-                let why = "without a login nothing can be changed: give the guest only …_r";
-                return Err(Refusal::Invalid("permissions", why.to_owned()));
-            }
-            Some(Role::Guest) => {}
-            Some(_) => {
-                let why = format!("the role {name} is built in; make one with another name");
-                return Err(Refusal::Conflict(why));
-            }
-            None if !self.roles.contains_key(name) && self.roles.len() > MAX_ROLES => {
-                return Err(Refusal::Conflict(format!("there can be {MAX_ROLES} custom roles")));
-            }
-            None => {}
+        check_role_rights(name, rights)?;
+        let custom = self.roles.keys().filter(|n| Role::parse(n).is_none()).count();
+        if Role::parse(name).is_none() && !self.roles.contains_key(name) && custom >= MAX_ROLES {
+            return Err(Refusal::Conflict(format!("there can be {MAX_ROLES} custom roles")));
         }
         let mut set = ChangeSet::default();
         set.put_json(format!("role/{name}"), &rights)?;
@@ -603,6 +626,22 @@ pub fn is_password(accounts: &parking_lot::Mutex<Accounts>, name: &str, password
         accounts.lock().complete(name, generation, &credential);
     }
     true
+}
+
+/// Whether a role of this name may have these rights: those that are built in are as they are, but
+/// for the guest's.
+fn check_role_rights(name: &str, rights: Rights) -> Result<(), Refusal> {
+    match Role::parse(name) {
+        Some(Role::Guest) if rights.names().iter().any(|n| !n.ends_with("_r")) => {
+            let why = "without a login nothing can be changed: give the guest only …_r";
+            Err(Refusal::Invalid("permissions", why.to_owned()))
+        }
+        None | Some(Role::Guest) => Ok(()),
+        Some(_) => {
+            let why = format!("the role {name} is built in; make one with another name");
+            Err(Refusal::Conflict(why))
+        }
+    }
 }
 
 /// A name that can stand in a URL, a log line and a Digest header.

@@ -127,7 +127,7 @@ impl Accounts {
     /// Makes a token for a program. `expires`: UTC milliseconds; 0: never.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict`, `Invalid`, `Store`.
+    /// `NotFound`, `Conflict`, `Invalid`, `Denied`, `Store`.
     pub fn make_token(
         &mut self,
         user: &str,
@@ -137,9 +137,14 @@ impl Accounts {
         expires: i64,
         now_ms: i64,
     ) -> Result<Begun, Refusal> {
-        self.user(user)?;
+        let own = self.rights(self.user(user)?);
         if let Some(role) = role {
             self.check_role(role)?;
+            // It would be listed as what it is not: a token never has more than its user.
+            if !own.contain(self.role(role).unwrap_or_default()) {
+                let why = format!("the role {role} is more than {user} may do; choose another one");
+                return Err(Refusal::Denied(why));
+            }
         }
         let mut set = ChangeSet::default();
         self.sweep(&mut set, now_ms);

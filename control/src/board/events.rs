@@ -17,7 +17,7 @@ const MOST: usize = 1000;
 pub(crate) struct Event {
     /// Its number, from 1.
     pub(crate) id: u64,
-    /// `notice`, `audit`, `camera` or `media`.
+    /// `notice`, `audit`, `camera`, `media`, `motion`, `tamper`, `storage` or `input`.
     pub(crate) kind: &'static str,
     body: Map<String, Value>,
 }
@@ -27,7 +27,9 @@ impl Event {
     pub(crate) fn access(&self) -> Access {
         Access::read(match self.kind {
             "audit" => Permission::User,
-            "media" => Permission::Media,
+            "media" | "motion" | "tamper" => Permission::Media,
+            "storage" => Permission::Storage,
+            "input" => Permission::Device,
             _ => Permission::System,
         })
     }
@@ -52,12 +54,15 @@ pub(crate) struct Events {
     engine: (i64, u64),
     /// Up to which of its events about recordings.
     media: u64,
+    /// Up to which of its events of what cameras see.
+    scene: u64,
+    /// The number of the newest at the last look.
+    looked: u64,
 }
 
 impl Events {
     /// Takes over what has happened since; whether that is anything.
     pub(crate) fn look(&mut self, audit: &Audit, notices: &Notices, engine: &EngineState) -> bool {
-        let before = self.last;
         let (number, recent) = audit.recent();
         let new = usize::try_from(number.saturating_sub(self.audited)).unwrap_or(usize::MAX);
         if new > 0 {
@@ -72,7 +77,7 @@ impl Events {
         }
         if self.engine.0 != engine.started_ms {
             self.engine = (engine.started_ms, 0);
-            self.media = 0;
+            (self.media, self.scene) = (0, 0);
         }
         let heard = self.engine.1;
         for event in engine.events.iter().filter(|e| e.number > heard) {
@@ -97,7 +102,39 @@ impl Events {
             self.add("media", body);
         }
         self.media = engine.media_events.last().map_or(self.media, |e| e.number);
-        self.last > before
+        let heard = self.scene;
+        for event in engine.scene_events.iter().filter(|e| e.number > heard) {
+            let (time, camera, active) = (event.time_ms, event.camera, event.active);
+            let (kind, what) = match (event.kind.as_str(), active) {
+                ("motion", true) => ("motion", "motion.start"),
+                ("motion", false) => ("motion", "motion.stop"),
+                (_, true) => ("tamper", "tamper.start"),
+                (_, false) => ("tamper", "tamper.stop"),
+            };
+            let mut body = json!({"time": time, "event": what, "camera": camera, "active": active});
+            match kind {
+                "motion" => body["area"] = json!(event.area),
+                _ => body["why"] = json!(event.why),
+            }
+            if event.test {
+                body["test"] = json!(true);
+            }
+            self.add(kind, body);
+        }
+        self.scene = engine.scene_events.last().map_or(self.scene, |e| e.number);
+        let news = self.last > self.looked;
+        self.looked = self.last;
+        news
+    }
+
+    /// Something has become of network storage.
+    pub(crate) fn note_storage(&mut self, value: Value) {
+        self.add("storage", value);
+    }
+
+    /// A digital input is on or off.
+    pub(crate) fn note_input(&mut self, value: Value) {
+        self.add("input", value);
     }
 
     fn add(&mut self, kind: &'static str, value: Value) {

@@ -5,9 +5,9 @@ mod events;
 mod notices;
 mod proposal;
 
-pub(crate) use events::Events;
+pub(crate) use events::{Event as Happened, Events};
 pub(crate) use notices::{Meter, Notices, Seen};
-pub(crate) use proposal::{Item, Refusal, propose};
+pub(crate) use proposal::{Item, MOST_KEYS, Refusal, known, propose};
 
 use crate::engine::ConnKey;
 use crate::http::At;
@@ -17,7 +17,7 @@ use lensd_ffi::settings::bank::{BankReader, BankWriter, Held};
 use lensd_ffi::settings::{Entry, Plane, entries, find};
 use lensd_ffi::state::BANK_AT;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What became of one change of a set.
@@ -38,13 +38,32 @@ pub(crate) type Stored<W> = Box<dyn FnOnce(&mut W, Result<(), String>, At)>;
 /// A set of changes under way.
 pub(crate) struct Set<W> {
     pub(crate) items: Vec<Item>,
-    /// All or nothing.
-    pub(crate) atomic: bool,
+    pub(crate) stage: Stage,
+    /// Whether it has its turn, and the next one waits for its end.
+    pub(crate) began: bool,
     /// Who asked, to whom it is not told again.
     pub(crate) origin: Option<ConnKey>,
     /// Who asked, for the log.
     pub(crate) user: String,
     pub(crate) then: Then<W>,
+}
+
+impl<W> Set<W> {
+    /// Whether it is all or nothing.
+    pub(crate) fn is_atomic(&self) -> bool {
+        self.stage != Stage::All
+    }
+}
+
+/// What of a set has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Everything: each key stands for itself.
+    All,
+    /// All or nothing, and first the values, which can be taken back.
+    Values,
+    /// Then what does something, which cannot.
+    Actions,
 }
 
 /// What is to be stored.
@@ -66,6 +85,12 @@ pub(crate) struct Board<W> {
     /// What was set and is kept, by the keys' places.
     pub(crate) wanted: BTreeMap<usize, Value>,
     pub(crate) sets: BTreeMap<u64, Set<W>>,
+    /// Sets that were refused, while what was taken of them is taken back, and of how many parts
+    /// that is still to be heard.
+    pub(crate) backs: BTreeMap<u64, (Set<W>, usize)>,
+    /// Whether a set that is all or nothing is under way, and those that come after it.
+    pub(crate) trial: bool,
+    pub(crate) trials: VecDeque<Set<W>>,
     pub(crate) next_id: u64,
     pub(crate) saves: Saves<W>,
     /// Keys with another value than clients were told, and who knows already.
@@ -85,6 +110,9 @@ impl<W> Board<W> {
             held: entries().iter().map(|e| Held::of(e.key.default.value())).collect(),
             wanted: BTreeMap::new(),
             sets: BTreeMap::new(),
+            backs: BTreeMap::new(),
+            trial: false,
+            trials: VecDeque::new(),
             next_id: 1,
             saves: Saves {
                 changes: BTreeMap::new(),
@@ -145,6 +173,11 @@ impl<W> Board<W> {
     /// What is known of a key.
     pub(crate) fn held(&self, entry: &Entry) -> &Held {
         &self.held[entry.index]
+    }
+
+    /// The value of a key, by its name; null if there is no such key.
+    pub(crate) fn value(&self, name: &str) -> &Value {
+        find(name).map_or(&Value::Null, |entry| &self.held(entry).value)
     }
 
     /// What is kept of a key; none: nothing was set.

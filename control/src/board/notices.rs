@@ -76,6 +76,8 @@ pub(crate) struct Meter {
 pub(crate) struct Seen {
     /// Which cameras deliver.
     pub(crate) cameras: Vec<(u32, bool)>,
+    /// How storage is; empty: nobody knows.
+    pub(crate) storage: String,
 }
 
 #[cfg(test)]

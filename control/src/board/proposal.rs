@@ -1,9 +1,9 @@
 //! Changes as they are asked for, and why one is refused.
 
-use super::Board;
+use super::{Board, Stage};
 use crate::http::respond::Fault;
 use lensd_ffi::auth::Access;
-use lensd_ffi::settings::{Entry, resolve};
+use lensd_ffi::settings::{Entry, Kind, Plane, find, resolve};
 use serde_json::Value;
 
 /// Why a change was not made.
@@ -89,6 +89,8 @@ pub(crate) struct Item {
     pub(crate) outcome: Result<Value, Refusal>,
     /// The value before.
     pub(crate) before: Value,
+    /// Whether whoever owns the key has taken it.
+    pub(crate) in_force: bool,
 }
 
 impl Item {
@@ -96,16 +98,52 @@ impl Item {
         self.entry
     }
 
+    /// Whether it is to be taken by a plane at a stage of its set.
+    pub(crate) fn is_due(&self, stage: Stage, plane: Plane) -> bool {
+        let of_plane = self.entry.is_some_and(|e| e.plane() == plane);
+        of_plane && self.outcome.is_ok() && self.has_turn(stage)
+    }
+
+    /// Whether a stage is about what it is.
+    pub(crate) fn has_turn(&self, stage: Stage) -> bool {
+        let Some(entry) = self.entry else { return false };
+        // A recording that was begun is a file, whatever is set afterwards.
+        let acts = entry.key.action || entry.key.name == "record";
+        match stage {
+            Stage::All => true,
+            Stage::Values => !acts,
+            Stage::Actions => acts,
+        }
+    }
+
     pub(crate) fn refuse(&mut self, why: Refusal) {
         self.outcome = Err(why);
     }
 
     pub(crate) fn taken(&mut self, value: Value) {
-        // An action leaves no value behind: what was asked for is confirmed.
-        if self.entry.is_some_and(|e| !e.key.action) {
+        // An action leaves no value behind: what was asked for is confirmed. But for a text: that is
+        // a secret, of which nobody is told, and which is not written down.
+        let secret = |e: &Entry| e.key.action && matches!(e.key.kind, Kind::Text(_));
+        if self.entry.is_some_and(|e| !e.key.action || secret(e)) {
             self.outcome = Ok(value);
         }
     }
+}
+
+/// Most keys in one message.
+pub(crate) const MOST_KEYS: usize = 512;
+/// For how many unknown ones of a message near names are looked for: each is compared with all.
+const SUGGESTED: usize = 8;
+
+/// The key of a name, or that there is none; `suggested`: how often near ones were looked for.
+pub(crate) fn known(name: &str, suggested: &mut usize) -> Result<&'static Entry, Refusal> {
+    if let Some(entry) = find(name) {
+        return Ok(entry);
+    }
+    *suggested += 1;
+    let near =
+        if *suggested > SUGGESTED { Vec::new() } else { resolve(name).err().unwrap_or_default() };
+    Err(Refusal::Unknown(near))
 }
 
 /// Checks changes, each for itself. `may`: what whoever asks is allowed.
@@ -114,8 +152,9 @@ pub(crate) fn propose<W>(
     changes: impl IntoIterator<Item = (String, Value)>,
     may: impl Fn(Access) -> bool,
 ) -> Vec<Item> {
-    let check = |name: &str, value: &Value| {
-        let entry = resolve(name).map_err(|near| Box::new((None, Refusal::Unknown(near))))?;
+    let mut suggested = 0;
+    let mut check = |name: &str, value: &Value| {
+        let entry = known(name, &mut suggested).map_err(|why| Box::new((None, why)))?;
         let refuse = |why| Box::new((Some(entry), why));
         let Some(write) = entry.write() else {
             let read = entry.read();
@@ -128,15 +167,35 @@ pub(crate) fn propose<W>(
         let checked = entry.key.kind.check(value);
         checked.map(|v| (entry, v)).map_err(|why| refuse(Refusal::Invalid(why.0)))
     };
-    let item = |(name, value): (String, Value)| match check(&name, &value) {
+    let item = move |(name, value): (String, Value)| match check(&name, &value) {
         Ok((entry, value)) => {
             let before = board.held(entry).value.clone();
-            Item { name, entry: Some(entry), outcome: Ok(value), before }
+            Item { name, entry: Some(entry), outcome: Ok(value), before, in_force: false }
         }
         Err(refused) => {
             let (entry, why) = *refused;
-            Item { name, entry, outcome: Err(why), before: Value::Null }
+            Item { name, entry, outcome: Err(why), before: Value::Null, in_force: false }
         }
     };
     changes.into_iter().map(item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use lensd_ffi::region::Region;
+    use lensd_ffi::state::PLANE_WORDS;
+    use std::sync::Arc;
+
+    #[test]
+    fn names_are_suggested_for_the_first_few_only() {
+        let memory = Arc::new(Region::create("proposal", PLANE_WORDS).unwrap());
+        let board = Board::<()>::new(memory, &Store::volatile(None));
+        let changes = (0..100).map(|i| (format!("brightnes{i}"), Value::Null));
+        let items = propose(&board, changes, |_| true);
+        let near = |i: &Item| matches!(&i.outcome, Err(Refusal::Unknown(near)) if !near.is_empty());
+        assert_eq!(items.iter().filter(|i| near(i)).count(), SUGGESTED);
+        assert!(items.iter().all(|i| matches!(i.outcome, Err(Refusal::Unknown(_)))));
+    }
 }

@@ -5,13 +5,15 @@
 //! used once (RFC 7616 3.4.5, 3.4.6, 5.5), that another site's page cannot use a browser's login,
 //! and the limits.
 
+mod outside;
+
 use super::At;
 use super::limit::{Class, Limiter, Rate};
 use super::parse::{Method, Request};
 use super::respond::{Fault, Response};
 use crate::config::Limits;
 use lensd_ffi::auth::digest;
-use lensd_ffi::auth::{Access, Credentials, Guard, Login, Permission, Users, Verdict};
+use lensd_ffi::auth::{Access, Credentials, Guard, Lockout, Login, Permission, Users, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -70,8 +72,9 @@ impl Door {
         });
     }
 
-    /// With a secret key for nonces.
-    pub fn new(users: Users, key: [u8; 32], limits: &Limits) -> Self {
+    /// With a secret key for nonces, and the count of failures.
+    pub fn new(users: Users, key: [u8; 32], lockout: Lockout, limits: &Limits) -> Self {
+        lockout.set_limit(limits.failed_logins);
         let (second, minute) = (Nanos::from_secs(1), Nanos::from_secs(60));
         let anonymous = if users.open { second } else { minute };
         Self {
@@ -82,7 +85,7 @@ impl Door {
                 if users.open { u32::MAX } else { limits.stills_per_second },
                 second,
             ),
-            guard: Guard::new(users, key).with_max_failures(limits.failed_logins),
+            guard: Guard::new(users, key).with_lockout(lockout),
             used: Used::default(),
             touched: HashMap::new(),
             to_touch: Vec::new(),
@@ -106,7 +109,7 @@ impl Door {
     /// # Errors
     /// 429, after too many failures.
     pub fn check_lock(&mut self, name: &str, from: IpAddr, at: At) -> Result<(), Fault> {
-        let wait = self.guard.lockout().locked(Some(name), from, at.utc.millis());
+        let wait = self.guard.lockout().locked(name, from, at.utc.millis());
         wait.map_or(Ok(()), |retry_after| Err(self.locked(retry_after)))
     }
 
@@ -116,7 +119,7 @@ impl Door {
         if success {
             self.guard.lockout().succeeded(name, from, now_ms);
         } else {
-            self.guard.lockout().failed(Some(name), from, now_ms);
+            self.guard.lockout().failed(name, from, now_ms);
         }
         self.tell(News { success, user: name.to_owned(), from });
     }
@@ -283,7 +286,12 @@ impl Door {
         let login = match self.guard.identify(&asked, from, at.utc.millis()) {
             Ok(login) => login,
             Err(verdict) => {
-                if matches!(verdict, Verdict::Login { failed: true, .. }) {
+                // What is no guess is not locked out; it must not fill the audit log either.
+                let guess =
+                    matches!(credentials, Credentials::Basic { .. } | Credentials::Digest(_));
+                if matches!(verdict, Verdict::Login { failed: true, .. })
+                    && (guess || self.anonymous.count(from, at.mono).within)
+                {
                     let user = credentials.name().to_owned();
                     tracing::warn!(%from, target = path_only(&request.target), "login failed");
                     self.tell(News { success: false, user, from });
@@ -319,7 +327,8 @@ impl Door {
         // no attempt to guess.
         let Some(token) = cookies(request).find(known) else { return (Credentials::None, Ok(())) };
         let given = request.header(CSRF_FIELD).unwrap_or_default();
-        let safe = request.method.is_safe() || digest::same(given, &csrf(token));
+        let safe =
+            request.method.is_safe() || digest::same(given, &csrf(token)) || is_own_view(request);
         let verdict = if safe {
             Ok(())
         } else {
@@ -329,6 +338,17 @@ impl Door {
         };
         (Credentials::Token(token.to_owned()), verdict)
     }
+}
+
+/// Whether a request only goes on with what the same page has been offered: an answer to an offer of
+/// WebRTC, or a candidate. Another site's page could not know the offer; and browsers' code for this,
+/// as everybody writes it, sends no field of ours.
+fn is_own_view(request: &Request) -> bool {
+    let mut path = request.segments.iter().map(String::as_str);
+    path.next() == Some("api")
+        && path.next() == Some("webrtc")
+        && matches!(path.next(), Some("answer" | "ice"))
+        && path.next().is_none()
 }
 
 /// 403 for somebody who is known.
@@ -522,7 +542,7 @@ mod tests {
             }],
             ..Users::default()
         };
-        Door::new(users, [3; 32], &Limits::default())
+        Door::new(users, [3; 32], Lockout::new(), &Limits::default())
     }
 
     fn request(line: &str, fields: &[String]) -> Request {
@@ -581,6 +601,10 @@ mod tests {
         assert_eq!(ask(&mut d, "POST /x", &[cookie], WRITE, AT), 403);
         assert_eq!(ask(&mut d, "POST /x", &[cookie, "X-CSRF-Token: x"], WRITE, AT), 403);
         assert_eq!(ask(&mut d, "POST /x", &[cookie, &field], WRITE, AT), 200);
+        assert_eq!(ask(&mut d, "POST /api/webrtc/answer", &[cookie], READ, AT), 200);
+        assert_eq!(ask(&mut d, "POST /api/webrtc/answer/x", &[cookie], READ, AT), 403);
+        let foreign = "Sec-Fetch-Site: cross-site";
+        assert_eq!(ask(&mut d, "POST /api/webrtc/answer", &[cookie, foreign], READ, AT), 403);
         let api_key = "X-API-Key: tok";
         assert_eq!(ask(&mut d, "POST /x", &[api_key], WRITE, AT), 200, "no browser sends that");
         assert_eq!(d.take_touched(), [Token::hash("tok")], "once in an hour");
@@ -637,15 +661,28 @@ mod tests {
     #[test]
     fn five_failures_lock_an_address_out() {
         let mut d = door(false);
+        let wrong = "Authorization: Basic YW5uOndyb25n";
         for _ in 0..5 {
-            assert_eq!(ask(&mut d, "GET /x?token=no", &[], READ, AT), 401);
+            assert_eq!(ask(&mut d, "GET /x", &[wrong], READ, AT), 401);
         }
-        assert_eq!(ask(&mut d, "GET /x?token=tok", &[], READ, AT), 429);
+        assert_eq!(ask(&mut d, "GET /x", &[wrong], READ, AT), 429);
+        assert_eq!(ask(&mut d, "GET /x?token=tok", &[], READ, AT), 200, "who is logged in");
         assert_eq!(ask(&mut d, "GET /x", &[], None, AT), 200, "what needs no login goes on");
         assert!(d.check_lock("ann", "10.0.0.1".parse().unwrap(), AT).is_err());
         let later = At { utc: UtcNanos(AT.utc.0 + 300_000_000_000), ..AT };
-        assert_eq!(ask(&mut d, "GET /x?token=tok", &[], READ, later), 200);
-        assert_eq!(d.take_news().len(), 5);
+        assert_eq!(ask(&mut d, "GET /x", &[wrong], READ, later), 401);
+        assert_eq!(d.take_news().len(), 6);
+    }
+
+    #[test]
+    fn what_nobody_guesses_with_locks_nobody_out_and_fills_no_log() {
+        let mut d = door(false);
+        for _ in 0..200 {
+            assert_eq!(ask(&mut d, "GET /x?token=old", &[], READ, AT), 401);
+            assert_eq!(ask(&mut d, "GET /x", &["Authorization: Negotiate abc"], READ, AT), 401);
+        }
+        assert_eq!(ask(&mut d, "GET /x?token=tok", &[], READ, AT), 200);
+        assert_eq!(d.take_news().len(), 100, "as many as calls without a login in a minute");
     }
 
     #[test]

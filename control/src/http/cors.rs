@@ -75,7 +75,7 @@ impl Site {
                 .header("Access-Control-Allow-Credentials", "true")
                 .header(
                     "Access-Control-Expose-Headers",
-                    "ETag, Content-Range, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, \
+                    "ETag, Location, Link, Content-Range, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, \
                      X-RateLimit-Reset, X-Capture-Time, X-Stream",
                 ),
         };

@@ -102,6 +102,49 @@ impl Limiter {
     }
 }
 
+/// What a wrong login costs whoever sends it: time. The first few cost nothing, for people mistype;
+/// then each answer comes a second after the one before, and when too many wait nothing is looked
+/// at for a moment. Nobody is locked out by it for longer than he goes on.
+#[derive(Debug, Default)]
+pub struct Brake(HashMap<IpAddr, Nanos>);
+
+/// What one failure costs.
+const COST: Nanos = Nanos::from_secs(1);
+/// How much of it is free.
+const FREE: Nanos = Nanos::from_secs(10);
+/// The longest time that an answer is held back.
+const LONGEST: Nanos = Nanos::from_secs(10);
+
+impl Brake {
+    /// Seconds to wait before another login is looked at; none: now.
+    pub fn wait(&self, address: IpAddr, now: Nanos) -> Option<u32> {
+        let over = self.delay(address, now).since(LONGEST);
+        let secs = u32::try_from(over.0.div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
+        (secs > 0).then_some(secs)
+    }
+
+    /// A login has failed: how long its answer is to be held back.
+    pub fn fail(&mut self, address: IpAddr, now: Nanos) -> Nanos {
+        let key = network(address);
+        if self.0.len() >= MAX_ADDRESSES && !self.0.contains_key(&key) {
+            self.0.retain(|_, until| *until > now);
+            if self.0.len() >= MAX_ADDRESSES
+                && let Some(oldest) = self.0.iter().min_by_key(|(_, u)| **u).map(|(k, _)| *k)
+            {
+                self.0.remove(&oldest);
+            }
+        }
+        let until = self.0.entry(key).or_insert(now);
+        *until = (*until).max(now).plus(COST);
+        self.delay(address, now)
+    }
+
+    fn delay(&self, address: IpAddr, now: Nanos) -> Nanos {
+        let until = self.0.get(&network(address)).copied().unwrap_or_default();
+        until.since(now).since(FREE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +168,23 @@ mod tests {
         assert!(limiter.count("2001:db8::1".parse().unwrap(), Nanos(0)).within);
         assert!(!limiter.count("2001:db8::2".parse().unwrap(), Nanos(0)).within);
         assert!(limiter.count("2001:db8:0:1::1".parse().unwrap(), Nanos(0)).within);
+    }
+
+    #[test]
+    fn failures_cost_time_and_time_heals() {
+        let (mut brake, at) = (Brake::default(), Nanos::from_secs);
+        let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        assert!((0..10).all(|_| brake.fail(a, at(5)) == Nanos(0)));
+        assert_eq!((brake.fail(a, at(5)), brake.wait(a, at(5))), (at(1), None));
+        for _ in 0..10 {
+            brake.fail(a, at(5));
+        }
+        assert_eq!((brake.wait(a, at(5)), brake.wait(b, at(5))), (Some(1), None));
+        assert_eq!((brake.wait(a, at(6)), brake.fail(a, at(60))), (None, Nanos(0)));
+        for i in 0..20_000_u32 {
+            brake.fail(IpAddr::V4(i.into()), Nanos(u64::from(i)));
+        }
+        assert_eq!(brake.0.len(), MAX_ADDRESSES);
     }
 
     #[test]

@@ -83,9 +83,17 @@ impl Fault {
             "INSUFFICIENT_STORAGE" => (503, "Insufficient storage"),
             "STORAGE_UNAVAILABLE" => (503, "Storage unavailable"),
             "RATE_LIMITED" => (429, "Too many requests"),
+            "INVALID_SDP" => (400, "Invalid session description"),
+            "NOT_ACCEPTABLE" => (406, "Not acceptable"),
+            "CONFLICT" => (409, "Conflict"),
+            "TOO_LARGE" => (413, "Content too large"),
+            "NO_ICE_RESTART" => (422, "No ICE restart"),
+            "WEBRTC_OFF" => (409, "WebRTC is off"),
+            "TOO_MANY_SESSIONS" | "WEBRTC_UNAVAILABLE" => (503, "Service unavailable"),
             _ => (500, "Engine fault"),
         };
-        Self { code: code.into(), ..Self::new(status, "", error, message) }
+        let retry_after = (code == "TOO_MANY_SESSIONS").then_some(5);
+        Self { code: code.into(), retry_after, ..Self::new(status, "", error, message) }
     }
 
     /// As the body of a response.
@@ -129,6 +137,26 @@ pub enum Payload {
     Shared(Arc<Vec<u8>>),
     /// Read piece by piece as the client takes it.
     File(FileBody),
+    /// Shared, of which the beginning is left out.
+    Slice(Slice),
+    /// Several of those, one behind the other.
+    Chain(Vec<Slice>),
+}
+
+/// Shared bytes from a place on.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    /// The bytes.
+    pub bytes: Arc<Vec<u8>>,
+    /// How many of them are left out.
+    pub from: usize,
+}
+
+impl Slice {
+    /// Those that count.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
 }
 
 /// A part of a file.
@@ -143,12 +171,13 @@ pub struct FileBody {
 }
 
 impl Payload {
-    /// The bytes that are in memory: none of a file.
+    /// The bytes, if they are in one piece of memory: none of a file or a chain.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Own(bytes) => bytes,
             Self::Shared(bytes) => bytes,
-            Self::File(_) => &[],
+            Self::Slice(slice) => slice.as_bytes(),
+            Self::File(_) | Self::Chain(_) => &[],
         }
     }
 
@@ -156,6 +185,7 @@ impl Payload {
     pub fn len(&self) -> u64 {
         match self {
             Self::File(body) => body.length,
+            Self::Chain(slices) => slices.iter().map(|s| s.as_bytes().len() as u64).sum(),
             payload => payload.bytes().len() as u64,
         }
     }
@@ -318,6 +348,7 @@ const fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
         409 => "Conflict",
         412 => "Precondition Failed",
@@ -386,6 +417,14 @@ mod tests {
             (1_735_689_599, "Tue, 31 Dec 2024 23:59:59 GMT"),
         ] {
             assert_eq!(http_date(UtcNanos(secs * 1_000_000_000)), text);
+        }
+    }
+
+    #[test]
+    fn what_the_engine_refuses_has_a_status() {
+        // RFC 9725 section 4.3.
+        for (code, status) in [("NO_ICE_RESTART", 422), ("WEBRTC_UNAVAILABLE", 503), ("?", 500)] {
+            assert_eq!(Fault::of_engine(code.to_owned(), String::new()).status, status, "{code}");
         }
     }
 

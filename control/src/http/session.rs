@@ -561,6 +561,9 @@ impl Session {
     }
 
     fn push(&mut self, payload: Payload) {
+        if let Payload::Chain(slices) = payload {
+            return slices.into_iter().for_each(|slice| self.push(Payload::Slice(slice)));
+        }
         if !payload.is_empty() {
             self.queued += weight(&payload);
             self.output.push_back(payload);

@@ -9,7 +9,7 @@ use crate::http::respond::Response;
 use crate::http::session::Session;
 use crate::media::Wish;
 use crate::outbox::Parcel;
-use crate::rest::Pass;
+use crate::rest::{From, Pass};
 use crate::ws;
 use crate::ws::wire::Code;
 use lensd_ffi::time::Nanos;
@@ -63,6 +63,8 @@ impl Socket {
 pub(super) struct Conn {
     pub(super) stream: Stream,
     pub(super) peer: SocketAddr,
+    /// Our end of it.
+    local: SocketAddr,
     pub(super) key: ConnKey,
     pub(super) machine: Machine,
     /// The request at hand, between its head and its answer, and where it comes from.
@@ -86,10 +88,13 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(stream: Stream, peer: SocketAddr, key: ConnKey, at: At) -> Self {
+    pub(super) fn new(mut stream: Stream, peer: SocketAddr, key: ConnKey, at: At) -> Self {
+        // It has one as long as it is connected.
+        let local = stream.tcp().local_addr().unwrap_or(peer);
         Self {
             stream,
             peer,
+            local,
             key,
             machine: Machine::Http(Box::new(Session::new(at))),
             pass: None,
@@ -104,6 +109,11 @@ impl Conn {
             wish: None,
             is_reading: false,
         }
+    }
+
+    /// Where its requests come from.
+    pub(super) const fn from(&self, secure: bool) -> From {
+        From { peer: self.peer, local: self.local, key: self.key, secure }
     }
 
     /// Gives what must be read elsewhere to those who do it. False: they are too busy.

@@ -8,7 +8,7 @@ use crate::http::auth::with_rate;
 use crate::http::cors::Site;
 use crate::http::respond::{Fault, Response};
 use crate::http::session::Event;
-use crate::rest::{self, From, Reply};
+use crate::rest::{self, Reply};
 use crate::ws::session::Event as Message;
 use lensd_ffi::time::Nanos;
 use mio::net::TcpListener;
@@ -176,7 +176,9 @@ impl Serve {
             let since = session.rests_since().filter(|s| at.mono.since(*s) >= REST)?;
             Some((since, conn.key.index))
         });
-        if let Some((_, index)) = resting.min() {
+        // A WebSocket rests for good: there one address must not have all places.
+        let crowd = || desk.clients.one_of_a_crowd().map(|key| key.index);
+        if let Some(index) = resting.min().map(|(_, index)| index).or_else(crowd) {
             self.remove(index, desk, at);
         }
     }
@@ -370,12 +372,12 @@ fn go_on(conn: &mut Conn, desk: &mut Desk, at: At) -> bool {
 fn handle(conn: &mut Conn, event: Event, desk: &mut Desk, at: At) {
     match event {
         Event::Offer => {
+            let from = conn.from(false);
             let Machine::Http(session) = &mut conn.machine else { return };
             let Some(request) = session.offered() else { return };
             conn.site = Site::of(request, &desk.config.origins);
             match rest::admit(desk, request, &conn.site, conn.peer, at) {
                 Ok(pass) => {
-                    let from = From { peer: conn.peer, key: conn.key, secure: false };
                     let begun = match request.is_streamed() {
                         true => rest::begin(desk, request, from),
                         false => Ok(()),
@@ -405,7 +407,7 @@ fn handle(conn: &mut Conn, event: Event, desk: &mut Desk, at: At) {
                     }
                 }
             };
-            let from = From { peer: conn.peer, key: conn.key, secure: conn.stream.is_secure() };
+            let from = conn.from(conn.stream.is_secure());
             let reply = rest::answer(desk, &pass, &request, from, at);
             conn.pass = Some(pass);
             obey(conn, reply, desk, at);

@@ -38,6 +38,11 @@ impl Members {
         }
     }
 
+    /// Of an object within a body.
+    pub(super) const fn from_map(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
     /// A text that may be missing.
     ///
     /// # Errors
@@ -82,6 +87,14 @@ impl Members {
                 }
             },
         }
+    }
+
+    /// Whether a member is there; one that is null counts as missing, and is taken.
+    pub(super) fn has(&mut self, key: &str) -> bool {
+        if self.0.get(key).is_some_and(Value::is_null) {
+            self.0.remove(key);
+        }
+        self.0.contains_key(key)
     }
 
     /// Whatever it is, or nothing.

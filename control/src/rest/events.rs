@@ -27,6 +27,7 @@ pub(super) fn events(call: &mut Call<'_>) -> Result<Reply, Fault> {
     if accept.contains("text/event-stream") {
         return Ok(listen(call, since));
     }
+    call.desk.listeners.note_poll(call.at.mono);
     let since = since.and_then(|id| u64::try_from(id).ok()).unwrap_or(0);
     let log = &call.desk.events;
     let may = log.since(since).rev().filter(|event| call.who.allows(event.access()));

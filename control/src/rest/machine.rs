@@ -2,16 +2,23 @@
 
 use super::body::Members;
 use super::{Call, Reply};
+use crate::accounts;
 use crate::audit::Event;
 use crate::board::{Result1, propose};
 use crate::desk::Desk;
+use crate::external;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
 use crate::settings;
-use crate::store::StoreError;
+use crate::store::{Import, Store, StoreError};
+use lensd_ffi::auth::Role;
 use lensd_ffi::link::Report;
 use serde_json::{Value, json};
+use std::path::Path;
 use zeroize::Zeroizing;
+
+/// What an export calls the cameras that were added.
+const CAMERAS: &str = "cameras";
 
 /// Sets a key that does something, as every other way of setting it would.
 fn act(call: &mut Call<'_>, name: &'static str, what: &'static str) -> Result<Reply, Fault> {
@@ -48,10 +55,12 @@ pub(super) fn reboot(call: &mut Call<'_>) -> Result<Reply, Fault> {
 
 /// Nobody comes here by mistake: the body says that it is meant.
 pub(super) fn reset(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    if json::object(&call.request.body)?.get("confirm") != Some(&Value::Bool(true)) {
+    let mut members = Members::of(&call.request.body)?;
+    if members.any("confirm") != Some(Value::Bool(true)) {
         let message = "everything is lost by that; if it is meant, send {\"confirm\": true}";
         return Err(Fault::invalid_value("confirm", message));
     }
+    members.end()?;
     act(call, "factory-reset", "factory reset")
 }
 
@@ -69,19 +78,37 @@ fn note(desk: &mut Desk, what: &str, user: &str, from: &str, secrets: bool, at: 
     desk.audit.note(&Event { what, user, from, details, ..Event::default() }, at.utc.millis());
 }
 
+/// What an export holds, and what an import can make of users and roles, is the administrator's:
+/// less than all rights would be a detour to them.
+fn administers(call: &Call<'_>) -> Result<(), Fault> {
+    if call.who.rights.contain(Role::Administrator.rights()) {
+        return Ok(());
+    }
+    let message = "the whole configuration, with users and roles, is for administrators only";
+    Err(Fault::new(403, "PERMISSION_DENIED", "Permission denied", message))
+}
+
 /// The whole configuration; its secrets only under a passphrase.
 pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    administers(call)?;
     let mut members = Members::of(&call.request.body)?;
     let passphrase = members.password("passphrase")?;
     members.end()?;
     let store = std::sync::Arc::clone(&call.desk.store);
+    let cameras = external::path(&call.desk.config.data);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let secrets = passphrase.is_some();
     call.desk.answer_by_work(
         call.key,
-        move || store.export(passphrase.as_ref().map(|p| p.as_str())),
+        move || {
+            let (bare, open) = external::export(&cameras);
+            let more = [(CAMERAS, open)];
+            let mut made = store.export(passphrase.as_ref().map(|p| p.as_str()), &more)?;
+            made[CAMERAS] = json!(bare);
+            Ok(made)
+        },
         move |desk, made, at| {
-            let made = made.map_err(|why| match why {
+            let made = made.map_err(|why: StoreError| match why {
                 StoreError::Refused(why) => Fault::invalid_value("passphrase", why),
                 why => refused(why),
             })?;
@@ -93,9 +120,25 @@ pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
     Ok(Reply::Later)
 }
 
+/// Checks all of an import, then puts it in the place of what is here: all of it or nothing.
+fn put_in_place(store: &Store, cameras: &Path, mut import: Import) -> Result<(), StoreError> {
+    accounts::check_import(&mut import).map_err(StoreError::Refused)?;
+    settings::check_import(&mut import).map_err(StoreError::Refused)?;
+    let open = import.secrets.get(CAMERAS).map(|open| open.as_slice());
+    let Some(listed) = import.cameras.take() else { return store.import(&import) };
+    let list = external::check(cameras, listed, open).map_err(StoreError::Refused)?;
+    let before = external::replace(cameras, list).map_err(StoreError::Io)?;
+    store.import(&import).inspect_err(|_| {
+        if let Err(why) = external::replace(cameras, before) {
+            tracing::error!("the added cameras are no longer what they were: {why}");
+        }
+    })
+}
+
 /// Takes an export, as it is or as `{"configuration": …, "passphrase": …}`, and starts again with
 /// it.
 pub(super) fn import(call: &mut Call<'_>) -> Result<Reply, Fault> {
+    administers(call)?;
     let mut body = json::object(&call.request.body)?;
     let mut passphrase = None;
     if let Some(inner) = body.remove("configuration") {
@@ -113,12 +156,16 @@ pub(super) fn import(call: &mut Call<'_>) -> Result<Reply, Fault> {
         body = inner;
     }
     let store = std::sync::Arc::clone(&call.desk.store);
+    let cameras = external::path(&call.desk.config.data);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let secrets = passphrase.is_some();
     let value = Value::Object(body);
     call.desk.answer_by_work(
         call.key,
-        move || store.import(&value, passphrase.as_ref().map(|p| p.as_str())),
+        move || {
+            let import = Import::read(value, passphrase.as_ref().map(|p| p.as_str()))?;
+            put_in_place(&store, &cameras, import)
+        },
         move |desk, made, at| {
             made.map_err(refused)?;
             note(desk, "configuration imported", &user, &from, secrets, at);

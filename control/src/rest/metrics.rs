@@ -25,8 +25,7 @@ pub(super) fn latency(call: &mut Call<'_>) -> Result<Reply, Fault> {
 
 /// For who may read the system's state, and for the addresses that `metrics-allow` names.
 pub(super) fn metrics(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    let list = find("metrics-allow").map(|e| call.desk.board.held(e).value.clone());
-    let list = list.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let list = call.desk.board.value("metrics-allow").as_str().unwrap_or_default();
     let access = Access::read(Permission::System);
     if !is_among(list, call.peer.ip()).unwrap_or(false) && !call.who.allows(access) {
         let fault = forbidden(access);
@@ -42,6 +41,7 @@ pub(super) fn metrics(call: &mut Call<'_>) -> Result<Reply, Fault> {
     out.one("websocket_clients", "gauge", "Clients of /api/v1", call.desk.clients.map.len());
     out.one("events_total", "counter", "Events in the log so far", call.desk.events.last());
     out.one("rtsp_sessions", "gauge", "Who plays or publishes", state.sessions);
+    out.one("webrtc_sessions", "gauge", "Who plays by WebRTC", state.webrtc_sessions);
     clock(&state, &mut out);
     cameras(&state, &mut out);
     streams(&state, &mut out);

@@ -3,26 +3,32 @@
 mod body;
 mod cameras;
 mod certificate;
+mod discover;
 mod events;
 mod exports;
 mod files;
+mod hls;
 mod login;
 mod machine;
 mod metrics;
 mod openapi;
+mod ptz;
 mod recording;
 mod recordings;
 mod routes;
+mod scene;
 mod schema;
 mod settings;
 mod socket;
 mod stills;
+mod storage;
 mod streams;
 mod system;
 mod tags;
 mod update;
 mod uploads;
 mod users;
+mod webrtc;
 
 use crate::desk::{ConnKey, Desk};
 use crate::engine::camera_number;
@@ -35,6 +41,7 @@ use crate::http::parse::{Method, Request};
 use crate::http::respond::{Fault, Response, redact};
 use crate::http::route::{self, Found, Params, Route};
 use crate::live::Viewer;
+use crate::onvif;
 use lensd_ffi::time::Nanos;
 use routes::{ROUTES, Served};
 use std::net::SocketAddr;
@@ -46,6 +53,8 @@ pub(crate) struct Call<'a> {
     pub(crate) params: &'a Params,
     pub(crate) who: &'a Who,
     pub(crate) peer: SocketAddr,
+    /// Our end of the connection.
+    pub(crate) local: SocketAddr,
     pub(crate) key: ConnKey,
     /// Whether it came over TLS.
     pub(crate) secure: bool,
@@ -56,6 +65,8 @@ pub(crate) struct Call<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct From {
     pub(crate) peer: SocketAddr,
+    /// Our end of the connection.
+    pub(crate) local: SocketAddr,
     pub(crate) key: ConnKey,
     pub(crate) secure: bool,
 }
@@ -106,8 +117,8 @@ pub(crate) type Handler = for<'a, 'b> fn(&'a mut Call<'b>) -> Result<Reply, Faul
 /// A request that may be made.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    route: &'static Route<Served>,
-    params: Params,
+    /// Who answers; none: ONVIF, which has a table of its own.
+    served: Option<(&'static Route<Served>, Params)>,
     pub(crate) who: Who,
     /// For the X-RateLimit fields of its answer.
     pub(crate) rate: Option<Rate>,
@@ -121,6 +132,10 @@ pub(crate) fn admit(
     peer: SocketAddr,
     at: At,
 ) -> Result<Pass, Box<Response>> {
+    if onvif::is_for(desk, request) {
+        onvif::admit(request, at)?;
+        return Ok(Pass { served: None, who: desk.door.users().guest(), rate: None });
+    }
     let (route, params) = match route::find(ROUTES, request) {
         Found::Route(route, params) => (route, params),
         Found::Methods(allow) if request.method == Method::Options => {
@@ -140,7 +155,7 @@ pub(crate) fn admit(
     let own = site.as_own(request);
     let seen = own.as_ref().unwrap_or(request);
     let (who, rate) = desk.door.admit(seen, route.access, route.class, from, at)?;
-    Ok(Pass { route, params, who, rate })
+    Ok(Pass { served: Some((route, params)), who, rate })
 }
 
 /// Begins a request whose body comes in pieces.
@@ -155,10 +170,14 @@ pub(crate) fn feed(desk: &mut Desk, key: ConnKey, piece: Vec<u8>) -> Result<(), 
 
 /// Answers a request that may be made.
 pub(crate) fn answer(desk: &mut Desk, pass: &Pass, request: &Request, from: From, at: At) -> Reply {
-    let From { peer, key, secure } = from;
-    let (params, who) = (&pass.params, &pass.who);
-    let mut call = Call { desk, request, params, who, peer, key, secure, at };
-    match (pass.route.handler.handler)(&mut call) {
+    let From { peer, local, key, secure } = from;
+    let Some((route, params)) = &pass.served else {
+        let from = onvif::From { peer, local, key, secure };
+        return onvif::handle(desk, request, from, at).map_or(Reply::Later, Reply::Now);
+    };
+    let who = &pass.who;
+    let mut call = Call { desk, request, params, who, peer, local, key, secure, at };
+    match (route.handler.handler)(&mut call) {
         Ok(reply) => reply,
         // Who has not logged in is asked to: some clients (Digest) wait for that.
         Err(fault) if fault.status == 401 => Reply::Now(desk.door.ask_login(false, false, at)),

@@ -22,6 +22,8 @@ pub(crate) enum Answer {
     Bytes(&'static str),
     /// Another protocol.
     Switch,
+    /// No body.
+    Nothing,
 }
 
 /// A parameter behind the `?`: name, schema as JSON, what it is.
@@ -31,6 +33,8 @@ pub(crate) type Query = (&'static str, &'static str, &'static str);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spec {
     answer: Answer,
+    /// Status of success.
+    status: &'static str,
     /// Schema of a JSON body.
     body: Option<&'static str>,
     /// Type of another body.
@@ -44,7 +48,21 @@ pub(crate) struct Spec {
 }
 
 const fn spec(answer: Answer) -> Spec {
-    Spec { answer, body: None, upload: None, optional: false, or: None, query: &[], also: &[] }
+    let status = match answer {
+        Answer::Switch => "101",
+        Answer::Nothing => "204",
+        _ => "200",
+    };
+    Spec {
+        answer,
+        status,
+        body: None,
+        upload: None,
+        optional: false,
+        or: None,
+        query: &[],
+        also: &[],
+    }
 }
 
 /// The envelope of success around a schema.
@@ -62,13 +80,27 @@ pub(super) const fn bytes(kind: &'static str) -> Spec {
     spec(Answer::Bytes(kind))
 }
 
+/// Nothing.
+pub(super) const NOTHING: Spec = spec(Answer::Nothing);
+
 /// A WebSocket.
 pub(super) const SWITCH: Spec = spec(Answer::Switch);
+
+/// Which version of a playlist is waited for.
+pub(super) const PLAYLIST: &[Query] = &[
+    ("_HLS_msn", r#"{"type":"integer","minimum":0}"#, "Number of a segment that must be in it"),
+    ("_HLS_part", r#"{"type":"integer","minimum":0}"#, "Part of that segment that is enough"),
+];
 
 /// What a still picture may be asked to be.
 pub(super) const STILL: &[Query] = &[
     ("quality", r#"{"type":"integer","minimum":1,"maximum":100}"#, "JPEG quality"),
     ("camera", r#"{"type":"string"}"#, "Number of the camera; without it the active one"),
+    (
+        "stamp",
+        r#"{"enum":["0","1","true","false"]}"#,
+        "Whether its time of capture is written into it",
+    ),
 ];
 
 /// Which recordings, in which order, and which page of them.
@@ -106,6 +138,17 @@ pub(super) const TAGGED: &[Query] = &[
     ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
 ];
 
+/// Which files of the queue to network storage.
+pub(super) const QUEUE: &[Query] = &[
+    ("state", r#"{"enum":["queued","copied","failed","dropped"]}"#, "How far it is; usually all"),
+    (
+        "after",
+        r#"{"type":"integer","minimum":0}"#,
+        "The page before ended with this number: its next",
+    ),
+    ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
+];
+
 /// Which files.
 pub(super) const FILES: &[Query] = &[
     ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
@@ -115,6 +158,20 @@ pub(super) const FOLDER: &[Query] = &[
     ("path", r#"{"type":"string"}"#, "The folder below the media folder; usually that itself"),
     ("limit", r#"{"type":"integer","minimum":1,"maximum":1000}"#, "How many; usually 100"),
     ("offset", COUNT, "How many to pass over"),
+];
+
+/// Which camera is meant.
+pub(super) const CAMERA: &[Query] =
+    &[("camera", r#"{"type":"string"}"#, "Number of the camera; without it the active one")];
+
+/// Which stream is meant.
+pub(super) const STREAM: &[Query] =
+    &[("stream", r#"{"type":"string"}"#, "Its path; without it stream1")];
+
+/// What a test pretends.
+pub(super) const TEST: &[Query] = &[
+    ("state", r#"{"enum":["true","false"]}"#, "Whether it begins or ends; usually true"),
+    ("camera", r#"{"type":"string"}"#, "Number of the camera; without it the active one"),
 ];
 
 /// Which events are wanted.
@@ -154,6 +211,10 @@ impl Spec {
         Self { query, ..self }
     }
 
+    pub(super) const fn status(self, status: &'static str) -> Self {
+        Self { status, ..self }
+    }
+
     pub(super) const fn also(self, also: &'static [u16]) -> Self {
         Self { also, ..self }
     }
@@ -170,9 +231,14 @@ const TAGS: &[(&str, &str)] = &[
     ("/api/config", "settings"),
     ("/api/schema", "settings"),
     ("/api/camera", "cameras"),
+    ("/api/ptz", "cameras"),
+    ("/api/motion", "cameras"),
+    ("/api/tamper", "cameras"),
     ("/api/streams", "streams"),
     ("/api/latency", "streams"),
     ("/mjpeg", "streams"),
+    ("/whep", "streams"),
+    ("/api/webrtc", "streams"),
     ("/api/snapshot", "pictures"),
     ("/camera.jpeg", "pictures"),
     ("/image", "pictures"),
@@ -235,7 +301,7 @@ fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-fn success(answer: Answer) -> (&'static str, Value) {
+fn success(answer: Answer) -> Value {
     let content = |kind: &str, schema: Value| json!({ kind: { "schema": schema } });
     match answer {
         Answer::Data(name) => {
@@ -249,14 +315,15 @@ fn success(answer: Answer) -> (&'static str, Value) {
                 },
             });
             let content = content("application/json", envelope);
-            ("200", json!({ "description": "Done", "content": content }))
+            json!({ "description": "Done", "content": content })
         }
         Answer::Json(name) => {
             let content = content("application/json", reference(name));
-            ("200", json!({ "description": "Done", "content": content }))
+            json!({ "description": "Done", "content": content })
         }
-        Answer::Bytes(kind) => ("200", json!({ "description": "Done", "content": { kind: {} } })),
-        Answer::Switch => ("101", json!({ "description": "The WebSocket begins" })),
+        Answer::Bytes(kind) => json!({ "description": "Done", "content": { kind: {} } }),
+        Answer::Switch => json!({ "description": "The WebSocket begins" }),
+        Answer::Nothing => json!({ "description": "Done" }),
     }
 }
 
@@ -277,12 +344,12 @@ fn operation(route: &Route<Served>) -> Value {
         let schema: Value = serde_json::from_str(schema).unwrap_or_default();
         json!({ "name": name, "in": "query", "description": doc, "schema": schema })
     }));
-    let (status, mut answer) = success(spec.answer);
+    let mut answer = success(spec.answer);
     if let Some(kind) = spec.or {
         answer["content"][kind] = json!({});
     }
     let mut responses = Map::new();
-    responses.insert(status.to_owned(), answer);
+    responses.insert(spec.status.to_owned(), answer);
     for fault in faults(route) {
         let fault_of = json!({ "$ref": "#/components/responses/Fault" });
         responses.insert(fault.to_string(), fault_of);
@@ -428,6 +495,7 @@ fn entry(route: &Route<Served>, out: &mut String) {
         }
         Answer::Json(name) => link(name),
         Answer::Bytes(kind) => kind.to_owned(),
+        Answer::Nothing => "nothing".to_owned(),
         Answer::Switch => "a WebSocket".to_owned(),
     };
     let answer = spec.or.map_or(answer.clone(), |kind| format!("{answer}, or {kind}"));

@@ -7,8 +7,9 @@ use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::At;
 use crate::http::respond::{Fault, Response};
+use crate::settings::storage_standing;
 use lensd_ffi::link::{Answer, Ask, RecordAct};
-use lensd_ffi::state::{EngineState, RecordingState};
+use lensd_ffi::state::RecordingState;
 use lensd_ffi::time::Nanos;
 use serde_json::{Value, json};
 
@@ -36,7 +37,10 @@ fn describe(recording: &RecordingState, at: At) -> Value {
     })
 }
 
-fn overview(state: &EngineState, at: At) -> Value {
+fn overview(desk: &mut Desk, at: At) -> Value {
+    let standing = storage_standing(desk);
+    let network = desk.carry.status(at.mono).standing.word();
+    let state = desk.engine.state();
     let running: Vec<_> = state.recordings.iter().filter(|r| r.started_ms > 0).collect();
     let storage = &state.storage;
     json!({
@@ -45,6 +49,9 @@ fn overview(state: &EngineState, at: At) -> Value {
         "recordings": state.recordings.iter().map(|r| describe(r, at)).collect::<Vec<_>>(),
         "storage": {
             "state": storage.state,
+            "low": standing == "low",
+            "standing": if standing.is_empty() { "starting" } else { &standing },
+            "network": network,
             "error": (!storage.error.is_empty()).then_some(&storage.error),
             "total": storage.total,
             "free": storage.free,
@@ -54,7 +61,7 @@ fn overview(state: &EngineState, at: At) -> Value {
 
 pub(super) fn status(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let at = call.at;
-    let data = overview(call.desk.engine.state(), at);
+    let data = overview(call.desk, at);
     Ok(Reply::Now(Response::success(data, at)))
 }
 

@@ -9,7 +9,7 @@ use crate::desk::{ConnKey, Desk};
 use crate::engine::Outcome;
 use crate::http::At;
 use crate::http::respond::{Fault, Response};
-use lensd_ffi::catalogue::{Catalogue, CatalogueError, Record, RecordChange, TagQuery};
+use lensd_ffi::catalogue::{Catalogue, CatalogueError, Encoding, Record, RecordChange, TagQuery};
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::time::Nanos;
 use serde_json::{Value, json};
@@ -96,7 +96,9 @@ pub(super) fn id(call: &Call<'_>) -> Result<i64, Fault> {
 pub(super) fn shown(record: &Record) -> Value {
     let mut value = json!(record);
     value["url"] = json!(format!("/api/recordings/{}", record.id));
-    value["thumbnail"] = json!(format!("/api/recordings/{}/thumbnail", record.id));
+    // There is no decoder of H.265 to make one with.
+    let shows = record.encoding != Encoding::H265;
+    value["thumbnail"] = json!(shows.then(|| format!("/api/recordings/{}/thumbnail", record.id)));
     value
 }
 

@@ -2,11 +2,13 @@
 //! in and out.
 
 use super::openapi::{
-    EVENTS, FILES, FOLDER, PIECE, RECORDINGS, STILL, SWITCH, Spec, TAGGED, bytes, data, json,
+    CAMERA, EVENTS, FILES, FOLDER, NOTHING, PIECE, PLAYLIST, QUEUE, RECORDINGS, STILL, STREAM,
+    SWITCH, Spec, TAGGED, TEST, bytes, data, json,
 };
 use super::{
-    Handler, cameras, certificate, events, exports, files, login, machine, metrics, openapi,
-    recording, recordings, settings, socket, stills, streams, system, tags, update, uploads, users,
+    Handler, cameras, certificate, discover, events, exports, files, hls, login, machine, metrics,
+    openapi, ptz, recording, recordings, scene, settings, socket, stills, storage, streams, system,
+    tags, update, uploads, users, webrtc,
 };
 use crate::http::limit::Class;
 use crate::http::parse::Method;
@@ -22,6 +24,7 @@ pub(crate) struct Served {
 
 const SYSTEM: Option<Access> = Some(Access::read(Permission::System));
 const DEVICE: Option<Access> = Some(Access::read(Permission::Device));
+const DEVICE_WRITE: Option<Access> = Some(Access::write(Permission::Device));
 const MEDIA: Option<Access> = Some(Access::read(Permission::Media));
 const MEDIA_WRITE: Option<Access> = Some(Access::write(Permission::Media));
 const STORAGE: Option<Access> = Some(Access::read(Permission::Storage));
@@ -73,10 +76,23 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/api/camera/status", SYSTEM, Class::Api, cameras::active, "State of the active camera", data("ActiveCamera")),
     get("/api/cameras", DEVICE, Class::Api, cameras::list, "All cameras", data("Cameras")),
     get("/api/cameras/{id}", DEVICE, Class::Api, cameras::one, "One camera, by number", data("Camera")),
+    get("/api/ptz", DEVICE, Class::Api, ptz::status, "Where a camera looks, what it can do, and whether it moves", data("Ptz").query(CAMERA).also(&[404])),
+    write(Method::Post, "/api/ptz/move", DEVICE_WRITE, ptz::go, "Moves a camera: mode absolute, relative or continuous; pan and tilt -1 to 1, zoom 0 to 1; answered when it has begun", data("Ptz").body("PtzMove").also(&[404, 409])),
+    write(Method::Post, "/api/ptz/stop", DEVICE_WRITE, ptz::stop, "Stops a camera, or only pan and tilt, or zoom", data("Ptz").body("PtzStop").optional().also(&[404, 409])),
+    write(Method::Post, "/api/ptz/home", DEVICE_WRITE, ptz::go_home, "Goes to the home position", data("Ptz").body("PtzGo").optional().also(&[404, 409])),
+    write(Method::Put, "/api/ptz/home", DEVICE_WRITE, ptz::set_home, "Where the camera looks now becomes its home position", data("Ptz").body("PtzWhich").optional().also(&[404, 409])),
+    get("/api/ptz/presets", DEVICE, Class::Api, ptz::presets, "Positions with a name", data("PtzPresets").query(CAMERA)),
+    write(Method::Post, "/api/ptz/presets", DEVICE_WRITE, ptz::add_preset, "Where the camera looks now becomes a preset", data("Ptz").body("PtzNewPreset").optional().also(&[404, 409])),
+    write(Method::Put, "/api/ptz/presets/{token}", DEVICE_WRITE, ptz::replace_preset, "The same in place of a preset", data("Ptz").body("PtzNewPreset").optional().also(&[409])),
+    write(Method::Post, "/api/ptz/presets/{token}/recall", DEVICE_WRITE, ptz::recall, "Goes to a preset", data("Ptz").body("PtzGo").optional().also(&[409])),
+    write(Method::Delete, "/api/ptz/presets/{token}", DEVICE_WRITE, ptz::remove_preset, "Forgets a preset", data("Ptz").query(CAMERA).also(&[409])),
+    write(Method::Post, "/api/motion/test", SYSTEM_WRITE, scene::motion, "Pretends motion before a camera, or its end: active; marked as a test, and ends by itself after a minute", data("TestedEvent").body("TestEvent").optional().also(&[404])),
+    write(Method::Post, "/api/tamper/test", SYSTEM_WRITE, scene::tamper, "The same of tampering", data("TestedEvent").body("TestEvent").optional().also(&[404])),
+    get("/api/motion/test", SYSTEM_WRITE, Class::Api, scene::motion_by_link, "The same of motion by a link, for test programs; not with a session's cookie", data("TestedEvent").query(TEST).also(&[404])),
     get("/api/streams", MEDIA, Class::Api, streams::list, "All streams with their rates", data("Streams")),
     get("/api/streams/{id}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream", data("Clients")),
     get("/api/streams/{camera}/{stream}/clients", DEVICE, Class::Api, streams::clients, "Who receives a stream", data("Clients")),
-    get("/api/snapshot", MEDIA, Class::Still, stills::still, "A JPEG of now: quality, camera", bytes("image/jpeg").query(STILL).also(&[404])),
+    get("/api/snapshot", MEDIA, Class::Still, stills::still, "A JPEG of now: quality, camera, stamp", bytes("image/jpeg").query(STILL).also(&[404])),
     write(Method::Post, "/api/snapshot", MEDIA_WRITE, recording::snap, "Takes a snapshot and keeps it", data("Kept").body("NewSnapshot").optional().also(&[404, 503])),
     write(Method::Post, "/api/recording/start", MEDIA_WRITE, recording::start, "Begins recording: camera, stream, duration (seconds), title; what is left out is as set", data("RecordingNow").body("StartRecording").optional().also(&[404, 409, 503])),
     write(Method::Post, "/api/recording/stop", MEDIA_WRITE, recording::stop, "Ends recording; of all that is recorded, or of one camera or stream", data("RecordingNow").body("WhichRecording").optional().also(&[409, 503])),
@@ -88,10 +104,20 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/images/current.jpg", MEDIA, Class::Still, stills::still, "A JPEG of now", bytes("image/jpeg").query(STILL).also(&[404])),
     get("/mjpeg/{id}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
     get("/mjpeg/{camera}/{stream}", MEDIA, Class::Api, streams::mjpeg, "Live JPEGs, multipart/x-mixed-replace", bytes("multipart/x-mixed-replace")),
+    get("/hls/{id}/index.m3u8", MEDIA, Class::Free, hls::serve, "A stream by HLS, with low latency: the multivariant playlist", bytes("application/vnd.apple.mpegurl")),
+    get("/hls/{camera}/{stream}/index.m3u8", MEDIA, Class::Free, hls::serve, "A stream by HLS, with low latency: the multivariant playlist", bytes("application/vnd.apple.mpegurl")),
+    get("/hls/{id}/live.m3u8", MEDIA, Class::Free, hls::serve, "Its media playlist; with _HLS_msn and _HLS_part as soon as that segment or part is there", bytes("application/vnd.apple.mpegurl").query(PLAYLIST)),
+    get("/hls/{camera}/{stream}/live.m3u8", MEDIA, Class::Free, hls::serve, "Its media playlist; with _HLS_msn and _HLS_part as soon as that segment or part is there", bytes("application/vnd.apple.mpegurl").query(PLAYLIST)),
+    get("/hls/{id}/{file}", MEDIA, Class::Free, hls::serve, "What its playlists name: init segments, segments, parts", bytes("video/mp4")),
+    get("/hls/{camera}/{stream}/{file}", MEDIA, Class::Free, hls::serve, "What its playlists name: init segments, segments, parts", bytes("video/mp4")),
     get("/api/recordings", MEDIA, Class::Api, recordings::list, "Recordings and snapshots: filtered, sorted, page by page", data("Recordings").query(RECORDINGS)),
     write(Method::Delete, "/api/recordings", STORAGE_WRITE, recordings::remove_many, "Removes recordings with their files: {\"ids\": [1, 2]}", data("RemovedRecordings").body("RecordingIds").also(&[404, 409, 500])),
     get("/api/recordings/export", STORAGE, Class::Api, exports::state, "Removable media that are mounted, and how far an export is", data("Exports")),
     write(Method::Post, "/api/recordings/export", STORAGE_WRITE, exports::begin, "Copies recordings to a removable medium", data("MediaExport").body("NewExport").also(&[404, 409])),
+    get("/api/network-storage", STORAGE, Class::Api, storage::state, "How copying goes, and the queue of it, page by page", data("NetworkStorage").query(QUEUE)),
+    write(Method::Post, "/api/network-storage/retry", STORAGE_WRITE, storage::retry, "Queues copies anew: these, or without ids all that failed or wait for their next time", data("QueueChange").body("WhichCopies").optional().also(&[404])),
+    write(Method::Post, "/api/network-storage/drop", STORAGE_WRITE, storage::give_up, "Takes files out of the queue", data("QueueChange").body("RecordingIds").also(&[404])),
+    write(Method::Post, "/api/network-storage/test", STORAGE_WRITE, storage::test, "Writes a small file, reads it back and removes it; mark: marks the folder as ours", data("StorageTest").body("NewStorageTest").optional().also(&[409, 503])),
     get("/api/recordings/{id}", MEDIA, Class::Api, recordings::download, "The file of a recording, or a part of it (Range)", bytes("*/*").also(&[416])),
     write(Method::Patch, "/api/recordings/{id}", MEDIA_WRITE, recordings::label, "Changes title, note, protected", data("Recording").body("RecordingChange")),
     write(Method::Delete, "/api/recordings/{id}", STORAGE_WRITE, recordings::remove, "Removes a recording with its file", data("RemovedRecordings").also(&[409, 500])),
@@ -116,6 +142,13 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     get("/files/{*path}", MEDIA, Class::Api, files::show, "A file of the media folder, or a part of it (Range)", bytes("*/*").also(&[416])),
     write(Method::Delete, "/files/{*path}", STORAGE_WRITE, files::remove, "Removes a file, and the recording that it is", data("RemovedFile").also(&[409, 500])),
     get("/download/{*path}", MEDIA, Class::Api, files::download, "The same file to be kept; also by a recording's number", bytes("*/*").also(&[416])),
+    write(Method::Post, "/whep/{*path}", MEDIA, webrtc::play, "Begins a WebRTC session of the stream in the path (WHEP): an SDP offer, answered with SDP", bytes("application/sdp").status("201").upload("application/sdp").also(&[406, 409, 415])),
+    write(Method::Patch, "/whep/{*path}", MEDIA, webrtc::trickle, "Candidates for the session that the path ends with (RFC 8840)", NOTHING.upload("application/trickle-ice-sdpfrag").also(&[415])),
+    write(Method::Delete, "/whep/{*path}", MEDIA, webrtc::end, "Ends the session that the path ends with", data("Ended")),
+    get("/api/webrtc/offer", MEDIA, Class::Api, webrtc::offer, "Offers a stream by WebRTC, for setRemoteDescription: stream", json("RtcOffer").query(STREAM).also(&[404, 406, 409])),
+    write(Method::Post, "/api/webrtc/answer", MEDIA, webrtc::answer, "The browser's answer to that offer: type, sdp", data("Accepted").body("RtcAnswer").also(&[404, 406, 409])),
+    get("/api/webrtc/ice", MEDIA, Class::Api, webrtc::servers, "STUN and TURN servers for RTCPeerConnection", data("IceServers")),
+    write(Method::Post, "/api/webrtc/ice", MEDIA, webrtc::candidate, "A candidate of the browser: candidate, sdpMid", data("Accepted").body("RtcCandidate").also(&[404])),
     write(Method::Post, "/upload", STORAGE_WRITE, uploads::upload, "Puts files into the folder uploads, as a form; they may be long (limit-upload)", data("Uploaded").upload("multipart/form-data").also(&[409, 415, 500])),
     write(Method::Post, "/api/login", None, login::login, "Begins a session: username, password", data("LoggedIn").body("Login")),
     write(Method::Post, "/api/logout", None, login::logout, "Ends the session or token that is used", data("Ended")),
@@ -148,17 +181,19 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     write(Method::Post, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}", data("SettingTaken").body("Value")),
     write(Method::Patch, "/api/settings/{key}", SYSTEM, settings::set_one, "Sets a key: a JSON value or {\"value\": …}", data("SettingTaken").body("Value")),
     get("/api/schema", SYSTEM, Class::Api, settings::schema, "JSON schema of all keys", json("Schema")),
-    write(Method::Post, "/api/config/export", SYSTEM_WRITE, machine::export, "The whole configuration; its secrets only under a passphrase", json("Configuration").body("Export").optional()),
-    write(Method::Post, "/api/config/import", SYSTEM_WRITE, machine::import, "Takes an export in the place of the configuration, and starts again", data("Begun").body("Import")),
+    write(Method::Post, "/api/config/export", SYSTEM_WRITE, machine::export, "The whole configuration, for administrators; its secrets only under a passphrase", json("Configuration").body("Export").optional()),
+    write(Method::Post, "/api/config/import", SYSTEM_WRITE, machine::import, "Takes an export in the place of the configuration, all of it or nothing, and starts again; for administrators", data("Begun").body("Import")),
     get("/api/config", SYSTEM, Class::Api, settings::config, "Every setting by module", data("Config")),
     write(Method::Put, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
     write(Method::Patch, "/api/config", SYSTEM, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
     get("/api/config/{section}", SYSTEM, Class::Api, settings::section, "One module", data("Module")),
-    write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default", json("Taken").body("SettingsChange")),
+    write(Method::Put, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing; what is left out gets its default, if that is one of ours (see /api/schema) and not the camera's own: those stay, see image-reset", json("Taken").body("SettingsChange")),
     write(Method::Patch, "/api/config/{section}", SYSTEM, settings::set_section, "Changes a module, all or nothing", json("Taken").body("SettingsChange")),
     get("/api/latency", SYSTEM, Class::Api, metrics::latency, "How long the stages of a frame's way take, by streams", data("Latency")),
     get("/metrics", None, Class::Api, metrics::metrics, "Prometheus text; see the setting metrics-allow", bytes("text/plain")),
     get("/api/events", SYSTEM, Class::Api, events::events, "The event log, newest first; as it grows with Accept: text/event-stream", data("Events").query(EVENTS).or("text/event-stream")),
+    get("/api/onvif/discover", NETWORK, Class::Api, discover::find, "ONVIF devices on the network, which takes three seconds", data("OnvifDevices")),
+    write(Method::Post, "/api/onvif/discover", NETWORK_WRITE, discover::ask, "The same with their streams, by username and password; or adds the camera of a stream: add", data("OnvifDevices").body("OnvifDiscover").also(&[409, 500])),
     write(Method::Post, "/api/update", UPDATE, update::update, "Takes a signed package, at once or piece by piece, and starts it in the place of this program", data("Updated").upload("application/octet-stream").query(PIECE).also(&[409])),
     write(Method::Post, "/api/restart", REBOOT, machine::restart, "Starts the server's processes again", data("Begun")),
     write(Method::Post, "/api/reboot", REBOOT, machine::reboot, "Starts the machine again, where that is allowed", data("Begun")),

@@ -1,6 +1,8 @@
 //! What goes in and out, as JSON Schema: the components of the description. Settings come from the
 //! registry.
 
+mod network;
+mod ptz;
 mod recordings;
 
 use crate::board;
@@ -102,7 +104,9 @@ fn of_module(name: &str) -> impl Iterator<Item = &'static Entry> {
 /// All components by their names.
 pub(super) fn components() -> Value {
     let mut all = Map::new();
-    for part in [general, cameras, recordings::all, people, settings, system] {
+    let parts =
+        [general, cameras, recordings::all, network::all, ptz::all, people, settings, system];
+    for part in parts {
         for (name, schema) in part() {
             let other = all.insert(name.to_owned(), schema);
             debug_assert!(other.is_none(), "two schemas are called {name}");
@@ -231,6 +235,8 @@ fn cameras() -> Named {
                 ("stamped_at", or_null(stamped_at())),
                 ("rtsp", or_null(text())),
                 ("mjpeg?", text()),
+                ("hls?", text()),
+                ("whep?", text()),
                 ("http_clients?", whole()),
             ]),
         ),
@@ -275,6 +281,35 @@ fn cameras() -> Named {
             ]),
         ),
         ("Clients", object(&[("stream", text()), ("clients", list(to("Client")))])),
+        (
+            "RtcOffer",
+            object(&[
+                ("status", word(&["success"])),
+                ("type", word(&["offer"])),
+                ("sdp", text()),
+                ("session", text()),
+                ("stream", text()),
+                ("resource", text()),
+                ("iceServers", list(to("Anything"))),
+                ("timestamp", whole()),
+            ]),
+        ),
+        (
+            "RtcAnswer",
+            object(&[("type?", word(&["answer"])), ("sdp", text()), ("session?", text())]),
+        ),
+        (
+            "RtcCandidate",
+            object(&[
+                ("candidate?", text()),
+                ("sdpMid?", text()),
+                ("sdpMLineIndex?", whole()),
+                ("usernameFragment?", text()),
+                ("session?", text()),
+            ]),
+        ),
+        ("IceServers", object(&[("iceServers", list(to("Anything")))])),
+        ("Accepted", object(&[("accepted", flag())])),
     ]
 }
 
@@ -488,7 +523,13 @@ fn system() -> Named {
             "Event",
             object(&[
                 ("id", whole()),
-                ("kind", word(&["notice", "audit", "camera", "media"])),
+                (
+                    "kind",
+                    word(&[
+                        "notice", "audit", "camera", "media", "motion", "tamper", "storage",
+                        "input",
+                    ]),
+                ),
                 ("time", whole()),
                 ("level?", text()),
                 ("text?", text()),
@@ -501,6 +542,10 @@ fn system() -> Named {
                 ("name?", text()),
                 ("reason?", text()),
                 ("filename?", text()),
+                ("active?", flag()),
+                ("area?", number()),
+                ("why?", text()),
+                ("test?", flag()),
             ]),
         ),
         (
@@ -535,6 +580,9 @@ fn system() -> Named {
                         ("error", json!({ "type": ["string", "null"] })),
                         ("total", whole()),
                         ("free", whole()),
+                        ("low", flag()),
+                        ("standing", text()),
+                        ("network", text()),
                     ]),
                 ),
             ]),

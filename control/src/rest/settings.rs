@@ -1,7 +1,7 @@
 //! Settings over REST: one by one, many at once, or a module as a whole.
 
 use super::{Call, Reply};
-use crate::board::{self, Item, Refusal, Result1, propose};
+use crate::board::{self, Item, MOST_KEYS, Refusal, Result1, propose};
 use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::respond::{Fault, Response};
@@ -123,7 +123,16 @@ fn changes_of(call: &Call<'_>) -> Result<Map<String, Value>, Fault> {
     if none {
         return Err(forbidden(call, asked));
     }
-    json::object(&call.request.body)
+    let changes = json::object(&call.request.body)?;
+    check_count(changes.len())?;
+    Ok(changes)
+}
+
+fn check_count(keys: usize) -> Result<(), Fault> {
+    if keys > MOST_KEYS {
+        return Err(invalid(format!("at most {MOST_KEYS} keys at once; send several requests")));
+    }
+    Ok(())
 }
 
 fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result<Reply, Fault> {
@@ -227,6 +236,7 @@ pub(super) fn set_config(call: &mut Call<'_>) -> Result<Reply, Fault> {
         let Value::Object(keys) = keys else {
             return Err(with_key(invalid("a module must be an object of its keys"), &name));
         };
+        check_count(changes.len() + keys.len())?;
         for (key, value) in keys {
             in_section(&key, &name)?;
             changes.insert(key, value);
@@ -246,7 +256,8 @@ fn in_section(key: &str, section: &str) -> Result<(), Fault> {
     }
 }
 
-/// Changes a module, all or nothing. PUT: keys that are left out go back to their defaults.
+/// Changes a module, all or nothing. PUT: keys that are left out go back to their defaults; those
+/// without one, which are as the camera has them, stay.
 pub(super) fn set_section(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let section = section_of(call)?;
     let mut changes = changes_of(call)?;

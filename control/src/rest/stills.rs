@@ -27,6 +27,13 @@ pub(super) fn still(call: &mut Call<'_>) -> Result<Reply, Fault> {
             Fault::invalid_value("camera", "Value must be a camera's number; see /api/cameras")
         })?,
     };
+    let stamp = match call.request.query("stamp") {
+        None | Some("0" | "false" | "") => false,
+        Some("1" | "true") => true,
+        Some(_) => {
+            return Err(Fault::invalid_value("stamp", "Value must be 1 or 0, true or false"));
+        }
+    };
     if !call.desk.engine.is_running() {
         return Err(Fault::camera_away("the engine is starting; try again in a second"));
     }
@@ -36,7 +43,8 @@ pub(super) fn still(call: &mut Call<'_>) -> Result<Reply, Fault> {
         None if camera == 0 => return Err(Fault::camera_away("there is no camera")),
         None => return Err(Fault::not_found(format!("there is no camera {camera}"))),
     }
-    call.desk.ask(Ask::Still { camera, quality }, PATIENCE, call.key, show, call.at)?;
+    let ask = if stamp { Ask::Stamped { camera, quality } } else { Ask::Still { camera, quality } };
+    call.desk.ask(ask, PATIENCE, call.key, show, call.at)?;
     Ok(Reply::Later)
 }
 
@@ -55,7 +63,9 @@ fn show(desk: &mut Desk, ask: &Ask, outcome: &Outcome, at: At) -> Response {
         }
         // No picture in time from a camera that has gone meanwhile: say so.
         Outcome::Late => {
-            let id = if let Ask::Still { camera, .. } = ask { *camera } else { 0 };
+            let (Ask::Still { camera: id, .. } | Ask::Stamped { camera: id, .. }) = *ask else {
+                return super::settings::failed(&Outcome::Late, at);
+            };
             match desk.engine.camera(id) {
                 Some(c) if !c.connected => away(c.id, &c.error).response(at),
                 _ => super::settings::failed(outcome, at),

@@ -16,6 +16,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (engine, authority, host) = (engine_word(call), call.authority(), call.host());
     let scheme = call.scheme();
     let rtsp = call.desk.ports().get("rtsp").map(|port| format!("rtsp://{host}:{port}/"));
+    let hls = call.desk.hls.settings().on;
+    let webrtc = *call.desk.board.value("webrtc-enabled") != Value::Bool(false);
     let state = call.desk.engine.state().clone();
     let streams: Vec<Value> = state
         .streams
@@ -29,6 +31,13 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
             value["stamped_at"] = json!(camera.map(|c| &c.stamped_at));
             value["active"] = json!(stream.camera == state.main_camera);
             value["rtsp"] = json!(rtsp.as_ref().map(|base| format!("{base}{}", stream.name)));
+            if stream.codec != Codec::Jpeg && hls {
+                let name = &stream.name;
+                value["hls"] = json!(format!("{scheme}://{authority}/hls/{name}/index.m3u8"));
+            }
+            if stream.codec == Codec::H264 && webrtc {
+                value["whep"] = json!(format!("{scheme}://{authority}/whep/{}", stream.name));
+            }
             if stream.codec == Codec::Jpeg {
                 value["mjpeg"] = json!(format!("{scheme}://{authority}/mjpeg/{}", stream.name));
                 value["http_clients"] = json!(call.desk.watching(&stream.name).len());
@@ -45,7 +54,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
 }
 
 /// The name in the path, `/` for the first `-`.
-fn asked(call: &Call<'_>) -> String {
+pub(super) fn asked(call: &Call<'_>) -> String {
     match (call.params.find("id"), call.params.find("camera"), call.params.find("stream")) {
         (Some(id), _, _) => id.replacen('-', "/", 1),
         (None, camera, stream) => {
@@ -54,7 +63,7 @@ fn asked(call: &Call<'_>) -> String {
     }
 }
 
-fn unknown(call: &mut Call<'_>, name: &str) -> Fault {
+pub(super) fn unknown(call: &mut Call<'_>, name: &str) -> Fault {
     if !call.desk.engine.is_running() {
         return Fault::unavailable("ENGINE_STARTING", "the engine is starting");
     }

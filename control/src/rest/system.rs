@@ -48,7 +48,8 @@ pub(super) fn health(call: &mut Call<'_>) -> Result<Reply, Fault> {
 pub(super) fn info(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let (authority, host) = (call.authority(), call.host());
     let (scheme, socket) = (call.scheme(), if call.secure { "wss" } else { "ws" });
-    let ports = call.desk.ports();
+    let (ports, hls) = (call.desk.ports(), call.desk.hls.settings().on);
+    let webrtc = *call.desk.board.value("webrtc-enabled") != Value::Bool(false);
     let rtsp = ports.get("rtsp").map(|p| format!("rtsp://{host}:{p}"));
     let path = |base: &Option<String>, path: &str| {
         base.as_ref().map_or(Value::Null, |b| json!(format!("{b}{path}")))
@@ -68,11 +69,13 @@ pub(super) fn info(call: &mut Call<'_>) -> Result<Reply, Fault> {
             "web": format!("{scheme}://{authority}/"),
             "snapshot": format!("{scheme}://{authority}/api/snapshot"),
             "mjpeg": format!("{scheme}://{authority}/mjpeg/stream1"),
+            "hls": hls.then(|| format!("{scheme}://{authority}/hls/stream1/index.m3u8")),
+            "whep": webrtc.then(|| format!("{scheme}://{authority}/whep/stream1")),
             "websocket": format!("{socket}://{authority}/api/v1"),
             "main": path(&rtsp, "/stream1"),
             "sub": path(&rtsp, "/stream2"),
         },
-        "features": ["rest", "snapshot", "mjpeg", "rtsp", "basic", "digest", "token", "websocket", "https"],
+        "features": ["rest", "snapshot", "mjpeg", "hls", "webrtc", "rtsp", "onvif", "recording", "basic", "digest", "token", "websocket", "https"],
     });
     // Seed 002's own test looks for the version at the top level.
     let body = json!({

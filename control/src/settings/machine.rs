@@ -18,6 +18,10 @@ use std::time::Duration;
 const PATIENCE: Nanos = Nanos::from_secs(20);
 /// Most servers for names.
 const MOST_DNS: usize = 8;
+/// Most time servers: as many as clients are told (`tds:Capabilities`).
+pub(crate) const MOST_SERVERS: usize = 8;
+/// Our file for systemd-timesyncd: behind those of distributions, so that it counts.
+const SERVERS_FILE: &str = "90-lensd.conf";
 /// The line of our files that says what they were made of.
 const MADE_OF: &str = "# lensd: ";
 
@@ -143,22 +147,76 @@ impl Network {
         if !there {
             return Err(format!("there is no interface {}", self.interface));
         }
-        let path = self.path(system);
-        let before = fs::read(&path).ok();
-        put(&path, self.file().as_bytes())?;
-        if let Err(why) = run(&system.network_command, &self.interface) {
-            let restored = match before {
-                Some(before) => put(&path, &before),
-                None => fs::remove_file(&path).map_err(|e| e.to_string()),
-            };
-            let again = restored.and_then(|()| run(&system.network_command, &self.interface));
-            if let Err(e) = again {
-                tracing::error!("the network cannot be set back: {e}");
-            }
-            return Err(why);
-        }
+        let text = self.file();
+        replace(&self.path(system), Some(&text), &system.network_command, &self.interface)?;
         Ok(json!(self))
     }
+}
+
+/// Gives a program of the machine another file, or none, and lets it read that; if it does not, all
+/// is as it was.
+fn replace(path: &Path, text: Option<&str>, command: &str, argument: &str) -> Result<(), String> {
+    let write = |text: Option<&[u8]>| match text {
+        Some(text) => put(path, text),
+        None => match fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("{}: {e}", path.display()))
+            }
+            _ => Ok(()),
+        },
+    };
+    let before = fs::read(path).ok();
+    write(text.map(str::as_bytes))?;
+    run(command, argument).map(|_| ()).inspect_err(|_| {
+        let again = write(before.as_deref()).and_then(|()| run(command, argument).map(|_| ()));
+        if let Err(e) = again {
+            tracing::error!("{} cannot be set back: {e}", path.display());
+        }
+    })
+}
+
+/// Checks names and addresses of time servers.
+///
+/// # Errors
+/// What is none.
+pub(super) fn check_servers(list: &str) -> Result<(), String> {
+    if list.split_whitespace().count() > MOST_SERVERS {
+        return Err(format!("at most {MOST_SERVERS} time servers"));
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    let name = |s: &str| !s.starts_with(['-', '.']) && s.len() <= 253 && s.bytes().all(plain);
+    match list.split_whitespace().find(|s| s.parse::<IpAddr>().is_err() && !name(s)) {
+        Some(wrong) => Err(format!("{wrong:?} is neither a name nor an address")),
+        None => Ok(()),
+    }
+}
+
+/// Tells systemd-timesyncd which servers to ask; with none it asks those that the machine has
+/// without us.
+///
+/// # Errors
+/// Why not.
+pub(super) fn apply_servers(system: &System, list: &str) -> Result<Value, String> {
+    let list = list.split_whitespace().collect::<Vec<_>>().join(" ");
+    fs::create_dir_all(&system.timesyncd)
+        .map_err(|e| format!("{}: {e}", system.timesyncd.display()))?;
+    // An empty line forgets those of the files before ours.
+    let text = format!("{MADE_OF}{}\n[Time]\nNTP=\nNTP={list}\n", json!(list));
+    let text = (!list.is_empty()).then_some(text);
+    let command = &system.time_servers_command;
+    replace(&system.timesyncd.join(SERVERS_FILE), text.as_deref(), command, &list)?;
+    Ok(json!(list))
+}
+
+/// What our file says of time servers.
+pub(super) fn servers_now(system: &System) -> Value {
+    made_of(&system.timesyncd.join(SERVERS_FILE)).unwrap_or_else(|| json!(""))
+}
+
+/// What one of our files was made of.
+fn made_of(path: &Path) -> Option<Value> {
+    let text = fs::read_to_string(path).ok()?;
+    serde_json::from_str(text.lines().next()?.strip_prefix(MADE_OF)?).ok()
 }
 
 fn check_address(text: &str) -> Result<(), String> {
@@ -178,8 +236,8 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
         .map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// What our files say, of the first interface that has one.
-pub(super) fn network_now(system: &System) -> Value {
+/// Our files for systemd-networkd.
+fn network_files(system: &System) -> Vec<PathBuf> {
     let files = fs::read_dir(&system.networkd).into_iter().flatten().flatten();
     let mut ours: Vec<PathBuf> = files
         .map(|f| f.path())
@@ -189,11 +247,33 @@ pub(super) fn network_now(system: &System) -> Value {
         })
         .collect();
     ours.sort();
-    let made_of = |path: &PathBuf| {
-        let text = fs::read_to_string(path).ok()?;
-        serde_json::from_str(text.lines().next()?.strip_prefix(MADE_OF)?).ok()
-    };
-    ours.iter().find_map(made_of).unwrap_or_default()
+    ours
+}
+
+/// What our files say, of the first interface that has one.
+pub(super) fn network_now(system: &System) -> Value {
+    network_files(system).iter().find_map(|path| made_of(path)).unwrap_or_default()
+}
+
+/// Takes back what this server has given the machine: its files are removed, as far as they may be
+/// written at all.
+pub(super) fn forget(system: &System) {
+    let mut done = Vec::new();
+    if system.allow_network {
+        for path in network_files(system) {
+            let interface =
+                made_of(&path).and_then(|v| Some(v.get("interface")?.as_str()?.to_owned()));
+            let interface = interface.unwrap_or_default();
+            done.push(replace(&path, None, &system.network_command, &interface));
+        }
+    }
+    let servers = system.timesyncd.join(SERVERS_FILE);
+    if system.allow_time && servers.exists() {
+        done.push(replace(&servers, None, &system.time_servers_command, ""));
+    }
+    for why in done.into_iter().filter_map(Result::err) {
+        tracing::error!("what the machine was given stays: {why}");
+    }
 }
 
 /// Checks the name of a time zone.

@@ -5,21 +5,31 @@
 //! disk is it confirmed: who has a confirmation has it also after the power went. The others are
 //! told at once what holds now.
 
+mod check;
+mod import;
 mod machine;
 mod own;
 mod save;
+mod storage;
+mod streams;
+mod undo;
 
-pub(crate) use own::{adopt_all, engine_ended};
+pub(crate) use import::check_import;
+pub(crate) use machine::MOST_SERVERS;
+pub(crate) use own::{adopt_all, engine_ended, soft_reset};
+pub(crate) use storage::{
+    configure as configure_storage, secret as storage_secret, standing as storage_standing,
+};
 
 use crate::audit::Event;
-use crate::board::{Item, Refusal, Result1, Set};
+use crate::board::{Item, Refusal, Result1, Set, Stage};
 use crate::desk::Desk;
 use crate::engine::{ConnKey, Outcome};
 use crate::http::At;
 use crate::http::respond::Fault;
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::settings::bank::Held;
-use lensd_ffi::settings::{Entry, Plane, entries};
+use lensd_ffi::settings::{Plane, entries};
 use lensd_ffi::time::Nanos;
 use own::Taken;
 use serde_json::Value;
@@ -39,8 +49,9 @@ pub(crate) fn follow(desk: &mut Desk, at: At) {
     }
 }
 
-/// Sets several keys in their order. `atomic`: if one is refused, nothing is changed. `then` is
-/// called on the loop, now or later, and always.
+/// Sets several keys in their order. `atomic`: if one is refused, nothing is changed; what does
+/// something is done only when all values were taken. `then` is called on the loop, now or later,
+/// and always.
 pub(crate) fn set(
     desk: &mut Desk,
     items: Vec<Item>,
@@ -52,7 +63,9 @@ pub(crate) fn set(
 ) {
     let full = desk.board.sets.len() >= MOST;
     let spoilt = atomic && items.iter().any(|i| i.outcome.is_err());
-    let mut set = Set { items, atomic, origin, user: user.to_owned(), then: Box::new(then) };
+    let stage = if atomic { Stage::Values } else { Stage::All };
+    let user = user.to_owned();
+    let mut set = Set { items, stage, began: false, origin, user, then: Box::new(then) };
     if full || spoilt {
         for item in &mut set.items {
             if item.outcome.is_ok() {
@@ -61,14 +74,19 @@ pub(crate) fn set(
         }
         return end(desk, set, at);
     }
+    if atomic { undo::in_turn(desk, set, at) } else { engine_part(desk, set, at) }
+}
+
+/// The keys of the engine whose turn it is, then those of this plane.
+fn engine_part(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     let changes: Vec<(String, Value)> = set
         .items
         .iter()
-        .filter(|i| i.entry().is_some_and(|e| e.plane() == Plane::Engine))
+        .filter(|i| i.is_due(set.stage, Plane::Engine))
         .filter_map(|i| Some((i.entry()?.key.name.to_owned(), i.outcome.clone().ok()?)))
         .collect();
     if changes.is_empty() {
-        return own_part(desk, set, at);
+        return own_from(desk, set, 0, at);
     }
     let id = desk.board.next_id;
     desk.board.next_id += 1;
@@ -76,38 +94,38 @@ pub(crate) fn set(
         Ok(()) => _ = desk.board.sets.insert(id, set),
         Err(fault) => {
             refuse_engine_part(&mut set, &Refusal::Away(fault));
-            own_part(desk, set, at);
+            own_from(desk, set, 0, at);
         }
     }
 }
 
 fn refuse_engine_part(set: &mut Set<Desk>, why: &Refusal) {
-    for item in &mut set.items {
-        let engine = item.entry().is_some_and(|e| e.plane() == Plane::Engine);
-        if engine && item.outcome.is_ok() {
-            item.refuse(why.clone());
-        }
+    let stage = set.stage;
+    for item in set.items.iter_mut().filter(|i| i.is_due(stage, Plane::Engine)) {
+        item.refuse(why.clone());
     }
 }
 
 /// The engine has answered a set, or has not.
 fn answered(desk: &mut Desk, id: u64, outcome: &Outcome, at: At) {
-    let Some(mut set) = desk.board.sets.remove(&id) else { return };
+    let Some(mut set) = desk.board.sets.remove(&id) else {
+        return undo::answered(desk, id, outcome, at);
+    };
+    let stage = set.stage;
     match outcome {
         Outcome::Answer(Answer::Set { outcomes }) => {
             let mut outcomes = outcomes.iter();
-            for item in &mut set.items {
-                let engine = item.entry().is_some_and(|e| e.plane() == Plane::Engine);
-                if !engine || item.outcome.is_err() {
-                    continue;
-                }
+            for item in set.items.iter_mut().filter(|i| i.is_due(stage, Plane::Engine)) {
                 let Some(outcome) = outcomes.next() else {
                     item.refuse(Refusal::Hardware("the engine did not say".to_owned()));
                     continue;
                 };
                 match &outcome.refused {
                     Some(why) => item.refuse(Refusal::Hardware(why.clone())),
-                    None => item.taken(outcome.held.value.clone()),
+                    None => {
+                        item.taken(outcome.held.value.clone());
+                        item.in_force = true;
+                    }
                 }
                 if let Some(entry) = item.entry() {
                     desk.board.note(entry.index, outcome.held.clone(), set.origin);
@@ -123,77 +141,21 @@ fn answered(desk: &mut Desk, id: u64, outcome: &Outcome, at: At) {
             refuse_engine_part(&mut set, &Refusal::Away(fault));
         }
     }
-    if set.atomic && set.items.iter().any(|i| i.outcome.is_err()) {
-        return take_back(desk, set, false, at);
-    }
-    own_part(desk, set, at);
-}
-
-/// Undoes what was taken of a set that is all or nothing.
-///
-/// `own_too`: keys of this plane were taken already.
-fn take_back(desk: &mut Desk, mut set: Set<Desk>, own_too: bool, at: At) {
-    let mut changes = Vec::new();
-    for item in &mut set.items {
-        let Some(entry) = item.entry().filter(|_| item.outcome.is_ok()) else { continue };
-        item.refuse(Refusal::NotAlone);
-        if entry.key.action || item.before.is_null() {
-            continue;
-        }
-        let before = item.before.clone();
-        match entry.plane() {
-            Plane::Engine => changes.push((entry.key.name.to_owned(), before)),
-            Plane::Control if own_too => own_back(desk, entry, &before, &set.user, at),
-            Plane::Control => {}
-        }
-    }
-    if !changes.is_empty() {
-        let id = desk.board.next_id;
-        desk.board.next_id += 1;
-        // Nobody waits for it, and what holds is in the engine's bank.
-        if let Err(fault) = desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono) {
-            tracing::warn!("settings could not be taken back: {}", fault.message);
-        }
-    }
-    end(desk, set, at);
-}
-
-/// A key of this plane as it was.
-fn own_back(desk: &mut Desk, entry: &'static Entry, before: &Value, user: &str, at: At) {
-    let name = entry.key.name;
-    let done = match own::apply(desk, entry, before, user, at) {
-        Ok(Taken::Now(value)) => {
-            own::adopt(desk, name, &value);
-            desk.board.own(name, Held::of(value), None);
-            Ok(())
-        }
-        Ok(Taken::Later(job)) => {
-            let then = move |desk: &mut Desk, made: Result<Value, String>, _| match made {
-                Ok(value) => {
-                    own::adopt(desk, name, &value);
-                    desk.board.own(name, Held::of(value), None);
-                }
-                Err(why) => tracing::warn!("{name} could not be taken back: {why}"),
-            };
-            desk.work.run(job, then).map_err(|fault| fault.message)
-        }
-        Err(why) => Err(why),
-    };
-    if let Err(why) = done {
-        tracing::warn!("{name} could not be taken back: {why}");
-    }
-}
-
-/// The keys of this plane, then the store.
-fn own_part(desk: &mut Desk, set: Set<Desk>, at: At) {
     own_from(desk, set, 0, at);
 }
 
-/// The same from an item on; what waits for a worker goes on from there.
+/// The keys of this plane whose turn it is, from an item on; what waits for a worker goes on from
+/// there. Then what does something, then the store.
 fn own_from(desk: &mut Desk, mut set: Set<Desk>, first: usize, at: At) {
+    let spoilt = |set: &Set<Desk>| set.is_atomic() && set.items.iter().any(|i| i.outcome.is_err());
     for at_item in first..set.items.len() {
+        if spoilt(&set) {
+            break;
+        }
         let item = &set.items[at_item];
-        let Some(entry) = item.entry().filter(|e| e.plane() == Plane::Control) else { continue };
+        let Some(entry) = item.entry().filter(|_| item.is_due(set.stage, Plane::Control)) else {
+            continue;
+        };
         let Ok(value) = item.outcome.clone() else { continue };
         match own::apply(desk, entry, &value, &set.user, at) {
             Ok(Taken::Now(taken)) => own_taken(desk, &mut set, at_item, Ok(taken)),
@@ -201,10 +163,18 @@ fn own_from(desk: &mut Desk, mut set: Set<Desk>, first: usize, at: At) {
             Ok(Taken::Later(job)) => return own_later(desk, set, at_item, job, at),
         }
     }
-    if set.atomic && set.items.iter().any(|i| i.outcome.is_err()) {
-        return take_back(desk, set, true, at);
+    if spoilt(&set) {
+        return undo::take_back(desk, set, at);
     }
+    if set.stage == Stage::Values {
+        set.stage = Stage::Actions;
+        return engine_part(desk, set, at);
+    }
+    let turn = std::mem::take(&mut set.began);
     keep(desk, set, at);
+    if turn {
+        undo::next(desk, at);
+    }
 }
 
 /// What a key of this plane has become.
@@ -214,6 +184,7 @@ fn own_taken(desk: &mut Desk, set: &mut Set<Desk>, at_item: usize, made: Result<
     match made {
         Ok(taken) => {
             item.taken(taken.clone());
+            item.in_force = true;
             own::adopt(desk, entry.key.name, &taken);
             if !entry.key.action {
                 desk.board.own(entry.key.name, Held::of(taken), origin);
@@ -244,18 +215,15 @@ fn own_later(desk: &mut Desk, set: Set<Desk>, at_item: usize, job: own::Job, at:
 /// Stores what is to be kept.
 fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     let mut changes = BTreeMap::new();
-    for item in &set.items {
-        let Some(entry) = item.entry() else { continue };
+    let turns: &[Stage] =
+        if set.is_atomic() { &[Stage::Values, Stage::Actions] } else { &[Stage::All] };
+    for (turn, item) in turns.iter().flat_map(|turn| set.items.iter().map(move |i| (*turn, i))) {
+        let Some(entry) = item.entry().filter(|_| item.has_turn(turn)) else { continue };
         match &item.outcome {
             Ok(value) if entry.key.saved => _ = changes.insert(entry.index, Some(value.clone())),
             Ok(Value::Bool(true)) if entry.key.name == "image-reset" => {
-                let image = entries().iter().filter(|e| {
-                    let module = e.module.name;
-                    e.key.saved
-                        && ["image", "auto-exposure", "white-balance", "noise", "zoom"]
-                            .contains(&module)
-                });
-                changes.extend(image.map(|e| (e.index, None)));
+                let picture = entries().iter().filter(|e| e.is_of_picture());
+                changes.extend(picture.map(|e| (e.index, None)));
             }
             _ => {}
         }
@@ -288,8 +256,9 @@ fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     save::go_on(desk);
 }
 
-/// Who has set what within the last second: one line each, however often a slider moved.
-fn write_down(desk: &mut Desk, at: At) {
+/// Who has set what since the last time: one line each, however often a slider moved. **Before
+/// anything that may end this process, too.**
+pub(crate) fn write_down(desk: &mut Desk, at: At) {
     let mut by_user: BTreeMap<String, serde_json::Map<String, Value>> = BTreeMap::new();
     for ((user, key), value) in std::mem::take(&mut desk.board.changed) {
         by_user.entry(user).or_default().insert(key.to_owned(), value);
@@ -303,11 +272,12 @@ fn write_down(desk: &mut Desk, at: At) {
 
 /// Tells whoever asked.
 fn end(desk: &mut Desk, set: Set<Desk>, at: At) {
+    let turn = set.began;
     for item in &set.items {
         if let (Some(entry), Ok(value)) = (item.entry(), &item.outcome)
             && desk.board.changed.len() < MOST
         {
-            desk.board.changed.insert((set.user.clone(), entry.key.name), value.clone());
+            desk.board.changed.insert((set.user.clone(), entry.key.name), entry.masked(value));
         }
     }
     let results = set
@@ -316,6 +286,9 @@ fn end(desk: &mut Desk, set: Set<Desk>, at: At) {
         .map(|item| Result1 { name: item.name, outcome: item.outcome })
         .collect();
     (set.then)(desk, results, at);
+    if turn {
+        undo::next(desk, at);
+    }
 }
 
 /// Once a second: what is measured here, and saves that were refused a thread.
@@ -334,8 +307,13 @@ mod tests {
     fn every_key_of_this_plane_stands_in_its_code() {
         let code = [
             include_str!("own.rs"),
+            include_str!("check.rs"),
             include_str!("machine.rs"),
+            include_str!("storage.rs"),
+            include_str!("streams.rs"),
             include_str!("../rest/metrics.rs"),
+            include_str!("../onvif/run.rs"),
+            include_str!("../inputs.rs"),
         ]
         .concat();
         for entry in entries().iter().filter(|e| e.plane() == Plane::Control) {

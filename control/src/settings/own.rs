@@ -1,15 +1,18 @@
 //! The keys of this plane: what setting them does, and what is measured here.
 
+use super::check;
 use super::machine::{self, Network};
+use super::{storage, streams};
 use crate::accounts::{Kind, TokenRecord};
 use crate::board::{Board, Seen};
 use crate::config::System;
 use crate::desk::Desk;
+use crate::external;
 use crate::http::At;
 use crate::signed::{self, Licence};
 use lensd_ffi::link::Report;
+use lensd_ffi::settings::Entry;
 use lensd_ffi::settings::bank::Held;
-use lensd_ffi::settings::{Entry, find};
 use lensd_ffi::time::Nanos;
 use serde_json::{Value, json};
 use std::fs;
@@ -45,23 +48,27 @@ pub(super) fn apply(
     at: At,
 ) -> Result<Taken, String> {
     let asked = *value == Value::Bool(true);
+    check::check(entry.key.name, value)?;
     match entry.key.name {
-        "device-name" => {}
+        "device-name" | "cors-origins" | "metrics-allow" | "ptz-presets" | "ptz-home" => {}
+        "onvif-profiles" | "onvif-scopes" | "onvif-push-hosts" => {}
         "notification-dismiss" => {
             desk.board.notices.dismiss(value.as_u64().unwrap_or(0))?;
             let notices = desk.board.notices.value();
             desk.board.own("notifications", Held::of(notices), None);
         }
-        "cors-origins" => check_origins(value)?,
-        "metrics-allow" => {
-            let nobody = std::net::Ipv4Addr::UNSPECIFIED.into();
-            crate::config::is_among(value.as_str().unwrap_or_default(), nobody)?;
-        }
         name if name.starts_with("limit-") => {}
+        "hls" | "hls-segment" | "hls-part" | "hls-segments" => {}
+        "onvif" | "onvif-hosts" | "onvif-token-window" | "discovery" => {}
         "restart" if asked => restart(desk, user, at),
         "reboot" if asked => reboot(desk, user)?,
         "factory-reset" if asked => factory_reset(desk, user, at)?,
         "restart" | "reboot" | "factory-reset" => {}
+        "external-stream-add" | "external-stream-remove" => {
+            return streams::set(desk, entry.key.name, value, user, at);
+        }
+        "network-storage-secret" => return later(storage::keep_secret(desk, value)),
+        name if name.starts_with("network-storage-") => {}
         "licence" => {
             read_licence(desk, value, at)?;
         }
@@ -71,6 +78,14 @@ pub(super) fn apply(
             let system = desk.config.system.clone();
             tracing::warn!(user, config = %value, "the network is set");
             return later(move || wanted.apply(&system));
+        }
+        "time-servers" => {
+            let list = value.as_str().unwrap_or_default().to_owned();
+            machine::check_servers(&list)?;
+            allowed(desk.config.system.allow_time, "time")?;
+            tracing::warn!(user, list, "time servers are set");
+            let system = desk.config.system.clone();
+            return later(move || machine::apply_servers(&system, &list));
         }
         "time-zone" | "time-ntp" | "time-set" => {
             allowed(desk.config.system.allow_time, "time")?;
@@ -141,6 +156,12 @@ pub(super) fn adopt(desk: &mut Desk, name: &str, value: &Value) {
             .collect();
         return;
     }
+    if name == "network-storage-secret" {
+        return storage::configure(desk, true);
+    }
+    if let Some(hls) = desk.hls.settings().with(name, value.as_bool(), number) {
+        return desk.hls.set(hls);
+    }
     let limits = &mut desk.config.limits;
     match (name, number) {
         ("limit-anonymous", Some(n)) => limits.anonymous_per_minute = n,
@@ -153,30 +174,57 @@ pub(super) fn adopt(desk: &mut Desk, name: &str, value: &Value) {
     desk.door.set_limits(&desk.config.limits);
 }
 
-fn check_origins(value: &Value) -> Result<(), String> {
-    let list = value.as_array().ok_or("Value must be a list of origins")?;
-    for origin in list {
-        let good = origin.as_str().is_some_and(|text| {
-            let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-            host.is_some_and(|h| !h.is_empty() && !h.contains(['/', ' ', '*', '@', '?']))
-        });
-        if !good {
-            return Err(format!(
-                "{origin} is no origin: it must be http:// or https:// with a host and no path"
-            ));
+/// Sets everything back but users, tokens, and what one reaches this server by, and starts again.
+pub(crate) fn soft_reset(
+    desk: &mut Desk,
+    user: &str,
+    then: impl FnOnce(&mut Desk, Result<(), String>, At) + 'static,
+) {
+    tracing::warn!(user, "factory reset, but for users and network");
+    desk.board.saves.changes.clear();
+    let store = Arc::clone(&desk.store);
+    let kept = |e: &&Entry| {
+        ["webserver", "network", "urls", "onvif", "discovery"].contains(&e.module.name)
+            || ["categories", "categoryCounter"].contains(&e.key.name)
+    };
+    let keep: Vec<&str> =
+        lensd_ffi::settings::entries().iter().filter(kept).map(|e| e.key.name).collect();
+    let user = user.to_owned();
+    let cameras = external::path(&desk.config.data);
+    let job = move || {
+        store.reset_settings(&keep).map_err(|e| e.to_string())?;
+        external::clear(&cameras)
+    };
+    // The one that waits is told in any case, so what follows is kept for both.
+    let then = std::rc::Rc::new(std::cell::Cell::new(Some(then)));
+    let kept = std::rc::Rc::clone(&then);
+    let begun = desk.work.try_run(job, move |desk: &mut Desk, made, at| {
+        let made = made.unwrap_or_else(|_| Err("the work for it has failed".to_owned()));
+        if made.is_ok() {
+            restart(desk, &user, at);
         }
+        if let Some(then) = kept.take() {
+            then(desk, made, at);
+        }
+    });
+    if let (Err(fault), Some(then)) = (begun, then.take()) {
+        then(desk, Err(fault.message), At::now());
     }
-    Ok(())
 }
 
-/// Forgets everything but categories, makes the first user anew, and starts both planes again.
+/// Forgets everything but categories, also what the machine was given, makes the first user anew, and starts both planes again.
 fn factory_reset(desk: &mut Desk, user: &str, at: At) -> Result<(), String> {
     tracing::warn!(user, "factory reset");
     desk.board.saves.changes.clear();
     let store = Arc::clone(&desk.store);
     let now_ms = at.utc.millis();
+    let cameras = external::path(&desk.config.data);
+    let system = desk.config.system.clone();
     let job = move |accounts: &parking_lot::Mutex<crate::accounts::Accounts>| {
         store.factory_reset(&["categories", "categoryCounter"]).map_err(|e| e.to_string())?;
+        // Others are reached with the passwords in it.
+        external::clear(&cameras)?;
+        machine::forget(&system);
         let mut accounts = accounts.lock();
         accounts.reload();
         accounts.ensure_admin(None, now_ms).map_err(|e| e.to_string())
@@ -200,7 +248,7 @@ fn factory_reset(desk: &mut Desk, user: &str, at: At) -> Result<(), String> {
     .map_err(|fault| fault.message)
 }
 
-fn restart(desk: &mut Desk, user: &str, at: At) {
+pub(super) fn restart(desk: &mut Desk, user: &str, at: At) {
     tracing::warn!(user, "restart");
     desk.board.notices.add("info", "the server was started again", at);
     desk.reports.push(Report::Restart);
@@ -249,7 +297,10 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
         json!(f64::from(u32::try_from(part.min(1000)).unwrap_or(0)) / 10.0)
     }));
     let memory = memory(&proc);
+    let external = streams::measured(desk);
+    let (streams, bytes) = desk.hls.load();
     let values = [
+        ("external-streams", external),
         ("cpu-load", load),
         ("memory-total", keep(memory.clone().map(|(total, _)| json!(total)))),
         ("memory-used", keep(memory.map(|(total, free)| json!(total.saturating_sub(free))))),
@@ -262,6 +313,8 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
         ("api-version", json!("v1")),
         ("api-clients", json!(desk.clients.map.len())),
         ("http-connections", json!(desk.connections)),
+        ("hls-streams", json!(streams)),
+        ("hls-memory", json!(bytes)),
         ("notifications", desk.board.notices.value()),
         ("time", json!(at.utc.millis())),
         ("time-zone", time_zone(&desk.config.system.localtime)),
@@ -288,6 +341,7 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
     update(desk);
     certificate(desk, at);
     ask_ntp(desk, at);
+    storage::measure(desk, at);
 }
 
 /// What the kernel says of the clock, as the engine found it that stamps pictures by it.
@@ -343,6 +397,8 @@ fn permitted(desk: &mut Desk) {
         desk.board.meter.network_read = true;
         let now = machine::network_now(&desk.config.system);
         desk.board.own("network-config", Held::of(now), None);
+        let now = machine::servers_now(&desk.config.system);
+        desk.board.own("time-servers", Held::of(now), None);
     }
 }
 
@@ -365,7 +421,7 @@ fn update(desk: &mut Desk) {
 
 /// A licence may end by itself.
 fn licence(desk: &mut Desk, at: At) {
-    let text = find("licence").map(|e| desk.board.held(e).value.clone()).unwrap_or_default();
+    let text = desk.board.value("licence").clone();
     let (value, fault) = match read_licence(desk, &text, at) {
         Ok(licence) => (licence.map_or(json!([]), |l| l.value()), None),
         Err(why) => (json!([]), Some(why)),
@@ -421,7 +477,7 @@ fn ask_ntp(desk: &mut Desk, at: At) {
     }
 }
 
-fn error(fault: Option<String>) -> Held {
+pub(super) fn error(fault: Option<String>) -> Held {
     fault.map_or_else(Held::default, |why| Held::of(why.chars().take(160).collect::<String>()))
 }
 
@@ -434,8 +490,10 @@ pub(crate) fn engine_ended(desk: &mut Desk, at: At) {
 
 /// Cameras that come and go become notices.
 fn notice_changes(desk: &mut Desk, at: At) {
+    let storage = storage::standing(desk);
     let state = desk.engine.state();
-    let now = Seen { cameras: state.cameras.iter().map(|c| (c.id, c.connected)).collect() };
+    let cameras = state.cameras.iter().map(|c| (c.id, c.connected)).collect();
+    let now = Seen { cameras, storage };
     let errors: Vec<String> = state.cameras.iter().map(|c| c.error.clone()).collect();
     let seen = std::mem::take(&mut desk.board.meter.seen);
     for ((id, connected), why) in now.cameras.iter().zip(errors) {
@@ -456,6 +514,7 @@ fn notice_changes(desk: &mut Desk, at: At) {
             _ => {}
         }
     }
+    storage::notice(desk, &seen.storage, &now.storage, at);
     desk.board.meter.seen = now;
 }
 
@@ -604,9 +663,11 @@ mod tests {
 
     #[test]
     fn origins_have_no_path() {
-        assert!(check_origins(&json!(["https://a.example", "http://b:8080"])).is_ok());
+        assert!(
+            check::check("cors-origins", &json!(["https://a.example", "http://b:8080"])).is_ok()
+        );
         for bad in [json!("x"), json!(["*"]), json!(["https://a/b"]), json!([1])] {
-            assert!(check_origins(&bad).is_err(), "{bad}");
+            assert!(check::check("cors-origins", &bad).is_err(), "{bad}");
         }
     }
 }

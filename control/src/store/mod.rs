@@ -7,7 +7,7 @@
 //! | key | value |
 //! |---|---|
 //! | `meta/…` | schema, variant |
-//! | `setting/KEY` | JSON |
+//! | `setting/KEY` | JSON; what is secret in it is masked, and the whole is in `secret/setting/KEY` |
 //! | `secret/KEY` | sealed with the device's key (`seal.rs`) |
 //! | `user/NAME`, `role/NAME`, `token/HASH` | JSON, see [`crate::accounts`] |
 //! | `password/NAME` | Argon2id hash, a PHC string |
@@ -24,8 +24,10 @@ mod transfer;
 mod tests;
 
 pub use check::check as check_file;
+pub use transfer::Import;
 
 use self::lmdb::Kv;
+use lensd_ffi::settings::{MASK, find};
 use lensd_ffi::time::utc_now;
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
@@ -173,6 +175,7 @@ impl Store {
         }
         let inside = Mutex::new(Inside { table, kv: Some(kv) });
         let store = Self { inside, sealer, notes, fault: None, _lock: Some(lock) };
+        store.seal_settings()?;
         Ok(store)
     }
 
@@ -243,8 +246,10 @@ impl Store {
     /// All settings that are stored.
     pub fn load_settings(&self) -> BTreeMap<String, Value> {
         let stored = self.scan("setting/");
-        let value =
-            |(key, bytes): (String, Vec<u8>)| Some((key, serde_json::from_slice(&bytes).ok()?));
+        let value = |(key, bytes): (String, Vec<u8>)| {
+            let value = self.open_setting(&key, serde_json::from_slice(&bytes).ok()?)?;
+            Some((key, value))
+        };
         stored.into_iter().filter_map(value).collect()
     }
 
@@ -254,14 +259,59 @@ impl Store {
     /// As [`Store::commit`].
     pub fn save_settings(&self, changes: &[(String, Option<Value>)]) -> Result<(), StoreError> {
         let mut set = ChangeSet::default();
-        for (key, value) in changes {
-            let key = format!("setting/{key}");
+        for (name, value) in changes {
             match value {
-                Some(value) => set.put_json(key, value)?,
-                None => set.delete(key),
+                Some(value) => self.put_setting(&mut set, name, value)?,
+                None => {
+                    set.delete(format!("setting/{name}"));
+                    set.delete(format!("secret/setting/{name}"));
+                }
             }
         }
         self.commit(&set)
+    }
+
+    /// Adds a setting to a set of changes: what is secret in it is sealed, with all of it.
+    fn put_setting(
+        &self,
+        set: &mut ChangeSet,
+        name: &str,
+        value: &Value,
+    ) -> Result<(), StoreError> {
+        let shown = find(name).map(|entry| entry.masked(value));
+        set.put_json(format!("setting/{name}"), shown.as_ref().unwrap_or(value))?;
+        // A value that is masked already comes from an export; what it hides may be here.
+        if shown.is_some_and(|shown| shown != *value) {
+            let text = serde_json::to_vec(value).map_err(|e| StoreError::Refused(e.to_string()))?;
+            self.put_secret(set, &format!("setting/{name}"), &Zeroizing::new(text))?;
+        }
+        Ok(())
+    }
+
+    /// A stored setting with what is secret in it; none if that is not here.
+    fn open_setting(&self, name: &str, stored: Value) -> Option<Value> {
+        let masked = find(name).filter(|e| !e.key.secrets.is_empty());
+        let Some(entry) = masked.filter(|_| stored.to_string().contains(MASK)) else {
+            return Some(stored);
+        };
+        let open = self.load_secret(&format!("setting/{name}"));
+        let open = open.and_then(|text| serde_json::from_slice(&text).ok());
+        let open = open.filter(|open| entry.masked(open) == stored);
+        if open.is_none() {
+            tracing::warn!(key = name, "what is secret of this setting is not here; set it again");
+        }
+        open
+    }
+
+    /// Seals what an earlier version has stored as it was.
+    fn seal_settings(&self) -> Result<(), StoreError> {
+        let plain = |(name, value): &(String, Value)| {
+            find(name).is_some_and(|entry| entry.masked(value) != *value)
+        };
+        let stored = self.scan("setting/").into_iter();
+        let stored = stored.filter_map(|(name, v)| Some((name, serde_json::from_slice(&v).ok()?)));
+        let old: Vec<_> = stored.filter(plain).map(|(name, v)| (name, Some(v))).collect();
+        if old.is_empty() { Ok(()) } else { self.save_settings(&old) }
     }
 
     /// Stores a secret, sealed.

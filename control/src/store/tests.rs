@@ -208,6 +208,57 @@ fn a_reset_keeps_what_it_should() {
 }
 
 #[test]
+fn what_is_secret_in_a_setting_is_sealed() {
+    let folder = Folder::new("sealed");
+    let store = Store::open(&folder.0).unwrap();
+    let servers = json!([{"urls": "turn:h", "username": "u", "credential": "hidden77"}]);
+    let key = "webrtc-ice-servers";
+    let plain = |store: &Store| {
+        let all = format!(
+            "{:?}",
+            store
+                .scan("")
+                .values()
+                .map(|v| String::from_utf8_lossy(v).into_owned())
+                .collect::<Vec<_>>()
+        );
+        all.contains("hidden77")
+    };
+    // As an earlier version stored it.
+    let mut set = ChangeSet::default();
+    set.put_json(format!("setting/{key}"), &servers).unwrap();
+    store.commit(&set).unwrap();
+    assert!(plain(&store));
+    drop(store);
+    let store = Store::open(&folder.0).unwrap();
+    assert!(!plain(&store));
+    assert_eq!(store.load_settings()[key], servers);
+    let mut set = ChangeSet::default();
+    set.put("user/ann", r#"{"role":"administrator"}"#);
+    set.put("password/ann", "$argon2id$…");
+    store.commit(&set).unwrap();
+
+    let bare = store.export(None, &[]).unwrap();
+    assert_eq!(bare["settings"][key][0]["credential"], "***");
+    store.import(&Import::read(bare.clone(), None).unwrap()).unwrap();
+    assert_eq!(store.load_settings()[key], servers, "what an export hides is still here");
+    let passphrase = Some("a long passphrase");
+    let whole = store.export(passphrase, &[]).unwrap();
+    assert!(!whole.to_string().contains("hidden77"));
+
+    let there = Folder::new("sealed-there");
+    let other = Store::open(&there.0).unwrap();
+    other.import(&Import::read(whole, passphrase).unwrap()).unwrap();
+    assert_eq!(other.load_settings()[key], servers);
+    other.save_settings(&settings(&[(key, json!([]))])).unwrap();
+    other.import(&Import::read(bare.clone(), None).unwrap()).unwrap();
+    assert_eq!(other.load_settings()[key], servers, "it was sealed here");
+    other.save_settings(&[(key.to_owned(), None)]).unwrap();
+    other.import(&Import::read(bare, None).unwrap()).unwrap();
+    assert!(!other.load_settings().contains_key(key), "a mask is no credential");
+}
+
+#[test]
 fn a_configuration_moves_to_another_device() {
     let (here, there) = (Folder::new("export"), Folder::new("import"));
     let store = Store::open(&here.0).unwrap();
@@ -218,13 +269,16 @@ fn a_configuration_moves_to_another_device() {
     store.commit(&set).unwrap();
     store.save_settings(&settings(&[("fps", json!(30))])).unwrap();
 
-    let bare = store.export(None).unwrap();
+    let bare = store.export(None, &[]).unwrap();
     assert!(!bare.to_string().contains("argon2id"), "{bare}");
-    let whole = store.export(Some("a long passphrase")).unwrap();
+    let whole = store.export(Some("a long passphrase"), &[]).unwrap();
     assert!(!whole.to_string().contains("secret123"));
-    assert!(store.export(Some("short")).is_err());
+    assert!(store.export(Some("short"), &[]).is_err());
 
     let other = Store::open(&there.0).unwrap();
+    let import = |value: &Value, passphrase: Option<&str>| {
+        other.import(&Import::read(value.clone(), passphrase)?)
+    };
     other.save_settings(&settings(&[("gain", json!(3))])).unwrap();
     for (value, passphrase) in [
         (&bare, None),
@@ -232,13 +286,14 @@ fn a_configuration_moves_to_another_device() {
         (&whole, None),
         (&json!({"lensd-configuration": 2}), None),
         (&json!({"lensd-configuration": 1, "users": 3}), None),
+        (&json!({"lensd-configuration": 1, "user": {}}), None),
     ] {
-        assert!(matches!(other.import(value, passphrase), Err(StoreError::Refused(_))));
+        assert!(matches!(import(value, passphrase), Err(StoreError::Refused(_))));
     }
     assert_eq!(other.load_settings().len(), 1, "nothing half");
-    other.import(&whole, Some("a long passphrase")).unwrap();
+    import(&whole, Some("a long passphrase")).unwrap();
     assert_eq!(other.load_settings(), store.load_settings());
     assert_eq!(other.load_secret("user/ann").unwrap().as_slice(), b"secret123");
-    other.import(&bare, None).unwrap();
+    import(&bare, None).unwrap();
     assert!(other.load_secret("user/ann").is_some(), "who is here keeps his password");
 }

@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
+/// By what an export is known, with the version of its form.
+const MARK: &str = "lensd-configuration";
 /// The version of the form.
 const FORM: u64 = 1;
 /// What stands in an export in the clear, by the prefix of its keys.
@@ -36,14 +38,34 @@ impl Store {
         self.commit(&set)
     }
 
+    /// Sets all settings but these back to what nobody has set.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn reset_settings(&self, keep: &[&str]) -> Result<(), StoreError> {
+        let mut set = ChangeSet::default();
+        for key in self.scan("setting/").into_keys() {
+            if !keep.contains(&key.as_str()) {
+                set.delete(format!("secret/setting/{key}"));
+                set.delete(format!("setting/{key}"));
+            }
+        }
+        self.commit(&set)
+    }
+
     /// The whole configuration. Passwords and other secrets are in it only with a passphrase,
     /// under which they are sealed (Argon2id and AES-256-GCM); sessions and tokens never are.
+    /// `more`: secrets that are not kept here, by their names.
     ///
     /// # Errors
     /// `Refused` for a passphrase that is too short; `Io`, without randomness.
-    pub fn export(&self, passphrase: Option<&str>) -> Result<Value, StoreError> {
+    pub fn export(
+        &self,
+        passphrase: Option<&str>,
+        more: &[(&str, Zeroizing<Vec<u8>>)],
+    ) -> Result<Value, StoreError> {
         let mut out = Map::new();
-        out.insert("lensd-configuration".to_owned(), json!(FORM));
+        out.insert(MARK.to_owned(), json!(FORM));
         out.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         for (name, prefix) in PLAIN {
             let parse = |(key, bytes): (String, Vec<u8>)| {
@@ -54,12 +76,16 @@ impl Store {
             out.insert((*name).to_owned(), Value::Object(part));
         }
         if let Some(passphrase) = passphrase {
-            out.insert(SEALED.to_owned(), self.export_secrets(passphrase)?);
+            out.insert(SEALED.to_owned(), self.export_secrets(passphrase, more)?);
         }
         Ok(Value::Object(out))
     }
 
-    fn export_secrets(&self, passphrase: &str) -> Result<Value, StoreError> {
+    fn export_secrets(
+        &self,
+        passphrase: &str,
+        more: &[(&str, Zeroizing<Vec<u8>>)],
+    ) -> Result<Value, StoreError> {
         password::check(passphrase).map_err(StoreError::Refused)?;
         let mut secrets: BTreeMap<String, String> = BTreeMap::new();
         for (name, bytes) in self.scan("password/") {
@@ -70,6 +96,9 @@ impl Store {
                 secrets.insert(format!("secret/{key}"), STANDARD.encode(&*open));
             }
         }
+        for (name, secret) in more {
+            secrets.insert((*name).to_owned(), STANDARD.encode(&**secret));
+        }
         let text = serde_json::to_vec(&secrets).map_err(|e| StoreError::Io(e.to_string()))?;
         let text = Zeroizing::new(text);
         let salt: [u8; 16] = random()?;
@@ -79,38 +108,27 @@ impl Store {
 
     /// Puts the configuration of an export in the place of this one, all of it or nothing. Without
     /// its secrets, users that are here too keep their passwords; others need one to be set.
-    /// Sessions and tokens end.
+    /// Sessions and tokens end. **What its parts say must have been checked.**
     ///
     /// # Errors
-    /// `Refused`: what is wrong with it; and as [`Store::commit`].
-    pub fn import(&self, value: &Value, passphrase: Option<&str>) -> Result<(), StoreError> {
-        let refused = |why: &str| StoreError::Refused(why.to_owned());
-        if value.get("lensd-configuration").and_then(Value::as_u64) != Some(FORM) {
-            return Err(refused("this is no configuration of lensd, or of a newer version"));
-        }
+    /// `Refused`: nobody could log in; and as [`Store::commit`].
+    pub fn import(&self, import: &Import) -> Result<(), StoreError> {
         let mut set = ChangeSet::default();
         let kept = |key: &str| ["meta/", "secret/", "password/"].iter().any(|p| key.starts_with(p));
         self.scan("").into_keys().filter(|k| !kept(k)).for_each(|key| set.delete(key));
-        let mut count = 0;
-        for (name, prefix) in PLAIN {
-            let Some(part) = value.get(*name) else { continue };
-            let part = part
-                .as_object()
-                .ok_or_else(|| StoreError::Refused(format!("{name} is no object")))?;
-            count += part.len();
-            if count > MAX_ENTRIES {
-                return Err(refused("this configuration has too many entries"));
-            }
+        for (name, value) in &import.settings {
+            self.put_setting(&mut set, name, value)?;
+        }
+        for (prefix, part) in [("role/", &import.roles), ("user/", &import.users)] {
             for (key, value) in part {
                 set.put_json(format!("{prefix}{key}"), value)?;
             }
         }
-        if let (Some(sealed), Some(passphrase)) = (value.get(SEALED), passphrase) {
-            for (key, secret) in open_secrets(sealed, passphrase)? {
-                match key.strip_prefix("secret/") {
-                    Some(name) => self.put_secret(&mut set, name, &secret)?,
-                    None => set.put(key, secret.to_vec()),
-                }
+        for (key, secret) in &import.secrets {
+            match key.strip_prefix("secret/") {
+                Some(name) => self.put_secret(&mut set, name, secret)?,
+                None if key.starts_with("password/") => set.put(key.clone(), secret.to_vec()),
+                None => {}
             }
         }
         self.check_import(&set)?;
@@ -150,7 +168,68 @@ impl Store {
     }
 }
 
-type Secrets = BTreeMap<String, Zeroizing<Vec<u8>>>;
+/// Secrets by their names, open.
+pub(super) type Secrets = BTreeMap<String, Zeroizing<Vec<u8>>>;
+
+/// An export that was read: the parts are there, what they say is still to be checked.
+#[derive(Default)]
+pub struct Import {
+    /// Values by the names of settings.
+    pub settings: Map<String, Value>,
+    /// Permissions by the names of roles.
+    pub roles: Map<String, Value>,
+    /// Records by the names of users.
+    pub users: Map<String, Value>,
+    /// The addresses of added cameras; none: the export is of a version that had none in it.
+    pub cameras: Option<Vec<Value>>,
+    /// `password/NAME`, `secret/NAME`, and what others have added.
+    pub secrets: Secrets,
+}
+
+impl Import {
+    /// Reads an export; its secrets are opened with the passphrase.
+    ///
+    /// # Errors
+    /// `Refused`: what is wrong with it.
+    pub fn read(value: Value, passphrase: Option<&str>) -> Result<Self, StoreError> {
+        let refused = |why: String| StoreError::Refused(why);
+        let Value::Object(mut members) = value else {
+            return Err(refused("a configuration is an object".to_owned()));
+        };
+        if members.remove(MARK).and_then(|form| form.as_u64()) != Some(FORM) {
+            return Err(refused("this is no configuration of lensd, or of a newer version".into()));
+        }
+        members.remove("version");
+        let mut import = Self::default();
+        for (name, part) in [
+            ("settings", &mut import.settings),
+            ("roles", &mut import.roles),
+            ("users", &mut import.users),
+        ] {
+            match members.remove(name) {
+                None => {}
+                Some(Value::Object(found)) => *part = found,
+                Some(_) => return Err(refused(format!("{name} is no object"))),
+            }
+        }
+        match members.remove("cameras") {
+            None => {}
+            Some(Value::Array(list)) => import.cameras = Some(list),
+            Some(_) => return Err(refused("cameras is no list".to_owned())),
+        }
+        let sealed = members.remove(SEALED);
+        if let Some(name) = members.keys().next() {
+            return Err(refused(format!("the part {name:?} is not known")));
+        }
+        if import.settings.len() + import.roles.len() + import.users.len() > MAX_ENTRIES {
+            return Err(refused(format!("it has more than {MAX_ENTRIES} entries")));
+        }
+        if let (Some(sealed), Some(passphrase)) = (sealed, passphrase) {
+            import.secrets = open_secrets(&sealed, passphrase)?;
+        }
+        Ok(import)
+    }
+}
 
 fn open_secrets(sealed: &Value, passphrase: &str) -> Result<Secrets, StoreError> {
     let refused =
@@ -162,8 +241,7 @@ fn open_secrets(sealed: &Value, passphrase: &str) -> Result<Secrets, StoreError>
     let secrets: BTreeMap<String, String> = serde_json::from_slice(&open).map_err(|_| refused())?;
     let mut out = Secrets::new();
     for (key, value) in secrets {
-        let ours = key.starts_with("secret/") || key.starts_with("password/");
-        let value = STANDARD.decode(value).ok().filter(|_| ours).ok_or_else(refused)?;
+        let value = STANDARD.decode(value).map_err(|_| refused())?;
         out.insert(key, Zeroizing::new(value));
     }
     Ok(out)

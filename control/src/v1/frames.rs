@@ -79,8 +79,30 @@ pub(crate) fn show(desk: &mut Desk, at: At) {
             streams.push(watched.stream.clone());
         }
     }
+    for stream in desk.hls.sources() {
+        if !streams.iter().any(|known| known == stream) {
+            streams.push(stream.to_owned());
+        }
+    }
     for stream in streams {
         show_stream(desk, &stream, at);
+    }
+}
+
+/// Four times a second: who watches what follows the active camera goes over to another one.
+pub(crate) fn follow(desk: &mut Desk, at: At) {
+    for watched in desk.clients.map.values_mut().filter_map(|c| c.pictures.as_mut()) {
+        let found = match &watched.video {
+            Some(_) => desk.engine.video_of(&watched.named),
+            None => desk.engine.pictures_of(&watched.named),
+        };
+        // A camera may be away meanwhile, or have none of these: then it stays as it is.
+        let Some(stream) = found.filter(|found| *found != watched.stream) else { continue };
+        desk.engine.watch(&stream, at.mono);
+        desk.engine.unwatch(&watched.stream, at.mono);
+        watched.stream = stream;
+        // Another stream's init segments: it is told what comes, as at the beginning.
+        watched.video = watched.video.take().map(|_| Playing::default());
     }
 }
 
@@ -108,11 +130,13 @@ fn show_stream(desk: &mut Desk, stream: &str, at: At) {
             desk.outbox.send_if_clear(key, Arc::clone(&frame));
         }
     }
-    if players.is_empty() {
+    // HLS plays the same fragments.
+    if players.is_empty() && !desk.hls.sources().any(|source| source == stream) {
         return;
     }
     let mut parcels = Parcels::new();
     while let Some(news) = desk.engine.next_fragment(stream, at.mono) {
+        desk.hls.push(&mut desk.engine, stream, &news, at);
         let Some(video) = desk.engine.video(stream) else { break };
         for key in &players {
             let watched = desk.clients.map.get_mut(key).and_then(|c| c.pictures.as_mut());
@@ -156,6 +180,6 @@ fn join(desk: &mut Desk, stream: &str, key: ConnKey, parcels: &mut Parcels) {
     }
     let parcel = parcels.entry(key).or_default();
     if begin(video, named, playing, parcel) {
-        parcel.extend(video.group().iter().cloned());
+        parcel.extend(video.group().iter().map(|news| Arc::clone(&news.frame)));
     }
 }

@@ -92,7 +92,8 @@ impl House {
 
     pub fn start_in(folder: Folder, config: impl FnOnce(&Folder) -> Config) -> Self {
         let data = folder.file("data");
-        let config = Config { data, http: Some("127.0.0.1:0".into()), ..config(&folder) };
+        let http = Some("127.0.0.1:0".into());
+        let config = Config { data, http, discovery_port: 0, ..config(&folder) };
         let (leash, theirs) = Link::pair().unwrap();
         let fd = blank("control", PLANE_WORDS).unwrap();
         let config = serde_json::to_value(config).unwrap();

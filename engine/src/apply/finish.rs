@@ -4,7 +4,7 @@ use super::keys::{Means, means};
 use super::{Apply, PATIENCE, Progress, Request};
 use crate::capture::Order;
 use crate::change::{Change, Edit};
-use crate::finish::{Clock, Corner, Finish, Inset, Turn};
+use crate::finish::{Clock, Corner, Finish, Inset, Turn, osd};
 use crate::style::Style;
 use crossbeam::channel::bounded;
 use lensd_ffi::settings::{Entry, Plane, entries};
@@ -19,6 +19,11 @@ pub(super) type SetStyle = fn(&mut Style, &Value, usize);
 
 fn pixels(value: &Value) -> i32 {
     value.as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or_default()
+}
+
+/// The same in whole samples of colour, which are two pixels wide and high.
+fn even(value: &Value) -> i32 {
+    pixels(value) & !1
 }
 
 /// -100 to 100 as -1 to 1.
@@ -51,22 +56,22 @@ pub(super) fn set_of(key: &str) -> Option<Set> {
         "digital-tilt" => |finish, value, _| finish.tilt = share(value),
         "cam1-offset-x" => |finish, value, camera| {
             if camera == 0 {
-                finish.offset.0 = pixels(value);
+                finish.offset.0 = even(value);
             }
         },
         "cam1-offset-y" => |finish, value, camera| {
             if camera == 0 {
-                finish.offset.1 = pixels(value);
+                finish.offset.1 = even(value);
             }
         },
         "cam2-offset-x" => |finish, value, camera| {
             if camera == 1 {
-                finish.offset.0 = pixels(value);
+                finish.offset.0 = even(value);
             }
         },
         "cam2-offset-y" => |finish, value, camera| {
             if camera == 1 {
-                finish.offset.1 = pixels(value);
+                finish.offset.1 = even(value);
             }
         },
         "pip-mode" => |finish, value, _| {
@@ -94,6 +99,10 @@ pub(super) fn set_of(key: &str) -> Option<Set> {
                 _ => 2,
             };
         },
+        "osd" => |finish, value, camera| {
+            let camera = u32::try_from(camera + 1).unwrap_or(0);
+            finish.overlay.texts = osd::of_camera(value, camera);
+        },
         "overlay-watermark" => |finish, value, _| {
             let name = value.as_str().filter(|name| !name.is_empty());
             finish.overlay.watermark = name.map(PathBuf::from);
@@ -116,6 +125,24 @@ fn orientation(key: &str) -> Set {
 /// Keys of the picture's orientation that cameras may have controls for.
 pub(super) const ORIENTATION: [&str; 2] = ["mirror", "flip"];
 
+/// Keys of which one may not be above the other.
+pub(super) const QUANTIZERS: [&str; 2] = ["qp-min", "qp-max"];
+
+/// Whether changes put the least quantizer above the largest, and in what words.
+fn crossed(style: Style, changes: &[(String, Value)]) -> Option<String> {
+    let asked = |key: &str| changes.iter().rev().find(|(name, _)| name == key);
+    let [least, most] = QUANTIZERS.map(asked);
+    if least.is_none() && most.is_none() {
+        return None;
+    }
+    let of = |asked: Option<&(String, Value)>, now: u8| {
+        asked.and_then(|(_, value)| value.as_u64()).unwrap_or(now.into())
+    };
+    let (least, most) = (of(least, style.qp_min), of(most, style.qp_max));
+    let why = format!("qp-min must not be above qp-max: {least} is above {most}");
+    (least > most).then_some(why)
+}
+
 /// The file that a name stands for.
 fn within(uploads: &Path, name: &Path) -> Result<PathBuf, String> {
     let plain = name.file_name().filter(|file| Path::new(file) == name);
@@ -131,8 +158,15 @@ impl Apply {
             Some(name) if key == "overlay-watermark" && !name.is_empty() => {
                 within(&self.uploads, Path::new(name)).map(|path| path.to_string_lossy().into())
             }
+            _ if key == "osd" => osd::parse(value).map(|_| value.clone()),
             _ => Ok(value.clone()),
         }
+    }
+
+    /// Why changes would leave the active camera's encoder no quantizer.
+    pub(super) fn crossed(&self, changes: &[(String, Value)]) -> Option<String> {
+        let style = self.active().and_then(|i| self.cameras.get(i)).map(|c| c.config.style);
+        crossed(style.unwrap_or_default(), changes)
     }
 
     /// Tells the cameras what is done to their pictures now.
@@ -279,6 +313,21 @@ mod tests {
         assert_eq!(finish.inset, Inset::Corner(Corner::BottomLeft));
         assert_eq!((finish.overlay.clock, finish.overlay.size), (Clock::Local, 3));
         assert!(set_of("brightness").is_none());
+    }
+
+    #[test]
+    fn the_least_quantizer_is_not_above_the_largest() {
+        let style = Style { qp_min: 10, qp_max: 30, ..Style::default() };
+        let set = |list: &[(&str, u8)]| {
+            let changes: Vec<_> =
+                list.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            crossed(style, &changes)
+        };
+        assert!(set(&[("qp-min", 31)]).is_some() && set(&[("qp-max", 9)]).is_some());
+        assert!(set(&[("qp-min", 40), ("qp-max", 35)]).unwrap().contains("40 is above 35"));
+        for good in [&[("qp-min", 30)][..], &[("qp-min", 40), ("qp-max", 45)], &[("fps", 5)]] {
+            assert_eq!(set(good), None, "{good:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::publish::Kind;
 use crate::style::{RateMode, Style};
 use lensd_ffi::settings::Entry;
 use lensd_ffi::settings::bank::Held;
+use lensd_ffi::time::now;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -33,11 +34,14 @@ impl Apply {
         let (same, value, why) = match means(name) {
             Means::Finish(set) => {
                 let why = refusals.finish;
-                let plain = Finish::default();
-                let done = if why.is_empty() { &config.finish } else { &plain };
+                let mut done =
+                    if why.is_empty() { config.finish.clone() } else { Finish::default() };
+                if let Some(window) = self.window_of(index, now()).filter(|_| why.is_empty()) {
+                    (done.zoom, done.pan, done.tilt) = (window.zoom, window.pan, window.tilt);
+                }
                 let mut wished = done.clone();
                 set(&mut wished, &meant, index);
-                (wished == *done, finish_value(name, done), why)
+                (wished == done, finish_value(name, &done), why)
             }
             Means::Style(set) => {
                 let why = refusals.style;
@@ -48,7 +52,8 @@ impl Apply {
             }
             _ => (true, Value::Null, String::new()),
         };
-        // As it was written: 2 and 2.0 are the same zoom.
+        // As it was written: 2 and 2.0 are the same zoom. But pictures are moved by even numbers.
+        let same = same && (wish == value || !name.contains("-offset-"));
         if same { Held::of(wish) } else { Held { error: why, ..Held::of(value) } }
     }
 }
@@ -74,7 +79,7 @@ fn finish_value(key: &str, finish: &Finish) -> Value {
             Turn::Half => "180",
             Turn::ThreeQuarters => "270",
         }),
-        "digital-zoom" => json!(finish.zoom),
+        "digital-zoom" => json!((finish.zoom * 1000.0).round() / 1000.0),
         "digital-pan" => percent(finish.pan),
         "digital-tilt" => percent(finish.tilt),
         "cam1-offset-x" | "cam2-offset-x" => json!(finish.offset.0),
@@ -96,6 +101,7 @@ fn finish_value(key: &str, finish: &Finish) -> Value {
             3 => "large",
             _ => "medium",
         }),
+        "osd" => json!(overlay.texts),
         "overlay-watermark" => {
             let file = overlay.watermark.as_deref().and_then(Path::file_name);
             json!(file.map(|name| name.to_string_lossy()).unwrap_or_default())
@@ -141,10 +147,13 @@ mod tests {
                 json!("side-by-side"),
                 json!("variable"),
                 json!("a.png"),
-                json!(7),
+                json!(8),
                 json!(2.5),
             ];
-            let taken = others.iter().filter(|v| entry.key.kind.check(v).is_ok());
+            // Lists have their own tests.
+            let list = matches!(entry.key.kind, lensd_ffi::settings::Kind::Json(_));
+            let fits = |v: &&Value| !list && entry.key.kind.check(v).is_ok();
+            let taken = others.iter().filter(fits);
             for value in taken.chain([&default]) {
                 let read = match means(name) {
                     Means::Finish(set) => {
@@ -170,5 +179,15 @@ mod tests {
             }
         }
         assert!(seen > 40, "{seen}");
+    }
+
+    #[test]
+    fn pictures_are_moved_by_even_numbers() {
+        let Means::Finish(set) = means("cam1-offset-x") else { panic!("it is one") };
+        let mut finish = Finish::default();
+        for (asked, used) in [(3, 2), (-3, -4), (4, 4)] {
+            set(&mut finish, &json!(asked), 0);
+            assert_eq!(finish_value("cam1-offset-x", &finish), json!(used));
+        }
     }
 }

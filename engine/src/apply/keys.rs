@@ -2,10 +2,14 @@
 
 use super::finish::{self, Set, SetStyle};
 use super::image::MEANINGS;
+use super::ptz;
 use super::recording;
+use super::scene;
+use super::webrtc;
 use crate::camera::spec::Size;
 use crate::change::Change;
-use crate::config::{Extensions, Join, RtspOptions, TapOptions};
+use crate::config::{Extensions, Join, RtspOptions, TapOptions, WebRtcOptions};
+use crate::ptz::Options as PtzOptions;
 use crate::record::plan::Options;
 use crate::style::{Profile, RateMode};
 use lensd_ffi::settings::Kind;
@@ -37,8 +41,14 @@ pub(super) enum Means {
     Recording(fn(&mut Options, &Value)),
     /// Changes how snapshots are taken.
     Snapshot,
+    /// Changes what is looked for before cameras.
+    Scene(scene::Set),
+    /// Changes how cameras are moved.
+    Ptz(fn(&mut PtzOptions, &Value)),
     /// Changes how the frame tap works.
     Tap(fn(&mut TapOptions, &Value)),
+    /// Changes how WebRTC works.
+    WebRtc(fn(&mut WebRtcOptions, &Value)),
     /// Switches a light or says how bright it is; its index.
     Light(usize),
     /// Drives the disc's motor.
@@ -80,7 +90,10 @@ pub(super) fn means(key: &str) -> Means {
         "fps" => Means::Change(|v| Change::Fps(v.as_f64().unwrap_or_default())),
         "bitrate" => Means::Change(|v| Change::Bitrate(whole(v))),
         "sub-bitrate" => Means::Change(|v| Change::SubBitrate(whole(v))),
-        "sub-width" => Means::Change(|v| Change::SubWidth(whole(v))),
+        "sub-width" => Means::Change(|v| Change::SubWidth(whole(v) & !1)),
+        "main-encoding" => Means::Change(|v| Change::MainJpeg(v == "jpeg")),
+        "sub-encoding" => Means::Change(|v| Change::SubJpeg(v == "jpeg")),
+        "sub-fps" => Means::Change(|v| Change::SubFps(whole(v))),
         "gop" => Means::Change(|v| Change::Gop(v.as_f64().unwrap_or(1.0))),
         "encoder-profile" => Means::Style(|style, v, _| {
             style.profile = match v.as_str().unwrap_or_default() {
@@ -106,6 +119,10 @@ pub(super) fn means(key: &str) -> Means {
             options.extensions = Extensions::parse(v.as_str().unwrap_or_default());
         }),
         "rtsp-max-sessions" => Means::Rtsp(|options, v| options.max_sessions = whole(v)),
+        "rtsp-multicast" => Means::Rtsp(|options, v| {
+            // It was checked before.
+            options.groups = crate::rtsp::groups::parse(v).unwrap_or_default();
+        }),
         "rtsp-pacing" => Means::Rtsp(|options, v| options.pacing_ms = whole(v).into()),
         "tap-enabled" => Means::Tap(|options, v| options.enabled = v == true),
         "tap-users" => Means::Tap(|options, v| text(v).clone_into(&mut options.users)),
@@ -113,6 +130,7 @@ pub(super) fn means(key: &str) -> Means {
         "tap-format" => Means::Tap(|options, v| text(v).clone_into(&mut options.format)),
         "tap-lease" => Means::Tap(|options, v| options.lease_ms = whole(v).into()),
         "tap-max-clients" => Means::Tap(|options, v| options.max_clients = whole(v)),
+        key if let Some(change) = webrtc::change_of(key) => Means::WebRtc(change),
         "record" => Means::Record,
         "snap" => Means::Snap,
         "snap-stamp" | "snap-interval" | "snap-keep-one" => Means::Snapshot,
@@ -124,6 +142,8 @@ pub(super) fn means(key: &str) -> Means {
         "head-temperature-limit" | "pressure-limit" => Means::Limit,
         "key-frame" => Means::KeyFrame,
         "image-reset" => Means::ResetImage,
+        key if let Some(set) = scene::set_of(key) => Means::Scene(set),
+        key if let Some(change) = ptz::change_of(key) => Means::Ptz(change),
         key if let Some(set) = finish::set_of(key) => Means::Finish(set),
         key if MEANINGS.iter().any(|m| m.key == key) => Means::Image,
         _ => Means::Measured,

@@ -136,11 +136,14 @@ impl Apply {
                     Join::Gop => json!("gop"),
                     Join::Key => json!("key"),
                 },
+                "rtsp-multicast" => self.wish(name),
                 "rtsp-extensions" => json!(self.rtsp.extensions.name()),
                 "rtsp-max-sessions" => json!(self.rtsp.max_sessions),
                 _ => json!(self.rtsp.pacing_ms),
             }),
             Means::Tap(_) => self.tap_now(name),
+            Means::WebRtc(_) => self.webrtc_now(name),
+            Means::Scene(_) | Means::Ptz(_) => Held::of(self.wish(name)),
             Means::Light(lamp) => self.driven(name, &self.lights[lamp]),
             Means::Disc => self.driven(name, &self.disc),
             Means::AutoRotate => Held {
@@ -185,7 +188,11 @@ impl Apply {
         let value = match name {
             "bitrate" => json!(config.bitrate),
             "sub-bitrate" => json!(config.sub_bitrate),
-            "sub-width" => json!(config.sub_width),
+            // Samples of colour are two pixels wide.
+            "sub-width" => json!(config.sub_width & !1),
+            "sub-fps" => json!(config.sub_fps),
+            "main-encoding" => json!(if config.main_jpeg { "jpeg" } else { "h264" }),
+            "sub-encoding" => json!(if config.sub_jpeg { "jpeg" } else { "h264" }),
             "gop" => json!(config.gop_secs),
             "jpeg-quality" => json!(config.quality),
             "capture-sei" => json!(config.capture_sei),
@@ -258,8 +265,14 @@ impl Apply {
                 });
             }
             "rtsp-sessions" => json!(state.sessions),
+            "rtsp-multicast-groups" => self.view.groups.lock().clone(),
+            name if name.starts_with("motion-") || name.starts_with("tamper-") => {
+                return self.scene_measured(name, state);
+            }
+            "ptz-position" | "ptz-moving" | "ptz-error" => return self.ptz_measured(name),
             "tap-clients" | "tap-frames" | "tap-lost" | "tap-revoked" | "tap-loans"
             | "tap-copied" => whole(self.tap_measured(name)),
+            "webrtc-clients" | "webrtc-udp-port" | "webrtc-error" => self.webrtc_measured(name),
             "light-error" => {
                 let faults = self.lights.each_ref().map(Lamp::missing);
                 return fault(faults.iter().map(Option::as_ref));

@@ -9,10 +9,14 @@ mod holds;
 mod image;
 mod keys;
 mod measure;
+mod ptz;
 mod recording;
+mod reset;
+mod scene;
 mod tap;
+mod webrtc;
 
-use crate::camera::controls::{Control, Value as Raw};
+use crate::camera::controls::Control;
 use crate::camera::knobs::Knobs;
 use crate::capture::{Handles, Order};
 use crate::change::{Change, Edit};
@@ -62,6 +66,7 @@ pub struct Camera {
     /// Asked for once at each opening: some cameras take milliseconds for each of them.
     controls: Vec<Control>,
     inputs: (Vec<String>, u32),
+    mount: ptz::Mount,
 }
 
 impl Camera {
@@ -85,6 +90,7 @@ impl Camera {
             knobs: None,
             controls: Vec::new(),
             inputs: Default::default(),
+            mount: ptz::Mount::default(),
         }
     }
 
@@ -145,6 +151,9 @@ pub struct Apply {
     /// Where watermarks are.
     uploads: PathBuf,
     requests: Vec<Request>,
+    ptz: crate::ptz::Options,
+    scenes: Arc<crate::scene::Scenes>,
+    webrtc: Option<Arc<crate::webrtc::view::View>>,
 }
 
 impl Apply {
@@ -184,7 +193,15 @@ impl Apply {
             recorder: recording::Recorder::new(hub),
             uploads,
             requests: Vec::new(),
+            ptz: crate::ptz::Options::default(),
+            scenes: Arc::default(),
+            webrtc: None,
         })
+    }
+
+    /// With what is looked for before the cameras.
+    pub fn with_scenes(self, scenes: Arc<crate::scene::Scenes>) -> Self {
+        Self { scenes, ..self }
     }
 
     /// A camera that was plugged in: it gets what is wished of all, and is the active one if that is
@@ -252,8 +269,14 @@ impl Apply {
 
     fn begin(&mut self, id: Option<u64>, changes: Vec<(String, Value)>, at: Nanos) {
         let mut progress = Vec::with_capacity(changes.len());
+        let crossed = self.crossed(&changes);
         for (name, value) in changes {
-            progress.push(self.start(name, value));
+            progress.push(match (&crossed, find(&name)) {
+                (Some(why), Some(entry)) if finish::QUANTIZERS.contains(&entry.key.name) => {
+                    self.done(entry, Err(why.clone()))
+                }
+                _ => self.start(name, value),
+            });
         }
         self.requests.push(Request { id, progress, deadline: at.plus(PATIENCE) });
     }
@@ -281,7 +304,12 @@ impl Apply {
                 let changes = (0..self.cameras.len()).map(edit).collect();
                 return self.tell_each(entry, value, changes);
             }
-            Means::Finish(set) => return self.tell_finish(entry, &value, set),
+            Means::Finish(set) => {
+                if ptz::WINDOW.contains(&entry.key.name) {
+                    self.settle_windows(now());
+                }
+                return self.tell_finish(entry, &value, set);
+            }
             Means::Change(make) => return self.tell(entry, make(&value), None),
             Means::Quality => self.set_quality(&value),
             Means::Input(camera) => {
@@ -290,6 +318,11 @@ impl Apply {
                 return self.tell(entry, change, Some(camera));
             }
             Means::Rtsp(change) => {
+                if entry.key.name == "rtsp-multicast"
+                    && let Err(why) = crate::rtsp::groups::parse(&value)
+                {
+                    return self.done(entry, Err(why));
+                }
                 change(&mut self.rtsp, &value);
                 *self.view.options.lock() = Some(self.rtsp.clone());
                 self.rtsp_bell.ring();
@@ -300,12 +333,15 @@ impl Apply {
             Means::Snapshot => Ok(()),
             Means::Recording(change) => self.set_recording(entry.key.name, change, &value),
             Means::Tap(change) => self.set_tap(entry.key.name, change, &value),
+            Means::WebRtc(change) => self.set_webrtc(entry.key.name, change, &value),
+            Means::Scene(set) => self.set_scene(set, &value),
+            Means::Ptz(change) => self.set_ptz(change, &value, now()),
             Means::Light(lamp) => self.drive_light(entry, lamp, &value),
             Means::Disc => self.drive_disc(entry, &value),
             Means::AutoRotate => self.follow_mounting(value == Value::Bool(true), now()),
             Means::Limit => Ok(()),
             Means::KeyFrame => self.ask_for_key(&value),
-            Means::ResetImage => self.reset_image(&value),
+            Means::ResetImage => return self.reset_image(entry, &value),
             Means::Measured => Err("this value is measured and cannot be set".to_owned()),
         };
         self.done(entry, result.map(|()| value))
@@ -324,6 +360,9 @@ impl Apply {
         };
         let held = self.held_now(entry);
         self.publish(entry.index, held.clone());
+        if matches!(keys::means(entry.key.name), Means::ResetImage) {
+            self.publish_picture();
+        }
         Progress::Done(Outcome { key: entry.key.name.to_owned(), held, refused })
     }
 
@@ -415,38 +454,6 @@ impl Apply {
             camera.controls = knobs.controls();
         } else if let Some(known) = camera.controls.iter_mut().find(|c| c.id == control.id) {
             known.value = Some(taken);
-        }
-        Ok(())
-    }
-
-    /// Every control of the active camera to its default, and no wish left.
-    fn reset_image(&mut self, value: &Value) -> Result<(), String> {
-        if *value != Value::Bool(true) {
-            return Ok(());
-        }
-        let camera = self.active().and_then(|i| self.cameras.get_mut(i)).ok_or("no camera")?;
-        let knobs = camera.knobs.clone().ok_or("this camera has no controls")?;
-        // Twice: what an automatic holds can be set once that is off, and the other way round.
-        for _ in 0..2 {
-            for meaning in MEANINGS {
-                if let Some(control) = meaning.find(&camera.controls) {
-                    let _ = knobs.set(control, &Raw::Number(control.default));
-                }
-            }
-        }
-        camera.controls = knobs.controls();
-        for meaning in MEANINGS {
-            if let Some(entry) = find(meaning.key) {
-                self.desired.remove(&entry.index);
-            }
-        }
-        for index in 0..self.cameras.len() {
-            self.meet_orientation(index, now());
-        }
-        for meaning in MEANINGS {
-            let Some(entry) = find(meaning.key) else { continue };
-            let held = self.held_now(entry);
-            self.publish(entry.index, held);
         }
         Ok(())
     }
@@ -611,6 +618,8 @@ impl Apply {
 fn value_of(change: &Change) -> Value {
     match change {
         Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
+        Change::SubFps(n) => (*n).into(),
+        Change::MainJpeg(on) | Change::SubJpeg(on) => if *on { "jpeg" } else { "h264" }.into(),
         Change::Gop(secs) => (*secs).into(),
         Change::CaptureSei(on) | Change::NoSignal(on) => (*on).into(),
         Change::Size(size) => size.to_string().into(),

@@ -24,6 +24,7 @@ pub use crate::coded::CodedUnit;
 use crate::frame::Frame;
 use knobs::Knobs;
 use lensd_ffi::bell::Bell;
+use lensd_ffi::state::CameraMode;
 use lensd_ffi::unit::Codec;
 use std::fmt;
 use std::sync::Arc;
@@ -140,6 +141,11 @@ pub trait Camera: Send {
     /// Its controls, if it has any.
     fn knobs(&self) -> Option<Arc<dyn Knobs>> {
         None
+    }
+
+    /// Sizes that it can be set to, largest first; none: its pictures come as they are.
+    fn modes(&self) -> Vec<CameraMode> {
+        Vec::new()
     }
 
     /// Frames that the driver, or the way from a publisher, lost since it was opened.

@@ -8,11 +8,12 @@ use super::knobs::Knobs;
 use super::look::{Filter, Look};
 use super::marks::{self, GRID_COLUMNS, GRID_ROWS, Marks, cell_side};
 use super::pool::{Pool, Sheet, sheets};
-use super::spec::{Pattern, TestSpec};
+use super::spec::{Pattern, TestSpec, USUAL_SIZES};
 use super::{Camera, CameraError, CameraInfo, Shot, StampedAt};
 use crate::clock;
 use crate::frame::{Colour, Frame, PixelFormat, Plane, packed_planes};
 use lensd_ffi::bell::Bell;
+use lensd_ffi::state::CameraMode;
 use lensd_ffi::time::{Nanos, now};
 use std::sync::Arc;
 
@@ -58,6 +59,12 @@ impl Camera for TestCamera {
             coded: None,
             remarks: Vec::new(),
         }
+    }
+
+    fn modes(&self) -> Vec<CameraMode> {
+        // Any size will do; these are those that people know.
+        let mode = |&(width, height): &(u32, u32)| CameraMode { width, height, fps: 60.0 };
+        USUAL_SIZES.iter().map(mode).collect()
     }
 
     fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError> {

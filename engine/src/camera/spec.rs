@@ -142,6 +142,21 @@ pub const V4L2_FORMATS: [&str; 14] = [
     "MJPEG", "H264", "HEVC",
 ];
 
+/// Sizes that clients know by heart, largest first: offered where every size is possible.
+pub const USUAL_SIZES: &[(u32, u32)] = &[
+    (3840, 2160),
+    (2560, 1440),
+    (1920, 1080),
+    (1280, 960),
+    (1280, 720),
+    (960, 540),
+    (800, 600),
+    (640, 480),
+    (640, 360),
+    (320, 240),
+    (320, 180),
+];
+
 /// Largest width and height of a picture in pixels.
 pub const MAX_SIDE: usize = 8192;
 /// Smallest picture that has room for the test camera's marks.

@@ -20,6 +20,7 @@ use crate::sys::v4l2::queue::{CaptureQueue, Filled, Lease};
 use crate::sys::v4l2::{Device, QueueType, Refusal, bindings};
 use coded::Assembler;
 use lensd_ffi::bell::Bell;
+use lensd_ffi::state::CameraMode;
 use lensd_ffi::time::{Nanos, Stamp, now};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -69,6 +70,7 @@ pub struct CameraV4l2 {
     queue: CaptureQueue,
     device: Arc<Device>,
     info: CameraInfo,
+    modes: Vec<CameraMode>,
     format: Format,
     delivers: Delivers,
     planes: [Plane; 3],
@@ -213,6 +215,7 @@ impl CameraV4l2 {
         Ok(Self {
             queue: frames,
             colour,
+            modes: choice::modes(&offered, wanted),
             info: CameraInfo {
                 name: cap.card.clone(),
                 format: choice.delivers.to_string(),
@@ -417,6 +420,10 @@ impl Camera for CameraV4l2 {
 
     fn stamped_at(&self) -> StampedAt {
         self.stamped_at
+    }
+
+    fn modes(&self) -> Vec<CameraMode> {
+        self.modes.clone()
     }
 
     fn next(&mut self, bell: &Bell) -> Result<Shot, CameraError> {

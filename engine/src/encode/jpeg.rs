@@ -199,6 +199,10 @@ impl Encoder for Jpeg {
         Ok(())
     }
 
+    fn set_quality(&mut self, quality: u8) -> Result<(), EncodeError> {
+        Self::set_quality(self, quality)
+    }
+
     fn takes(&self, _format: PixelFormat) -> bool {
         true
     }

@@ -60,6 +60,14 @@ pub trait Encoder: Send {
     /// What it cannot do; all is then as before.
     fn set_style(&mut self, style: Style) -> Result<(), EncodeError>;
 
+    /// Changes the quality (1 to 100) of pictures that have one, from the next on.
+    ///
+    /// # Errors
+    /// When it is out of range; it is then as before.
+    fn set_quality(&mut self, _quality: u8) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
     /// Whether it takes pictures of this layout as they are.
     fn takes(&self, format: PixelFormat) -> bool;
 

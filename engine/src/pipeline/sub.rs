@@ -3,6 +3,7 @@
 use super::small::Small;
 use super::{Pipeline, make_encoder};
 use crate::config::CameraConfig;
+use crate::encode::jpeg::Jpeg;
 use crate::encode::m2m::EncoderM2m;
 use crate::encode::openh264::{OpenH264, Tuning};
 use crate::encode::{Encoder, Rate};
@@ -29,6 +30,9 @@ impl Pipeline {
         stamp: Option<&Capture>,
     ) {
         let size = sub_size(given.width, given.height, self.config.sub_width);
+        if !self.sub.takes_turn(given.capture.mono, self.config.sub_fps) {
+            return;
+        }
         let fresh = self.sub.encoder.is_none();
         self.sub.stream().note_taken(given.number, now());
         let mut small = self.small.take().unwrap_or_default();
@@ -37,7 +41,7 @@ impl Pipeline {
                 self.sub.stream().note_ready(now());
                 self.sub.encode(&picture, stamp);
                 // Hardware that fails is not asked again until the camera is opened anew.
-                self.sub.software |= self.sub.encoder.is_none();
+                self.sub.software |= self.sub.encoder.is_none() && !self.config.sub_jpeg;
                 self.sub.note_copied(small.copied_pixel_bytes() + self.decoded);
             }
             Err(why) => self.sub.stream().set_error(&why),
@@ -59,18 +63,25 @@ impl Pipeline {
     ) -> Result<Frame, String> {
         let layouts = match (&self.sub.encoder, camera) {
             // What an encoder that runs takes is in the layout that it was made for.
-            (None, Ok(_)) if !self.sub.software => hardware_layouts(&self.config),
+            (None, Ok(_)) if !self.sub.software && !self.config.sub_jpeg => {
+                hardware_layouts(&self.config)
+            }
             _ => Vec::new(),
         };
         let picture = small.make(camera, given, size, &layouts, &self.config)?;
         let hardware = small.by_hardware() && !self.sub.software;
         let config = &self.config;
+        let quality = self.mjpeg.stream().quality().unwrap_or(config.quality);
         let takes = self.sub.ready(picture.format, |rate| {
+            if config.sub_jpeg {
+                return Jpeg::new(quality).map(|jpeg| Box::new(jpeg) as Box<dyn Encoder>);
+            }
             if hardware && hardware_layouts(config).contains(&picture.format) {
                 return make_encoder(config, rate, picture.format, false);
             }
             OpenH264::new(rate, Tuning::default()).map(|e| Box::new(e) as Box<dyn Encoder>)
         });
+        self.sub.set_quality(quality);
         if takes.map_err(|e| e.0)? { Ok(picture) } else { small.convert(&picture) }
     }
 }

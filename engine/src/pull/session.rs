@@ -36,7 +36,7 @@ impl Target {
         let (user, host) = match authority.rsplit_once('@') {
             Some((user, host)) => {
                 let (name, password) = user.split_once(':').unwrap_or((user, ""));
-                (Some((name.to_owned(), password.to_owned())), host)
+                (Some((decoded(name), decoded(password))), host)
             }
             None => (None, authority),
         };
@@ -46,6 +46,20 @@ impl Target {
         let address = if has_port { host.to_owned() } else { format!("{host}:554") };
         (!host.is_empty()).then(|| Self { url: format!("rtsp://{host}{path}"), address, user })
     }
+}
+
+/// Without percent signs (RFC 3986 2.1): a password may have any character. A sign that stands for
+/// nothing is itself.
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| *byte == b'%');
+        let hex = hex.and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
+        out.push(hex.unwrap_or(*byte));
+        rest = if hex.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
 /// What the session has to say.
@@ -251,6 +265,8 @@ mod tests {
 
     #[test]
     fn targets() {
+        let odd = Target::parse("rtsp://a%20b:p%40%2F%@h/").unwrap();
+        assert_eq!(odd.user, Some(("a b".to_owned(), "p@/%".to_owned())));
         let t = Target::parse("rtsp://u:p@192.0.2.1:8554/a?b").unwrap();
         assert_eq!(
             (t.url.as_str(), t.address.as_str()),

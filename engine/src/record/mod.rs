@@ -17,6 +17,7 @@ pub mod session;
 mod work;
 
 pub use hub::{Hub, Refusal, Snap};
+pub use work::stamped;
 
 use lensd_ffi::link::Answer;
 use std::io;

@@ -252,7 +252,10 @@ pub(super) fn finished(picture: &Picture) -> Result<Vec<u8>, String> {
 }
 
 /// Writes the time of capture into a JPEG.
-pub(super) fn stamped(jpeg: &[u8], capture: Stamp, quality: u8) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// What is wrong with the JPEG.
+pub fn stamped(jpeg: &[u8], capture: Stamp, quality: u8) -> Result<Vec<u8>, String> {
     let mut pixels = Pixels::default();
     pixels.copy_from(&JpegDecoder::default().decode(jpeg)?);
     let mut canvas = pixels.canvas().ok_or("a picture without a size")?;

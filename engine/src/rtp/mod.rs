@@ -8,6 +8,7 @@ pub mod h264;
 pub mod h265;
 mod huffman;
 pub mod jpeg;
+pub mod metadata;
 pub mod outlet;
 pub mod packet;
 pub mod rtcp;

@@ -7,7 +7,7 @@
 use super::jpeg;
 use super::packet::{PREFIX, Packets, Piece, Shape, Source, rtp_time};
 use super::rtcp::SenderReport;
-use crate::publish::{Stage, Stream, Subscription};
+use crate::publish::{Stage, Stream, Subscription, Switch};
 use crate::sys::socket::{Body, Gather, Part};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::ring::{Cursor, Missed, Next, UnitView};
@@ -129,7 +129,7 @@ pub struct Outlet {
     subscription: Subscription,
     cursor: Cursor,
     /// Where to go over to: the ring, and the first unit that counts there.
-    pending: Option<(Subscription, u64)>,
+    pending: Switch,
     entries: VecDeque<Entry>,
     /// Index of the first entry.
     base: u64,
@@ -157,7 +157,7 @@ impl Outlet {
             shape,
             cursor: Cursor::at_key(stream.ring()),
             subscription: Subscription::new(stream, bell),
-            pending: None,
+            pending: Switch::default(),
             entries: VecDeque::new(),
             base: 0,
             next_seq: first_seq,
@@ -185,12 +185,7 @@ impl Outlet {
 
     /// Goes over to another stream at that one's next key frame.
     pub fn switch_to(&mut self, stream: &Arc<Stream>, bell: Bell) {
-        if Arc::ptr_eq(self.stream(), stream) {
-            self.pending = None;
-            return;
-        }
-        stream.want_key();
-        self.pending = Some((Subscription::new(stream, bell), stream.ring().head()));
+        self.pending.to(self.subscription.stream(), stream, bell);
     }
 
     /// One past the newest unit.
@@ -281,13 +276,8 @@ impl Outlet {
 
     /// Follows the pending stream if it has a key frame that is newer than all we sent.
     fn go_over(&mut self) {
-        let Some((subscription, from)) = &self.pending else { return };
-        let Some(key) = subscription.stream().ring().newest_key() else { return };
-        if key.seq < *from || key.meta.capture.mono <= self.last_capture {
-            return;
-        }
-        if let Some((subscription, _)) = self.pending.take() {
-            self.cursor = Cursor::at(key.seq);
+        if let Some((subscription, key)) = self.pending.due(self.last_capture) {
+            self.cursor = Cursor::at(key);
             self.subscription = subscription;
         }
     }

@@ -145,6 +145,11 @@ pub enum Over {
 }
 
 impl Receiver {
+    /// The same for a client that was told how the stream is coded.
+    pub fn expecting(self, codec: Option<Codec>) -> Self {
+        Self { codec, ..self }
+    }
+
     /// One that has not begun.
     pub fn new(delivery: Delivery) -> Self {
         Self {

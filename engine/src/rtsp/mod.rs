@@ -7,7 +7,9 @@
 
 pub mod client;
 pub mod conn;
+pub mod groups;
 pub mod house;
+pub mod metadata;
 pub mod parse;
 pub mod path;
 pub mod replay;

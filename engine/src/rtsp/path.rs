@@ -2,7 +2,7 @@
 
 use super::transport::Lower;
 use crate::config::{Extensions, Join};
-use crate::sdp::TRACK;
+use crate::sdp::{METADATA_TRACK, TRACK};
 
 /// A URI, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub struct Path {
     pub track: bool,
     /// `?tcp` or `?udp`.
     pub only: Option<Lower>,
+    /// `?multicast`.
+    pub multicast: bool,
+    /// `?metadata`: they come beside the video.
+    pub metadata: bool,
+    /// Whether the track that it named is that of metadata.
+    pub second: bool,
     /// `?token=`.
     pub token: Option<String>,
     /// `?join=`.
@@ -33,15 +39,19 @@ impl Path {
         };
         // A track is appended to the base URL, query included, by some clients; so both
         // `/name/trackID=0?q` and `/name?q/trackID=0` occur.
-        let (rest, track) = match rest.find(TRACK) {
-            Some(i) => (format!("{}{}", &rest[..i], &rest[i + TRACK.len()..]), true),
+        let find = |name| rest.find(name).map(|at| (at, name));
+        let found = find(TRACK).or_else(|| find(METADATA_TRACK));
+        let (rest, track) = match found {
+            Some((i, name)) => (format!("{}{}", &rest[..i], &rest[i + name.len()..]), true),
             None => (rest.to_owned(), false),
         };
+        let second = found.is_some_and(|(_, name)| name == METADATA_TRACK);
         let (path, query) =
             rest.split_once('?').map_or((rest.as_str(), None), |(p, q)| (p, Some(q)));
         let mut out = Self {
             name: decode(path.trim_matches('/')),
             track,
+            second,
             has_query: query.is_some(),
             ..Self::default()
         };
@@ -50,6 +60,8 @@ impl Path {
             match (key, value) {
                 ("tcp", _) => out.only = Some(Lower::Tcp),
                 ("udp", _) => out.only = Some(Lower::Udp),
+                ("multicast", _) => out.multicast = true,
+                ("metadata", _) => out.metadata = true,
                 ("token", value) => out.token = Some(decode(value)),
                 ("join", "key") => out.join = Some(Join::Key),
                 ("join", "gop") => out.join = Some(Join::Gop),
@@ -58,6 +70,11 @@ impl Path {
             }
         }
         out
+    }
+
+    /// Whether it leads to metadata, not to video.
+    pub fn is_metadata(&self) -> bool {
+        self.second || super::metadata::camera_of(&self.name).is_some()
     }
 }
 
@@ -110,6 +127,22 @@ mod tests {
             assert_eq!(path.join, Some(Join::Gop));
             assert_eq!(path.extensions.map(Extensions::name), Some("ntp-64"));
         }
+    }
+
+    #[test]
+    fn metadata_are_a_path_or_the_second_track() {
+        for (uri, name, second, metadata) in [
+            ("rtsp://h/cam1/metadata", "cam1/metadata", false, true),
+            ("rtsp://h/cam1/metadata/trackID=1", "cam1/metadata", true, true),
+            ("rtsp://h/cam1/main/trackID=1?metadata", "cam1/main", true, true),
+            ("rtsp://h/cam1/main?metadata&multicast", "cam1/main", false, false),
+        ] {
+            let path = Path::parse(uri);
+            assert_eq!((path.name.as_str(), path.second), (name, second), "{uri}");
+            assert_eq!(path.is_metadata(), metadata, "{uri}");
+        }
+        let path = Path::parse("rtsp://h/s?metadata&multicast");
+        assert!(path.metadata && path.multicast);
     }
 
     #[test]

@@ -4,12 +4,12 @@ mod show;
 mod tick;
 mod tunnel;
 
-use super::client::{Delivery, Over, Way};
+use super::client::{Delivery, Over, Receiver, Way};
 use super::conn::Conn;
 use super::session::{Output, Session, State};
 use super::world::{Call, Holding, World};
 use crate::clock;
-use crate::config::RtspOptions;
+use crate::config::{Join, RtspOptions};
 use crate::rtp::outlet::Outlet;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::LoginNews;
@@ -58,6 +58,8 @@ const READS_AT_ONCE: usize = 64;
 pub struct View {
     /// Clients, renewed at each tick.
     pub clients: Mutex<Vec<ClientState>>,
+    /// Multicast groups that are sent to.
+    pub groups: Mutex<serde_json::Value>,
     /// Set to end it.
     pub stop: AtomicBool,
     /// Who has logged in or failed to, for control's audit log.
@@ -182,7 +184,8 @@ impl Server {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         while !self.view.stop.load(Ordering::Acquire) {
-            let mut wait = (!self.clients.is_empty()).then(|| Duration::from_nanos(TICK.0));
+            let busy = !self.clients.is_empty() || self.world.has_pins();
+            let mut wait = busy.then(|| Duration::from_nanos(TICK.0));
             if let Some(resume) = self.world.way.resume {
                 let until = resume.since(now()).duration();
                 wait = Some(wait.map_or(until, |w| w.min(until)));
@@ -198,9 +201,12 @@ impl Server {
             let paced = self.world.way.resume.is_some_and(|at| now() >= at);
             if self.bell.take() || paced {
                 self.deliver();
-                if let Some(options) = self.view.options.lock().take() {
+                let options = self.view.options.lock().take();
+                if let Some(options) = options {
                     self.world.way.pacing = Nanos::from_millis(options.pacing_ms);
                     self.world.options = options;
+                    self.world.pin_groups(clock::stamp_now());
+                    self.publish_view();
                 }
             }
             for event in &events {
@@ -465,6 +471,13 @@ impl Server {
                         let receiver = c.holding.receiver.as_ref();
                         receiver.is_some_and(|r| matches!(r.delivery, Delivery::Group))
                     };
+                    if group.pinned {
+                        // Whoever listens without asking sees by the payload type what it is now.
+                        let delivery = &mut group.receiver.delivery;
+                        let delivery = std::mem::replace(delivery, Delivery::Group);
+                        group.receiver = Receiver::new(delivery);
+                        group.receiver.begin(&post.outlet, Join::Key, stamp);
+                    }
                     let members = post.members.iter().copied();
                     over.extend(members.filter(|&t| self.clients.get(t).is_some_and(listens)));
                 }
@@ -480,6 +493,7 @@ impl Server {
         for token in over {
             self.close(token);
         }
+        self.pump_feeds(stamp);
         self.retry_waiting(stamp);
     }
 
@@ -581,6 +595,9 @@ impl Server {
         if let Some(replay) = &mut client.holding.replay {
             replay.goodbye(Some(&mut client.conn), &self.world.udp);
         }
+        if let Some(feed) = &client.holding.feed {
+            feed.goodbye(&mut client.conn, &self.world.udp);
+        }
         self.close(token);
     }
 
@@ -595,6 +612,7 @@ impl Server {
             })
             .collect();
         *self.view.clients.lock() = clients;
+        *self.view.groups.lock() = self.world.shown_groups();
         if !self.world.logins.is_empty() {
             let mut told = self.view.logins.lock();
             // While control is away, what happened first is kept.

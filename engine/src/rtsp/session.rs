@@ -1,6 +1,7 @@
 //! What a client may do, and when: the state machine of one RTSP connection (RFC 2326 appendix A).
 //!
-//! A connection has at most one session, and a session one track, since a stream here is video.
+//! A connection has at most one session, and a session one track, since a stream here is video; and
+//! one of metadata, where that is asked for.
 //! The session ends with its connection: every client that we know keeps it open, and a client
 //! that has vanished is then noticed by TCP itself.
 //!
@@ -14,7 +15,7 @@ use super::parse::{Item, ParseError, Parser};
 use super::path::Path;
 use super::transport::{self, Answer, Offer};
 use super::wire::{Method, PLAYABLE, PUBLIC, PUBLISHABLE, Request, Response, Status};
-use crate::sdp::{Announced, TRACK};
+use crate::sdp::{Announced, METADATA_TRACK, TRACK};
 use lensd_ffi::auth::{Access, Credentials, Login, Permission, Verdict};
 use lensd_ffi::time::Nanos;
 use std::collections::VecDeque;
@@ -329,7 +330,7 @@ impl Session {
         let path = Path::parse(&request.uri);
         // Content-Base has no query, so a SETUP that follows a DESCRIBE has lost it.
         if !path.has_query && path.name == self.path.name {
-            return Path { track: path.track, ..self.path.clone() };
+            return Path { track: path.track, second: path.second, ..self.path.clone() };
         }
         path
     }
@@ -481,6 +482,7 @@ impl Session {
         let offers: Vec<Offer> = transport::parse(header)
             .into_iter()
             .filter(|o| path.only.is_none_or(|only| only == o.lower))
+            .filter(|o| !path.multicast || o.multicast)
             .filter(|o| o.record == recording)
             .collect();
         if offers.is_empty() {
@@ -500,7 +502,7 @@ impl Session {
         let (chosen, ssrc) = match chosen {
             Ok(chosen) => chosen,
             // What was set up of another track stays.
-            Err(status) if ignored || (recording && self.id.is_some()) => {
+            Err(status) if ignored || ((recording || path.is_metadata()) && self.id.is_some()) => {
                 return Response::new(status);
             }
             Err(status) => {
@@ -589,7 +591,8 @@ impl Session {
 /// A URI without track and query, for `Content-Base` and `RTP-Info`.
 fn base_of(uri: &str) -> &str {
     let end = uri.find('?').unwrap_or(uri.len());
-    uri[..end].trim_end_matches('/').trim_end_matches(TRACK).trim_end_matches('/')
+    let whole = uri[..end].trim_end_matches('/');
+    whole.trim_end_matches(TRACK).trim_end_matches(METADATA_TRACK).trim_end_matches('/')
 }
 
 /// Whether a SETUP is for the track that was taken from a publisher's SDP.

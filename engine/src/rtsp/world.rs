@@ -1,14 +1,17 @@
 //! What all RTSP connections share: outlets, datagram sockets, users. A [`Call`] is the house of
 //! one connection's session.
 
+mod beside;
 mod stored;
 
 use super::client::{CNAME, Counts, Delivery, Receiver, STALE, Way};
+use super::groups::Group;
+use super::metadata::{self, Feed};
 use super::path::Path;
 use super::replay::{Replay, Replays, recording_of};
 use super::session::{Described, House, Start, Uses, Wanted};
 use super::transport::{Chosen, Lower, Offer};
-use super::udp::{self, Pair};
+use super::udp::Pair;
 use super::wire::Status;
 use crate::config::{Extensions, Join, RtspOptions};
 use crate::ingest::{Desk, Ingest};
@@ -17,6 +20,7 @@ use crate::replay::reader::Reader;
 use crate::rtp::outlet::{Outlet, refusal};
 use crate::rtp::packet::Shape;
 use crate::rtp::rtcp;
+use crate::scene::Scenes;
 use crate::sdp::{self, Announced};
 use crate::switchboard::Switchboard;
 use crate::sys::socket::{Address, MAX_SEGMENTS};
@@ -25,9 +29,10 @@ use lensd_ffi::auth::{Guard, Verdict};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::LoginNews;
 use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::unit::Codec;
 use mio::net::UdpSocket;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// How often a publisher is told how its packets arrive (RFC 3550 section 6.2).
@@ -46,17 +51,6 @@ pub struct Post {
     pub members: Vec<usize>,
     /// Multicast.
     pub group: Option<Group>,
-}
-
-/// A multicast group.
-pub struct Group {
-    /// Sends to it.
-    pub receiver: Receiver,
-    /// RTP out.
-    pub socket: UdpSocket,
-    /// How many clients listen.
-    pub listeners: usize,
-    address: Ipv4Addr,
 }
 
 /// See the module.
@@ -94,6 +88,10 @@ pub struct World {
     pub random: fn() -> u64,
     /// Recordings that are played.
     pub replays: Replays,
+    /// What happens before the cameras.
+    pub scenes: Arc<Scenes>,
+    /// Connections that have a metadata stream.
+    pub feeds: Vec<usize>,
 }
 
 /// What a connection has of the world.
@@ -107,6 +105,10 @@ pub struct Holding {
     pub ingest: Option<Publishing>,
     /// What plays a recording.
     pub replay: Option<Box<Replay>>,
+    /// The metadata stream.
+    pub feed: Option<Box<Feed>>,
+    /// The coding that the client was told of when it asked.
+    told: Option<(String, Codec)>,
     /// The recording that was described, by its path.
     pub reader: Option<(String, Reader)>,
     /// Keeps a stream running between DESCRIBE and PLAY.
@@ -135,6 +137,11 @@ impl Holding {
     pub fn delivery(&self) -> Option<&Delivery> {
         let replay = self.replay.as_ref().map(|replay| &replay.delivery);
         self.receiver.as_ref().map(|receiver| &receiver.delivery).or(replay)
+    }
+
+    /// How metadata reach the client.
+    pub fn feed_way(&self) -> &'static str {
+        self.feed.as_ref().map_or("tcp", |feed| feed.way())
     }
 
     /// UTC milliseconds at which it began to receive; 0 if it does not.
@@ -210,7 +217,7 @@ impl World {
         path.extensions.unwrap_or(self.options.extensions)
     }
 
-    fn post(&mut self, path: &Path) -> Result<&mut Post, Status> {
+    pub(super) fn post(&mut self, path: &Path) -> Result<&mut Post, Status> {
         let extensions = self.extensions(path);
         let key = (path.name.clone(), extensions);
         if !self.posts.contains_key(&key) {
@@ -224,31 +231,18 @@ impl World {
     }
 
     /// Drops an outlet that nobody receives.
-    fn sweep(&mut self, key: &OutletKey) {
-        if self.posts.get(key).is_some_and(|p| p.members.is_empty()) {
+    pub(super) fn sweep(&mut self, key: &OutletKey) {
+        if self.posts.get(key).is_some_and(|p| p.members.is_empty() && !p.is_pinned()) {
             self.posts.remove(key);
         }
     }
 
     fn join_group(&mut self, key: &OutletKey, local: IpAddr) -> Result<Chosen, Status> {
-        let ports = (self.options.multicast_port, self.options.multicast_port.wrapping_add(1));
-        let ttl = self.options.multicast_ttl;
+        self.open_group(key, local).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
         let post = self.posts.get_mut(key).ok_or(Status::UNAVAILABLE)?;
-        if post.group.is_none() {
-            let first = u32::from(self.options.multicast_group);
-            let fresh = u32::try_from(self.groups.len()).unwrap_or(0);
-            let index = *self.groups.entry(key.clone()).or_insert(fresh);
-            let address = Ipv4Addr::from(first.wrapping_add(index));
-            let socket =
-                udp::multicast_sender(local, ttl).map_err(|_| Status::UNSUPPORTED_TRANSPORT)?;
-            let to = |port| SocketAddr::new(IpAddr::V4(address), port);
-            let delivery =
-                Delivery::Datagrams { rtp: Address::from(to(ports.0)), rtcp: to(ports.1) };
-            let receiver = Receiver::new(delivery);
-            post.group = Some(Group { receiver, socket, listeners: 0, address });
-        }
         let group = post.group.as_mut().ok_or(Status::UNAVAILABLE)?;
         group.listeners += 1;
+        let (ports, ttl) = (group.ports, group.ttl);
         Ok(Chosen::Multicast { group: IpAddr::V4(group.address), ports, ttl })
     }
 }
@@ -316,7 +310,10 @@ impl Call<'_> {
         let ssrc = post.outlet.ssrc();
         self.holding.key = Some(key.clone());
         let (chosen, delivery) = self.choose(offers, Some(&key))?;
-        self.holding.receiver = Some(Receiver::new(delivery));
+        // The stream may have become another one since it was described.
+        let told = self.holding.told.as_ref().filter(|(name, _)| *name == path.name);
+        let told = told.map(|(_, codec)| *codec);
+        self.holding.receiver = Some(Receiver::new(delivery).expecting(told));
         Ok((chosen, ssrc))
     }
 
@@ -390,8 +387,17 @@ impl Call<'_> {
         }
     }
 
-    /// Gives back what a SETUP got.
+    /// Gives back what a SETUP got, metadata too.
     fn release(&mut self) {
+        if self.holding.feed.take().is_some() {
+            self.world.feeds.retain(|token| *token != self.token);
+            self.world.count_feeds();
+        }
+        self.release_pictures();
+    }
+
+    /// The same without metadata.
+    fn release_pictures(&mut self) {
         if std::mem::take(&mut self.holding.counted) {
             self.world.sessions -= 1;
         }
@@ -401,14 +407,8 @@ impl Call<'_> {
         if let Some(key) = self.holding.key.take() {
             if let Some(post) = self.world.posts.get_mut(&key) {
                 post.members.retain(|m| *m != self.token);
-                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver
-                    && let Some(group) = &mut post.group
-                {
-                    group.listeners -= 1;
-                    if group.listeners == 0 {
-                        group.receiver.goodbye(&post.outlet, None, &group.socket);
-                        post.group = None;
-                    }
+                if let Some(Receiver { delivery: Delivery::Group, .. }) = &self.holding.receiver {
+                    self.world.leave_group(&key);
                 }
             }
             self.world.sweep(&key);
@@ -433,6 +433,10 @@ impl House for Call<'_> {
         let (from, time) = (self.peer.ip(), self.now.utc.millis());
         let verdict = self.world.guard.verdict(request, from, time);
         match &verdict {
+            // An old token is no guess: nobody is locked out for it, so nobody is told each time.
+            Verdict::Login { failed: true, .. } if request.credentials.name().is_empty() => {
+                tracing::debug!(%from, "login failed");
+            }
             Verdict::Login { failed: true, .. } => {
                 tracing::warn!(%from, "login failed");
                 self.note_login(false, request.credentials.name());
@@ -455,6 +459,10 @@ impl House for Call<'_> {
     }
 
     fn uses(&mut self, path: &Path) -> Uses {
+        if let Some(camera) = metadata::camera_of(&path.name) {
+            let play = self.world.metadata_of(camera).is_some();
+            return Uses { play, ..Uses::default() };
+        }
         // Whether there is one is for its reader to find out: that may take a while.
         let stored = recording_of(&path.name).is_some();
         Uses {
@@ -467,6 +475,11 @@ impl House for Call<'_> {
     fn describe(&mut self, path: &Path) -> Described {
         if let Some(id) = recording_of(&path.name) {
             return self.describe_recording(path, id);
+        }
+        if let Some(camera) = metadata::camera_of(&path.name) {
+            let Some(camera) = self.world.metadata_of(camera) else { return Described::NotFound };
+            let origin = u64::from(camera) << 32 | u64::from(std::process::id());
+            return Described::Sdp(sdp::describe_metadata(&path.name, origin));
         }
         let Some(stream) = self.world.switchboard.resolve(&path.name) else {
             return Described::NotFound;
@@ -484,14 +497,19 @@ impl House for Call<'_> {
         }
         if let Some(parameters) = stream.parameters().filter(|_| unfit.is_none()) {
             self.holding.hold = None;
+            self.holding.told = Some((path.name.clone(), parameters.codec));
             let origin = u64::from(stream.camera) << 32 | u64::from(std::process::id());
-            return Described::Sdp(sdp::describe(
-                &path.name,
-                &parameters,
-                self.world.extensions(path),
-                origin,
-                state.fps,
-            ));
+            let extensions = self.world.extensions(path);
+            let group = path.multicast.then(|| {
+                let (address, ports, ttl) = self.world.group_of(&(path.name.clone(), extensions));
+                (address, ports.0, ttl)
+            });
+            let fps = state.fps;
+            let mut text = sdp::describe(&path.name, &parameters, extensions, origin, fps, group);
+            if path.metadata {
+                text.push_str(&sdp::metadata_medium());
+            }
+            return Described::Sdp(text);
         }
         if self.holding.hold.as_ref().is_none_or(|h| !Arc::ptr_eq(h.stream(), &stream))
             && let Some(bell) = self.world.ringer()
@@ -504,7 +522,10 @@ impl House for Call<'_> {
     }
 
     fn setup(&mut self, path: &Path, offers: &[Offer]) -> Result<(Chosen, u32), Status> {
-        self.release();
+        if path.is_metadata() {
+            return self.setup_metadata(path, offers);
+        }
+        self.release_pictures();
         let got = match recording_of(&path.name) {
             Some(_) => self.try_setup_replay(path, offers),
             None => self.try_setup(path, offers),
@@ -525,6 +546,13 @@ impl House for Call<'_> {
             return Ok(start);
         }
         let join = path.join.unwrap_or(self.world.options.join);
+        if let Some(feed) = &mut self.holding.feed {
+            feed.play();
+            self.world.bell.ring();
+            if self.holding.key.is_none() {
+                return Ok(Some(Start::default()));
+            }
+        }
         let (Some(key), Some(receiver)) = (&self.holding.key, &mut self.holding.receiver) else {
             return Err(Status::UNAVAILABLE);
         };
@@ -557,6 +585,9 @@ impl House for Call<'_> {
     }
 
     fn pause(&mut self) {
+        if let Some(feed) = &mut self.holding.feed {
+            feed.playing = false;
+        }
         if let Some(receiver) = &mut self.holding.receiver {
             receiver.playing = false;
         }

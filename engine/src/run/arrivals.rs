@@ -113,7 +113,7 @@ impl Engine {
             spec,
             &self.switchboard,
             (&self.hub, &self.tap_view),
-            (&self.desk, &self.glimpses, self.requests.bell()),
+            (&self.desk, &self.glimpses, &self.scenes, self.requests.bell()),
             &self.hotplug,
         );
         let (cam, camera) = started.map_err(|e| e.to_string())?;

@@ -81,8 +81,9 @@ impl CameraTap {
         self.wanted.load(Ordering::Acquire) > 0
     }
 
-    /// Gives a raw frame to everybody who wants it. For the camera's thread.
-    pub fn offer(&self, frame: &Frame, note_woken: impl FnOnce(&[Nanos])) {
+    /// Gives a raw frame to everybody who wants it. For the camera's thread, which calls
+    /// [`CameraTap::settle`] when it has done the rest of its work for this frame.
+    pub fn offer(&self, frame: &Frame) {
         *self.kind.lock() = Some(Kind {
             // What is lent instead of memory that cannot be shared.
             format: if frame.memory.shared().is_some() { frame.format } else { PixelFormat::I420 },
@@ -108,9 +109,6 @@ impl CameraTap {
                     Err(why) => self.set_fault(&why),
                 }
             }
-        }
-        if !raw.woken().is_empty() {
-            note_woken(raw.woken());
         }
         let woken = !raw.is_empty();
         drop(raw);
@@ -164,6 +162,16 @@ impl CameraTap {
         }
         // Its buffers are of the last camera's size.
         self.press.lock().1 = Press::default();
+    }
+
+    /// Ends loans that are over, and tells how long clients took to be woken. By now most of them
+    /// have looked at the frame, so that nothing of this is between the next one and its clients.
+    pub fn settle(&self, at: Nanos, note_woken: impl FnOnce(&mut dyn Iterator<Item = Nanos>)) {
+        if self.is_wanted() {
+            let mut raw = self.raw.lock();
+            raw.collect(at, &self.view);
+            note_woken(&mut raw.woken());
+        }
     }
 
     /// Ends loans that are over, while no frames come.

@@ -38,8 +38,6 @@ pub struct Group {
     members: Vec<Member>,
     /// Frames given so far.
     turn: u64,
-    /// How long clients took to be woken, since that was asked last.
-    woken: Vec<Nanos>,
 }
 
 impl Group {
@@ -61,24 +59,19 @@ impl Group {
         self.members.is_empty()
     }
 
-    /// Lends a frame to everybody. `held_back` more buffers than usual are not to be lent.
+    /// Lends a frame to everybody, from `at` on. `held_back` more buffers than usual are not to be
+    /// lent. What can wait until everybody is awake is left to [`Group::collect`].
     pub fn offer(&mut self, frame: &Frame, at: Nanos, held_back: usize, camera: u32, view: &View) {
         let Some(buffer) = frame.memory.shared().filter(|b| (b.index as usize) < MAX_BUFFERS)
         else {
             return;
         };
         let Some(record) = record_of(frame, &buffer, at, camera) else { return };
-        let bound = Nanos::from_millis(view.options.lock().lease_ms);
         self.count(view, |group| {
-            group.woken.clear();
-            for member in &mut group.members {
-                member.session.collect(at, bound);
-                group.woken.extend(member.session.woken());
-            }
-            group.make_room(buffer.buffers as usize, held_back);
+            group.make_room(buffer.buffers as usize, held_back, at, view);
             group.turn += 1;
             let mut given = 0;
-            for Member { session, link, bell, .. } in &mut group.members {
+            for Member { session, link, .. } in &mut group.members {
                 if !session.knows(&buffer) {
                     // Before the frame, so that who is told of the frame finds it.
                     if link.send(&told(&buffer), &[buffer.fd]).is_err() {
@@ -89,23 +82,34 @@ impl Group {
                     session.learn(&buffer);
                 }
                 session.give(frame, &record, group.turn);
-                bell.ring();
                 given += 1;
+            }
+            // All are given it before the first is woken, which may take this core at once. One
+            // more ring for who got nothing is no harm.
+            for member in &group.members {
+                member.bell.ring();
             }
             view.frames.fetch_add(given, Ordering::Relaxed);
         });
     }
 
-    /// How long it took to wake clients for the frame before the one that was offered last.
-    pub fn woken(&self) -> &[Nanos] {
-        &self.woken
+    /// How long clients took to be woken, since that was asked last.
+    pub fn woken(&mut self) -> impl Iterator<Item = Nanos> {
+        self.members.iter_mut().filter_map(|m| m.session.woken())
     }
 
     /// Sees to it that the camera keeps enough of its buffers. What comes back first is what only
     /// those have who have much, so that a client that stalls takes nothing from the others; of
     /// that, what nobody looks at; of that, the oldest.
-    fn make_room(&mut self, buffers: usize, held_back: usize) {
+    fn make_room(&mut self, buffers: usize, held_back: usize, at: Nanos, view: &View) {
         let most = buffers.saturating_sub(RESERVE + held_back).max(1);
+        // At least as many as there are frames: without a look at what the clients say.
+        let loans =
+            |group: &Self| group.members.iter().map(|m| m.session.loan_count()).sum::<usize>();
+        if loans(self) < most {
+            return;
+        }
+        self.collect_all(at, view);
         // By turn: the least that anyone has who has it, and whether anyone looks at it.
         let mut turns = BTreeMap::<u64, (usize, bool)>::new();
         for member in &self.members {
@@ -129,14 +133,16 @@ impl Group {
         }
     }
 
-    /// Ends loans that are over, while no frames come.
+    /// Ends loans that are over.
     pub fn collect(&mut self, at: Nanos, view: &View) {
+        self.count(view, |group| group.collect_all(at, view));
+    }
+
+    fn collect_all(&mut self, at: Nanos, view: &View) {
         let bound = Nanos::from_millis(view.options.lock().lease_ms);
-        self.count(view, |group| {
-            for member in &mut group.members {
-                member.session.collect(at, bound);
-            }
-        });
+        for member in &mut self.members {
+            member.session.collect(at, bound);
+        }
     }
 
     /// The camera is closed.

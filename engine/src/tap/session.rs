@@ -111,7 +111,12 @@ impl<M: Words> Session<M> {
 
     /// Withdraws what the client was too slow for, so that one more frame can be lent.
     fn make_room(&mut self) {
+        if self.loans.is_empty() {
+            return;
+        }
         let said = self.acks.read();
+        // What is given back already, and was not collected yet, is not lost.
+        self.loans.retain(|loan| !said.is_returned(loan.seq));
         let waiting = self.loans.iter().filter(|l| !said.holds(l.seq)).count();
         let mut over = match self.mode {
             Mode::Latest => waiting,

@@ -164,6 +164,8 @@ fn run(shared: &Shared, bell: &Bell, stop: &Stop) {
         let missed = shared.missed.swap(0, Ordering::Relaxed);
         let mut fault = String::new();
         for (shape, group) in benches {
+            // What is given back is a buffer for this frame.
+            group.lock().collect(now(), &shared.view);
             if missed > 0 {
                 group.lock().miss(missed, &shared.view);
             }

@@ -2,7 +2,7 @@
 //!
 //! Three layers: the arithmetic of each scheme ([`digest`]), what a request brought
 //! ([`Credentials`]), and the one decision ([`Guard::verdict`]). RTSP in the engine and HTTP in the
-//! control plane ask the same function over the same table of users in shared memory.
+//! control plane ask the same function over the same table of users and the same count of failures, both in shared memory.
 
 pub mod digest;
 mod lockout;
@@ -10,7 +10,7 @@ mod rights;
 mod users;
 mod verdict;
 
-pub use lockout::{Lockout, MAX_FAILURES, network};
+pub use lockout::{LOCKOUT_WORDS, Lockout, MAX_FAILURES, network};
 pub use rights::{Access, Permission, Rights, Role};
 pub use users::{Login, REALM, Token, User, Users};
 pub use verdict::{Credentials, Guard, Request, Verdict};

@@ -67,7 +67,7 @@ impl Token {
 
 /// Who somebody has proved to be, and what follows from it. It may be kept for as long as
 /// [`Users::holds`] says so.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Login {
     /// Name; empty without a login.
     pub user: String,

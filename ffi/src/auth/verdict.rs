@@ -1,7 +1,7 @@
 //! The one decision.
 
 use super::digest::{self, Algorithm, NonceState, Nonces, Response};
-use super::lockout::{Lockout, MAX_FAILURES};
+use super::lockout::Lockout;
 use super::rights::Access;
 use super::users::{Login, User, Users};
 use base64::Engine as _;
@@ -119,13 +119,13 @@ pub struct Guard {
 impl Guard {
     /// A guard with a secret key for its nonces.
     pub fn new(users: Users, key: [u8; 32]) -> Self {
-        Self { users, nonces: Nonces::new(key), lockout: Lockout::new(MAX_FAILURES), edition: 0 }
+        Self { users, nonces: Nonces::new(key), lockout: Lockout::new(), edition: 0 }
     }
 
-    /// With another number of failures before one has to wait.
+    /// With a count of failures that others share.
     #[must_use]
-    pub fn with_max_failures(self, limit: u32) -> Self {
-        Self { lockout: Lockout::new(limit), ..self }
+    pub fn with_lockout(self, lockout: Lockout) -> Self {
+        Self { lockout, ..self }
     }
 
     /// Replaces the table.
@@ -160,6 +160,10 @@ impl Guard {
 
     /// Who makes a request, whatever he may do; a guest, if it brings nothing.
     ///
+    /// A wrong name or password counts as a failure. What cannot be read does not, nor does a
+    /// token: nobody guesses 256 bits, but old ones are kept in many a program's settings, which
+    /// must not lock out who sits behind the same address.
+    ///
     /// # Errors
     /// `Login` or `Locked`.
     pub fn identify(
@@ -170,22 +174,23 @@ impl Guard {
     ) -> Result<Login, Verdict> {
         let name = match request.credentials {
             Credentials::None => return Ok(self.users.guest()),
-            Credentials::Basic { name, .. } => Some(name.as_str()),
-            Credentials::Digest(response) => Some(response.username.as_str()),
-            Credentials::Token(_) | Credentials::Malformed => None,
+            Credentials::Token(token) => {
+                let known = self.users.login_by_token(token, now_ms);
+                return known.ok_or(Verdict::Login { stale: false, failed: true });
+            }
+            Credentials::Malformed => return Err(Verdict::Login { stale: false, failed: true }),
+            Credentials::Basic { name, .. } => name.as_str(),
+            Credentials::Digest(response) => response.username.as_str(),
         };
         if let Some(retry_after) = self.lockout.locked(name, from, now_ms) {
             return Err(Verdict::Locked { retry_after });
         }
         let login = match request.credentials {
+            Credentials::Digest(response) => self.digest(response, request, now_ms),
             Credentials::Basic { name, password } => self.basic(name, password),
-            Credentials::Token(token) => self.users.login_by_token(token, now_ms),
-            Credentials::Digest(response) => self
-                .digest(response, request, now_ms)
-                .map_err(|stale| Verdict::Login { stale, failed: false })?,
-            Credentials::None | Credentials::Malformed => None,
+            _ => Ok(None),
         };
-        login.ok_or_else(|| {
+        login.map_err(|stale| Verdict::Login { stale, failed: false })?.ok_or_else(|| {
             self.lockout.failed(name, from, now_ms);
             Verdict::Login { stale: false, failed: true }
         })
@@ -205,12 +210,18 @@ impl Guard {
         vec![digest(Algorithm::Sha256), digest(Algorithm::Md5), format!("Basic realm=\"{realm}\"")]
     }
 
-    fn basic(&self, name: &str, password: &str) -> Option<Login> {
+    /// `Err` as of [`Self::digest`].
+    fn basic(&self, name: &str, password: &str) -> Result<Option<Login>, bool> {
         let secret = format!("{name}:{}:{password}", self.users.realm);
         // Hashed before the name is looked up: a wrong name takes as long as a wrong password.
         let ha1 = Algorithm::Sha256.hash(&secret);
-        let user = self.users.find(name).filter(|u| digest::same(&u.ha1_sha256, &ha1))?;
-        self.users.login(&user.name)
+        let user = self.users.find(name);
+        // Of a user whose digests are lost nobody can say whether it is right: /api/login can.
+        if user.is_some_and(|u| u.ha1_sha256.is_empty()) {
+            return Err(false);
+        }
+        let user = user.filter(|u| digest::same(&u.ha1_sha256, &ha1));
+        Ok(user.and_then(|u| self.users.login(&u.name)))
     }
 
     /// `Err(stale)` asks for another try that does not count as a failure.
@@ -240,8 +251,10 @@ impl Guard {
         };
         let ha1 = user.map(of).unwrap_or_default();
         let expected = response.expected(algorithm, &ha1, request.method);
-        // Of a user whose digests are lost nothing is expected that anybody could know.
-        let right = !ha1.is_empty() && digest::same(&expected, &response.response);
+        if user.is_some() && ha1.is_empty() {
+            return Err(false);
+        }
+        let right = digest::same(&expected, &response.response);
         Ok(user.filter(|_| right).and_then(|u| self.users.login(&u.name)))
     }
 }
@@ -317,16 +330,34 @@ mod tests {
     #[test]
     fn during_a_lock_out_the_right_password_is_refused_too() {
         let mut guard = guard(false);
-        for _ in 0..MAX_FAILURES {
+        for _ in 0..crate::auth::MAX_FAILURES {
             let failed = Verdict::Login { stale: false, failed: true };
             assert_eq!(ask(&mut guard, &basic("ann:wrong"), MEDIA), failed);
         }
         let locked = ask(&mut guard, &basic("ann:secret"), MEDIA);
         assert_eq!(locked, Verdict::Locked { retry_after: 300 });
         let token = Credentials::Token("tok".into());
-        assert!(matches!(ask(&mut guard, &token, MEDIA), Verdict::Locked { .. }));
+        assert!(is_ann(&ask(&mut guard, &token, MEDIA)), "who is logged in stays so");
         let guest = ask(&mut guard, &Credentials::None, Access::read(Permission::System));
         assert!(matches!(guest, Verdict::Allow(_)), "who says nothing has not failed");
+    }
+
+    #[test]
+    fn what_nobody_guesses_with_is_no_failure() {
+        let mut guard = guard(false);
+        let failed = Verdict::Login { stale: false, failed: true };
+        for _ in 0..20 {
+            assert_eq!(ask(&mut guard, &Credentials::parse("Negotiate abc"), MEDIA), failed);
+            assert_eq!(ask(&mut guard, &Credentials::Token("old".into()), MEDIA), failed);
+        }
+        assert!(is_ann(&ask(&mut guard, &basic("ann:secret"), MEDIA)));
+        guard.users.users[0].ha1_sha256.clear();
+        let unknown = Verdict::Login { stale: false, failed: false };
+        for _ in 0..20 {
+            assert_eq!(ask(&mut guard, &basic("ann:secret"), MEDIA), unknown, "its digest is lost");
+        }
+        guard.users.users[0] = User::new("ann", Role::Viewer, "lensd", "secret");
+        assert!(is_ann(&ask(&mut guard, &basic("ann:secret"), MEDIA)));
     }
 
     #[test]

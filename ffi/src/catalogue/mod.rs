@@ -7,19 +7,21 @@
 //! waits milliseconds. A crash loses no committed row, a power cut at most the last seconds
 //! (`synchronous = NORMAL`), which the engine mends by comparing rows with files at the start.
 
+mod copies;
 mod labels;
 mod query;
 mod record;
 mod schema;
 mod write;
 
+pub use copies::{Copy, CopyQuery, CopyTotals, CopyWish, Remains};
 pub use labels::{
     Category, MAX_CATEGORIES, MAX_TAGS, NewTag, RecordChange, Tag, TagChange, TagQuery,
 };
 pub use query::{MAX_LIMIT, MAX_OFFSET, MAX_TEXT, Page, Query, Sort};
 pub use record::{
-    Encoding, Finished, FoundRecord, MAX_NOTE, MAX_TITLE, MediaType, NewRecord, Progress, Record,
-    State, Total, Totals,
+    CopyState, Encoding, Finished, FoundRecord, MAX_NOTE, MAX_TITLE, MediaType, NewRecord,
+    Progress, Record, State, Total, Totals,
 };
 pub use schema::VERSION;
 

@@ -37,7 +37,7 @@ const fn few(sort: Sort, source: Source<'_>) -> usize {
         (Sort::Name, Source::Range(_)) => 2_000,
         (Sort::Name, Source::Chosen(_)) => 4_000,
         (_, Source::Range(_)) => 5_000,
-        (_, Source::Chosen(_)) => 12_000,
+        (_, Source::Chosen(_)) => 7_000,
     }
 }
 
@@ -341,9 +341,13 @@ impl Catalogue {
         let chosen = self.chosen(query.tag.as_deref(), text.as_deref())?;
         let want = query.limit as usize + 1;
         let narrowest = self.narrowest(query, &ids, chosen.as_deref())?;
+        let range = match narrowest {
+            Some((Source::Range(range), _)) => Some(range),
+            _ => None,
+        };
         let walked = match narrowest {
             Some((source, rows)) if rows <= few(query.sort, source) => None,
-            _ => self.walk(query, chosen.as_deref(), &ids, after.as_ref(), want)?,
+            _ => self.walk(query, chosen.as_deref(), range, &ids, after.as_ref(), want)?,
         };
         let (mut places, total) = match (walked, narrowest) {
             (Some(places), _) => {

@@ -92,6 +92,20 @@ words! {
     }
 }
 
+words! {
+    /// How far the copy of a file on network storage is.
+    CopyState {
+        /// It waits, or is on its way.
+        Queued = "queued",
+        /// It is there.
+        Copied = "copied",
+        /// It was tried too often; it waits for somebody to look.
+        Failed = "failed",
+        /// Somebody did not want it.
+        Dropped = "dropped",
+    }
+}
+
 /// A recording or snapshot that begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRecord {
@@ -196,13 +210,15 @@ pub struct Record {
     pub protected: bool,
     /// What is wrong with it.
     pub error: Option<String>,
+    /// How far its copy on network storage is; none: it has not been asked for.
+    pub copy: Option<CopyState>,
 }
 
 impl Record {
     /// Columns in the order in which [`Record::of_row`] takes them.
     pub(super) const COLUMNS: &str = "id, filename, media_type, encoding, timestamp_start, \
         timestamp_end, duration, size, resolution, fps, state, tag_markers, sha256, camera, \
-        stream, mode, title, note, protected, error";
+        stream, mode, title, note, protected, error, copy";
 
     pub(super) fn of_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let markers: String = row.get(11)?;
@@ -227,6 +243,7 @@ impl Record {
             note: row.get(17)?,
             protected: row.get(18)?,
             error: row.get(19)?,
+            copy: row.get(20)?,
         })
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::CatalogueError;
 
 /// All of them; the first is version 1. The file says in `migrations` which it has had.
-const MIGRATIONS: &[&str] = &[TABLES];
+const MIGRATIONS: &[&str] = &[TABLES, COPIES];
 
 /// The version that this program writes.
 pub const VERSION: usize = MIGRATIONS.len();
@@ -173,12 +173,83 @@ CREATE TRIGGER tags_text_update AFTER UPDATE OF title, note ON tags BEGIN
 END;
 ";
 
+/// What is copied to network storage. `records.copy` says how far the copy of a file is, kept by
+/// triggers like the sums in `copy_totals`; none: nobody has asked for one yet. Files without a copy
+/// have an index of their own, so that those that are to be queued are found among any number.
+const COPIES: &str = "
+CREATE TABLE copies(
+    record_id INTEGER PRIMARY KEY REFERENCES records(id) ON DELETE CASCADE,
+    state TEXT NOT NULL CHECK(state IN ('queued', 'copied', 'failed', 'dropped')),
+    size INTEGER NOT NULL,
+    queued_at INTEGER NOT NULL,
+    -- It is not tried before this, UTC ms.
+    next_at INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    -- Where it is, or goes: the storage, and the name there.
+    target TEXT NOT NULL DEFAULT '',
+    path TEXT NOT NULL DEFAULT '',
+    -- S3's name of an upload in parts that is under way.
+    upload TEXT NOT NULL DEFAULT '',
+    copied_at INTEGER
+);
+CREATE INDEX copies_next ON copies(state, next_at, record_id);
+CREATE INDEX copies_by_state ON copies(state, record_id);
+
+-- Uploads that nobody will finish: their parts take room at the storage until they are ended.
+CREATE TABLE copy_remains(
+    id INTEGER PRIMARY KEY,
+    target TEXT NOT NULL,
+    path TEXT NOT NULL,
+    upload TEXT NOT NULL
+);
+CREATE TABLE copy_totals(
+    state TEXT PRIMARY KEY,
+    count INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+INSERT INTO copy_totals(state) VALUES('queued'), ('copied'), ('failed'), ('dropped');
+
+ALTER TABLE records ADD COLUMN copy TEXT;
+CREATE INDEX records_uncopied ON records(media_type, (tag_markers <> '[]'), id)
+    WHERE state = 'ready' AND copy IS NULL;
+CREATE INDEX records_copied ON records(id)
+    WHERE state = 'ready' AND copy = 'copied' AND protected = 0 AND tag_markers = '[]';
+
+CREATE TRIGGER copies_insert AFTER INSERT ON copies BEGIN
+    UPDATE records SET copy = new.state WHERE id = new.record_id;
+    UPDATE copy_totals SET count = count + 1, bytes = bytes + new.size WHERE state = new.state;
+END;
+CREATE TRIGGER copies_update AFTER UPDATE OF state, size ON copies BEGIN
+    UPDATE records SET copy = new.state WHERE id = new.record_id;
+    UPDATE copy_totals SET count = count - 1, bytes = bytes - old.size WHERE state = old.state;
+    UPDATE copy_totals SET count = count + 1, bytes = bytes + new.size WHERE state = new.state;
+END;
+CREATE TRIGGER copies_delete AFTER DELETE ON copies BEGIN
+    UPDATE records SET copy = NULL WHERE id = old.record_id;
+    UPDATE copy_totals SET count = count - 1, bytes = bytes - old.size WHERE state = old.state;
+END;
+CREATE TRIGGER copies_remain_delete AFTER DELETE ON copies WHEN old.upload <> '' BEGIN
+    INSERT INTO copy_remains(target, path, upload) VALUES(old.target, old.path, old.upload);
+END;
+CREATE TRIGGER copies_remain_update AFTER UPDATE OF upload ON copies
+    WHEN old.upload <> '' AND new.upload <> old.upload AND new.state <> 'copied' BEGIN
+    INSERT INTO copy_remains(target, path, upload) VALUES(old.target, old.path, old.upload);
+END;
+";
+
 /// Brings a file to [`VERSION`], all or nothing. `now_ms` is noted as the time of it.
 ///
 /// # Errors
 /// [`CatalogueError::Newer`] for a file of a newer program.
 pub(super) fn migrate(db: &mut Connection, now_ms: i64) -> Result<(), CatalogueError> {
     migrate_by(db, MIGRATIONS, now_ms)
+}
+
+/// What the first version of the program made, for tests of the way from there.
+#[cfg(test)]
+pub(super) const fn first_version() -> [&'static str; 1] {
+    [TABLES]
 }
 
 /// The same with other migrations, for tests of the way from one version to the next.

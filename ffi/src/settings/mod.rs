@@ -12,5 +12,5 @@ pub mod render;
 mod table;
 
 pub use kind::{Kind, Refusal};
-pub use registry::{Default, Entry, Key, Module, Plane, entries, find, resolve};
+pub use registry::{Default, Entry, Key, MASK, Module, Plane, entries, find, resolve};
 pub use table::MODULES;

@@ -72,6 +72,8 @@ pub struct Key {
     pub action: bool,
     /// Whether its value fluctuates by itself: it is told only to who has subscribed to that.
     pub quiet: bool,
+    /// Members of its value, at any depth, that are secret.
+    pub secrets: &'static [&'static str],
     /// One line of documentation.
     pub doc: &'static str,
 }
@@ -90,6 +92,7 @@ impl Key {
             saved: true,
             action: false,
             quiet: false,
+            secrets: &[],
             doc,
         }
     }
@@ -131,6 +134,11 @@ impl Key {
 
     pub(super) const fn alias(self, aliases: &'static [&'static str]) -> Self {
         Self { aliases, ..self }
+    }
+
+    /// Of a setting whose members of these names are kept sealed.
+    pub(super) const fn secrets(self, secrets: &'static [&'static str]) -> Self {
+        Self { secrets, ..self }
     }
 
     pub(super) const fn unit(self, unit: &'static str) -> Self {
@@ -186,9 +194,44 @@ impl Entry {
         self.key.settable.then_some(Access::write(permission))
     }
 
+    /// Whether `image-reset` sets it back: how pictures of the cameras look and what they show.
+    pub fn is_of_picture(&self) -> bool {
+        /// Modules of such keys.
+        const PICTURE: [&str; 5] = ["image", "auto-exposure", "white-balance", "noise", "zoom"];
+        self.key.saved && PICTURE.contains(&self.module.name)
+    }
+
+    /// A value as it may be written down: what is secret in it is [`MASK`].
+    pub fn masked(&self, value: &Value) -> Value {
+        let mut shown = value.clone();
+        mask(&mut shown, self.key.secrets);
+        shown
+    }
+
     /// Who takes its changes, or measures it.
     pub const fn plane(&self) -> Plane {
         self.module.plane
+    }
+}
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+
+fn mask(value: &mut Value, secrets: &[&str]) {
+    match value {
+        Value::Array(list) if !secrets.is_empty() => {
+            list.iter_mut().for_each(|one| mask(one, secrets));
+        }
+        Value::Object(members) if !secrets.is_empty() => {
+            for (name, member) in members {
+                if secrets.contains(&name.as_str()) {
+                    *member = MASK.into();
+                } else {
+                    mask(member, secrets);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
@@ -232,11 +275,13 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub fn resolve(name: &str) -> Result<&'static Entry, Vec<&'static str>> {
     find(name).ok_or_else(|| {
         // A longer one is nobody's mistyping, and comparing is quadratic.
-        let name: String = name.chars().take(64).collect();
+        if name.len() > 64 {
+            return Vec::new();
+        }
         let mut near: Vec<_> = index()
             .names
             .keys()
-            .map(|known| (distance(&name, known), *known))
+            .map(|known| (distance(name, known), *known))
             .filter(|(d, known)| *d <= 1 + known.len() / 4)
             .collect();
         near.sort_unstable();
@@ -305,6 +350,15 @@ mod tests {
         assert!(guest.allows(exists));
         let brightness = find("brightness").unwrap().read();
         assert!(!guest.allows(brightness));
+    }
+
+    #[test]
+    fn what_is_secret_is_masked_at_any_depth() {
+        let servers = find("webrtc-ice-servers").unwrap();
+        let value = json!([{"urls": "turn:h", "credential": "x"}, [{"credential": {"a": 1}}]]);
+        let masked = json!([{"urls": "turn:h", "credential": "***"}, [{"credential": "***"}]]);
+        assert_eq!(servers.masked(&value), masked);
+        assert_eq!(find("osd").unwrap().masked(&value), value);
     }
 
     #[test]

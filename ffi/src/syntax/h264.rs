@@ -36,6 +36,9 @@ pub struct Sps {
     pub log2_max_frame_num: u32,
     /// `frame_mbs_only_flag`: no interlaced pictures.
     pub frame_mbs_only: bool,
+    /// `max_num_reorder_frames` (E.2.1), 0 to 16, if the VUI says it: how many pictures may be
+    /// decoded before one that is shown earlier.
+    pub max_num_reorder_frames: Option<u8>,
 }
 
 impl Sps {
@@ -110,8 +113,11 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
         height = height.checked_sub((top + bottom) * unit_y).filter(|&h| h > 0)?;
     }
     // A VUI that is cut short costs what it says, not the size.
-    let mut colour = None;
-    let fps = bits.flag().unwrap_or(false).then(|| parse_vui(&mut bits, &mut colour)).flatten();
+    let mut vui = Vui::default();
+    if bits.flag().unwrap_or(false) {
+        let _ = parse_vui(&mut bits, &mut vui);
+    }
+    let Vui { fps, colour, max_num_reorder_frames } = vui;
     Some(Sps {
         profile_idc,
         constraints,
@@ -127,6 +133,7 @@ pub fn parse_sps(nal: &[u8]) -> Option<Sps> {
         separate_colour_plane,
         log2_max_frame_num,
         frame_mbs_only,
+        max_num_reorder_frames,
     })
 }
 
@@ -146,8 +153,17 @@ fn skip_scaling_matrix(bits: &mut Bits<'_>, chroma_format_idc: u32) -> Option<()
     Some(())
 }
 
-/// Colours and frame rate of a VUI (E.1.1). The rate is half of `time_scale / num_units_in_tick`, which count fields.
-fn parse_vui(bits: &mut Bits<'_>, colour: &mut Option<Colour>) -> Option<f64> {
+/// What is wanted of a VUI.
+#[derive(Default)]
+struct Vui {
+    fps: Option<f64>,
+    colour: Option<Colour>,
+    max_num_reorder_frames: Option<u8>,
+}
+
+/// Reads a VUI (E.1.1) as far as it goes. The rate is half of `time_scale / num_units_in_tick`,
+/// which count fields.
+fn parse_vui(bits: &mut Bits<'_>, vui: &mut Vui) -> Option<()> {
     if bits.flag()? && bits.u(8)? == 255 {
         bits.u(32)?; // sar_width, sar_height
     }
@@ -162,18 +178,52 @@ fn parse_vui(bits: &mut Bits<'_>, colour: &mut Option<Colour>) -> Option<f64> {
             said.transfer = bits.u(8)? as u8;
             said.matrix = bits.u(8)? as u8;
         }
-        *colour = Some(said);
+        vui.colour = Some(said);
     }
     if bits.flag()? {
         bits.ue()?; // chroma_sample_loc_type_top_field
         bits.ue()?;
     }
-    if !bits.flag()? {
-        return None;
+    if bits.flag()? {
+        let (units_in_tick, time_scale) = (bits.u(32)?, bits.u(32)?);
+        let fps = f64::from(time_scale) / (2.0 * f64::from(units_in_tick));
+        vui.fps = Some(fps).filter(|fps| (0.1..=1000.0).contains(fps));
+        bits.flag()?; // fixed_frame_rate_flag
     }
-    let (units_in_tick, time_scale) = (bits.u(32)?, bits.u(32)?);
-    let fps = f64::from(time_scale) / (2.0 * f64::from(units_in_tick));
-    (0.1..=1000.0).contains(&fps).then_some(fps)
+    let nal_hrd = bits.flag()?;
+    if nal_hrd {
+        skip_hrd(bits)?;
+    }
+    let vcl_hrd = bits.flag()?;
+    if vcl_hrd {
+        skip_hrd(bits)?;
+    }
+    if nal_hrd || vcl_hrd {
+        bits.flag()?; // low_delay_hrd_flag
+    }
+    bits.flag()?; // pic_struct_present_flag
+    if bits.flag()? {
+        bits.flag()?; // motion_vectors_over_pic_boundaries_flag
+        for _ in 0..4 {
+            bits.ue()?; // max_bytes_per_pic_denom to log2_max_mv_length_vertical
+        }
+        let frames = bits.ue().filter(|&n| n <= 16)?;
+        vui.max_num_reorder_frames = u8::try_from(frames).ok();
+    }
+    Some(())
+}
+
+/// `hrd_parameters` (E.1.2).
+fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
+    let count = bits.ue().filter(|&n| n < 32)? + 1;
+    bits.u(8)?; // bit_rate_scale, cpb_size_scale
+    for _ in 0..count {
+        bits.ue()?;
+        bits.ue()?;
+        bits.flag()?; // cbr_flag
+    }
+    bits.u(20)?; // three lengths of delays, time_offset_length
+    Some(())
 }
 
 #[cfg(test)]
@@ -191,6 +241,7 @@ mod tests {
         assert_eq!((sps.width, sps.height, sps.fps), (1920, 1080, Some(25.0)));
         assert_eq!(sps.profile_level_id(), 0x64_0028);
         assert!(sps.frame_mbs_only);
+        assert_eq!(sps.max_num_reorder_frames, Some(2), "x264's usual B-frames");
         for cut in 0..nal.len() {
             let _ = parse_sps(&nal[..cut]);
         }

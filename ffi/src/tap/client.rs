@@ -311,9 +311,14 @@ impl Tap {
         let until = patience.map(|p| now().plus(p));
         let mut waited = false;
         loop {
-            // Before the look: a ring after it is not lost.
-            self.bell.take();
-            if let Some(frame) = self.take()? {
+            // Who was woken for a frame has it before anything else.
+            let mut frame = if waited { self.take()? } else { None };
+            if frame.is_none() {
+                // Before the look: a ring after it is not lost.
+                self.bell.take();
+                frame = self.take()?;
+            }
+            if let Some(frame) = frame {
                 if waited {
                     // Who comes late for a frame was not woken for it.
                     let record = &frame.record;

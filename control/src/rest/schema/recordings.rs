@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Of recordings, tags, categories and files.
 pub(super) fn all() -> Named {
-    use lensd_ffi::catalogue::{Encoding, MediaType, State};
+    use lensd_ffi::catalogue::{CopyState, Encoding, MediaType, State};
     fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Value {
         super::word(&all.iter().map(|one| word(*one)).collect::<Vec<_>>())
     }
@@ -32,8 +32,9 @@ pub(super) fn all() -> Named {
             ("note", text()),
             ("protected", flag()),
             ("error", or_null(text())),
+            ("copy", or_null(words(CopyState::ALL, CopyState::word))),
             ("url", text()),
-            ("thumbnail", text()),
+            ("thumbnail", or_null(text())),
         ]
     };
     let mut info = record();
@@ -111,6 +112,54 @@ pub(super) fn all() -> Named {
                 ("export", to("MediaExport")),
             ]),
         ),
+        (
+            "NetworkStorage",
+            object(&[
+                ("kind", word(&["off", "folder", "s3"])),
+                ("target", or_null(text())),
+                ("state", text()),
+                ("error", or_null(text())),
+                ("queued", to("CopyTotal")),
+                ("failed", to("CopyTotal")),
+                ("copied", to("CopyTotal")),
+                ("dropped", to("CopyTotal")),
+                ("bytes", whole()),
+                (
+                    "current",
+                    or_null(object(&[
+                        ("id", whole()),
+                        ("filename", text()),
+                        ("size", whole()),
+                        ("done", whole()),
+                    ])),
+                ),
+                ("last", or_null(object(&[("filename", text()), ("time", whole())]))),
+                ("items", list(to("Copy"))),
+                ("next", or_null(whole())),
+            ]),
+        ),
+        ("CopyTotal", object(&[("count", whole()), ("bytes", whole())])),
+        (
+            "Copy",
+            object(&[
+                ("id", whole()),
+                ("filename", text()),
+                ("size", whole()),
+                ("sha256", or_null(text())),
+                ("state", words(CopyState::ALL, CopyState::word)),
+                ("queued_at", whole()),
+                ("next_at", whole()),
+                ("attempts", whole()),
+                ("error", or_null(text())),
+                ("target", text()),
+                ("path", text()),
+                ("copied_at", or_null(whole())),
+            ]),
+        ),
+        ("WhichCopies", exactly(&[("ids?", or_null(ids(MOST_REMOVED)))])),
+        ("QueueChange", object(&[("changed", whole())])),
+        ("NewStorageTest", exactly(&[("mark?", or_null(flag()))])),
+        ("StorageTest", object(&[("tested", flag())])),
         ("NewExport", exactly(&[("ids", ids(MOST_REMOVED)), ("target?", or_null(text()))])),
         ("RecordingIds", exactly(&[("ids", ids(MOST_REMOVED))])),
         ("RemovedRecordings", object(&[("removed", list(whole())), ("kept?", list(kept))])),

@@ -2,8 +2,10 @@
 
 use super::layout::Delivers;
 use crate::camera::devices::{FormatCaps, Rate, SizeCaps};
+use crate::camera::spec::USUAL_SIZES;
 use crate::frame::PixelFormat;
 use crate::sys::v4l2::format::{FourCc, Interval};
+use lensd_ffi::state::{CameraMode, MAX_MODES};
 
 /// What the configuration asks for; what is absent is chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -119,6 +121,34 @@ fn fit(caps: &SizeCaps, want: (u32, u32)) -> (u32, u32) {
         side(want.0, caps.min.0, caps.max.0, caps.step.0),
         side(want.1, caps.min.1, caps.max.1, caps.step.1),
     )
+}
+
+/// Sizes that a camera can be set to, largest first, and the most pictures per second of each; of a
+/// range those that people know.
+pub fn modes(offered: &[FormatCaps], wanted: &Wanted) -> Vec<CameraMode> {
+    let taken = |caps: &&FormatCaps| match (wanted.format, Delivers::of(caps.fourcc)) {
+        (_, None) => false,
+        (Some(format), delivers) => Some(format) == delivers,
+        (None, delivers) => !matches!(delivers, Some(Delivers::Coded(_))),
+    };
+    let mut modes: Vec<CameraMode> = Vec::new();
+    for caps in offered.iter().filter(taken).flat_map(|format| &format.sizes) {
+        let fps = caps.rates.iter().map(|rate| match rate {
+            Rate::Interval(interval) => interval.fps(),
+            Rate::Range { fastest, .. } => fastest.fps(),
+        });
+        let fps = fps.fold(0.0, f64::max);
+        let sizes = if caps.min == caps.max { &[caps.max][..] } else { USUAL_SIZES };
+        for &(width, height) in sizes.iter().filter(|size| fit(caps, **size) == **size) {
+            match modes.iter_mut().find(|m| (m.width, m.height) == (width, height)) {
+                Some(known) => known.fps = known.fps.max(fps),
+                None => modes.push(CameraMode { width, height, fps }),
+            }
+        }
+    }
+    modes.sort_by_key(|m| std::cmp::Reverse((u64::from(m.width) * u64::from(m.height), m.width)));
+    modes.truncate(MAX_MODES);
+    modes
 }
 
 fn rate(rates: &[Rate], fps: f64) -> Interval {
@@ -263,6 +293,27 @@ mod tests {
         assert!(choose(&[], &wanted).is_err());
         let bayer = choose(&[discrete(b"pBAA", &[])], &Wanted::default()).unwrap_err();
         assert_eq!(bayer, "it offers no format that lensd knows, only pBAA");
+    }
+
+    #[test]
+    fn modes_are_what_the_camera_can_be_set_to() {
+        let offered = [
+            discrete(b"YUYV", &[(640, 480, &[30]), (1280, 720, &[10])]),
+            discrete(b"MJPG", &[(1280, 720, &[30])]),
+            discrete(b"H264", &[(1920, 1080, &[30])]),
+        ];
+        let shown = |wanted: &Wanted| {
+            let list = modes(&offered, wanted);
+            list.iter().map(|m| format!("{}x{}@{}", m.width, m.height, m.fps)).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&Wanted::default()), ["1280x720@30", "640x480@30"]);
+        let coded = Delivers::of(offered[2].fourcc);
+        assert_eq!(shown(&Wanted { format: coded, ..Wanted::default() }), ["1920x1080@30"]);
+        let range = SizeCaps { min: (16, 16), max: (1280, 720), step: (16, 2), rates: Vec::new() };
+        let ranged = [FormatCaps { sizes: vec![range], ..offered[0].clone() }];
+        let sizes: Vec<_> =
+            modes(&ranged, &Wanted::default()).iter().map(|m| (m.width, m.height)).collect();
+        assert_eq!((sizes[0], sizes.last()), ((1280, 720), Some(&(320, 180))));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What lies over the picture: the time of capture, a text, a watermark.
 
 use super::corner_of;
-use crate::finish::{Clock, Overlay};
+use crate::finish::osd::Osd;
+use crate::finish::{Clock, Corner, Overlay};
 use crate::frame::Colour;
 use crate::picture::Canvas;
 use crate::picture::range;
@@ -112,21 +113,21 @@ pub(super) struct Painter {
     mark: Option<(PathBuf, Watermark)>,
     /// Coverage of the lines' box.
     cover: Vec<u8>,
+    /// Ways to write times, by the texts' order.
+    formats: Vec<Option<String>>,
 }
 
 impl Painter {
     /// Gets ready for pictures of this height.
     pub(super) fn prepare(&mut self, wish: &Overlay, height: usize) {
-        let line = height / [48, 36, 24, 16][usize::from(wish.size.min(3))];
-        // Larger than the largest glyphs: each pixel several times.
-        let times = line.div_ceil(48).max(1);
-        let fits = HEIGHTS.iter().rev().find(|h| h.val() * times <= line.max(16));
-        self.glyphs = Some((fits.copied().unwrap_or(RasterHeight::Size16), times));
+        self.glyphs = Some(glyphs_of(height / [48, 36, 24, 16][usize::from(wish.size.min(3))]));
         if self.wish == *wish {
             return;
         }
         self.wish = wish.clone();
-        self.zone = (wish.clock == Clock::Local).then(TimeZone::system);
+        let local = wish.clock == Clock::Local || wish.texts.iter().any(|osd| !osd.utc);
+        self.zone = local.then(TimeZone::system);
+        self.formats = wish.texts.iter().map(Osd::format).collect();
         match &wish.watermark {
             Some(path) if self.mark.as_ref().is_none_or(|(known, _)| known != path) => {
                 // Whoever set it was told of faults; a file that vanished since is left out.
@@ -154,12 +155,103 @@ impl Painter {
         };
         let lines: Vec<&str> =
             [clock.as_str(), &self.wish.text].into_iter().filter(|line| !line.is_empty()).collect();
-        let Some((glyphs, times)) = self.glyphs.filter(|_| !lines.is_empty()) else { return };
-        let (width, height) = render(&lines, glyphs, times, canvas.width(), &mut self.cover);
+        let Some(usual) = self.glyphs else { return };
         let room = (canvas.width(), canvas.height());
-        if let Some((x, y)) = corner_of(self.wish.corner, room, (width, height), margin) {
-            write(&self.cover, (width, height), colour, x, y, canvas);
+        // How much of each corner is taken: what comes later lies below or above it.
+        let mut taken = [0; 4];
+        if !lines.is_empty() {
+            let size = render(&lines, usual.0, usual.1, canvas.width(), &mut self.cover);
+            if let Some((x, y)) = corner_of(self.wish.corner, room, size, margin) {
+                write(&self.cover, size, Ink::white(colour), x, y, canvas);
+                taken[self.wish.corner as usize] = size.1;
+            }
         }
+        for (osd, format) in self.wish.texts.iter().zip(&self.formats) {
+            let line = osd_line(osd, format.as_deref(), capture.utc, self.zone.as_ref());
+            let (glyphs, times) = match osd.size {
+                0 => usual,
+                size => glyphs_of(size as usize),
+            };
+            let size = render(&[&line], glyphs, times, canvas.width(), &mut self.cover);
+            let place = match osd.position.corner() {
+                Some(corner) => {
+                    let above = &mut taken[corner as usize];
+                    let inner = (room.0, room.1.saturating_sub(*above));
+                    let down = if matches!(corner, Corner::TopLeft | Corner::TopRight) {
+                        *above
+                    } else {
+                        0
+                    };
+                    *above += size.1;
+                    corner_of(corner, inner, size, margin).map(|(x, y)| (x, y + down))
+                }
+                None => custom(osd, room, size),
+            };
+            if let Some((x, y)) = place {
+                write(&self.cover, size, Ink::of(osd, colour), x, y, canvas);
+            }
+        }
+    }
+}
+
+/// Glyphs for a line of this height, and how many times each of their pixels: larger than the
+/// largest glyphs are several.
+fn glyphs_of(line: usize) -> (RasterHeight, usize) {
+    let times = line.div_ceil(48).max(1);
+    let fits = HEIGHTS.iter().rev().find(|h| h.val() * times <= line.max(16));
+    (fits.copied().unwrap_or(RasterHeight::Size16), times)
+}
+
+/// What a text says at a moment.
+fn osd_line(osd: &Osd, format: Option<&str>, utc: UtcNanos, zone: Option<&TimeZone>) -> String {
+    let Some(format) = format else { return osd.text.clone() };
+    let Ok(at) = Timestamp::from_nanosecond(utc.0.into()) else { return osd.text.clone() };
+    let zone = zone.filter(|_| !osd.utc).cloned().unwrap_or(TimeZone::UTC);
+    let time = at.to_zoned(zone).strftime(format).to_string();
+    if osd.text.is_empty() { time } else { format!("{} {time}", osd.text) }
+}
+
+/// Where a text at a place of its own lies: within the picture, on even pixels.
+fn custom(osd: &Osd, room: (usize, usize), size: (usize, usize)) -> Option<(usize, usize)> {
+    let at = |share: f64, room: usize, size: usize| {
+        let most = room.checked_sub(size)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in a picture")]
+        let at = ((share + 1.0) / 2.0 * room as f64) as usize;
+        Some(at.min(most) & !1)
+    };
+    Some((at(osd.x, room.0, size.0)?, at(-osd.y, room.1, size.1)?))
+}
+
+/// The colour of letters, and how much darker it is behind them.
+#[derive(Clone, Copy)]
+struct Ink {
+    yuv: [u8; 3],
+    /// Black of the picture's range.
+    black: u16,
+    darkens: bool,
+}
+
+impl Ink {
+    const fn white(colour: Colour) -> Self {
+        let (black, white) = if colour.full_range { (0, 255) } else { (16, 235) };
+        Self { yuv: [white, 128, 128], black, darkens: true }
+    }
+
+    fn of(osd: &Osd, colour: Colour) -> Self {
+        let plain = Self { darkens: !osd.transparent, ..Self::white(colour) };
+        let Some(rgb) = osd.rgb().filter(|rgb| *rgb != [255; 3]) else { return plain };
+        // ITU-R BT.601, as watermarks are.
+        let [r, g, b] = rgb.map(i32::from);
+        let mut y = [((66 * r + 129 * g + 25 * b + (16 << 8) + 128) >> 8) as u8];
+        let mut chroma = [
+            ((-38 * r - 74 * g + 112 * b + (128 << 8) + 128) >> 8) as u8,
+            ((112 * r - 94 * g - 18 * b + (128 << 8) + 128) >> 8) as u8,
+        ];
+        if colour.full_range {
+            range::expand_luma(&mut y);
+            range::expand_chroma(&mut chroma);
+        }
+        Self { yuv: [y[0], chroma[0], chroma[1]], ..plain }
     }
 }
 
@@ -215,26 +307,30 @@ fn render(
     (width, height)
 }
 
-/// Darkens the box and writes white letters on it.
+/// Darkens the box and writes letters on it.
 fn write(
     cover: &[u8],
     (width, height): (usize, usize),
-    colour: Colour,
+    ink: Ink,
     x: usize,
     y: usize,
     canvas: &mut Canvas<'_>,
 ) {
-    let (black, white) = if colour.full_range { (0, 255) } else { (16, 235) };
     let Some(mut part) = canvas.part(x, y, width, height) else { return };
+    // At most 255.
+    let behind = |value: u8, black: u16| {
+        if ink.darkens { ((u16::from(value) + 3 * black) / 4) as u8 } else { value }
+    };
     for (row, cover) in part.rows_mut(0).zip(cover.chunks_exact(width)) {
         for (luma, cover) in row.iter_mut().zip(cover) {
-            let dark = (u16::from(*luma) + 3 * black) / 4;
-            *luma = blend(dark as u8, white as u8, *cover);
+            *luma = blend(behind(*luma, ink.black), ink.yuv[0], *cover);
         }
     }
     for plane in 1..3 {
-        for row in part.rows_mut(plane) {
-            row.iter_mut().for_each(|c| *c = ((u16::from(*c) + 3 * 128) / 4) as u8);
+        for (row, cover) in part.rows_mut(plane).zip(cover.chunks_exact(2 * width)) {
+            for (chroma, cover) in row.iter_mut().zip(cover.chunks_exact(2)) {
+                *chroma = blend(behind(*chroma, 128), ink.yuv[plane], cover[0]);
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn describe(client: &mut Client, id: &str, now: Nanos) -> ClientState
             Delivery::Datagrams { .. } => "udp",
             Delivery::Group => "multicast",
         },
+        (None, _) if client.holding.feed.is_some() => client.holding.feed_way(),
         (None, _) => match &client.holding.ingest {
             Some(p) if p.channels.is_none() => "udp",
             _ => "tcp",

@@ -32,7 +32,7 @@ impl Running {
     ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let users = Arc::new(crate::users::UserTable::new(true));
+        let users = Arc::new(crate::users::UserTable::new(true, lensd_ffi::auth::Lockout::new()));
         let bell = Arc::new(Bell::new().unwrap());
         let world = World {
             options,
@@ -51,6 +51,8 @@ impl Running {
             logins: Vec::new(),
             random: || 1,
             replays: Replays::default(),
+            scenes: Arc::default(),
+            feeds: Vec::new(),
         };
         let view = Arc::new(View::default());
         let change = Bell::new().unwrap();

@@ -21,6 +21,8 @@ impl Server {
         }
         self.end_void_logins(stamp);
         self.report_steps();
+        // Streams may have come.
+        self.world.pin_groups(stamp);
         for post in self.world.posts.values_mut() {
             if let Some(group) = &mut post.group {
                 // Datagrams: nothing that would end a connection.
@@ -66,8 +68,26 @@ impl Server {
         for token in over {
             self.close(token);
         }
+        self.pump_feeds(stamp);
         self.retry_waiting(stamp);
         self.publish_view();
+    }
+
+    /// Tells the clients of metadata what has happened.
+    pub(super) fn pump_feeds(&mut self, stamp: Stamp) {
+        let mut over = Vec::new();
+        for &token in &self.world.feeds {
+            let Some(client) = self.clients.get_mut(token) else { continue };
+            let Some(feed) = &mut client.holding.feed else { continue };
+            let size = self.world.options.packet_size;
+            let (conn, scenes) = (&mut client.conn, &self.world.scenes);
+            if feed.pump(conn, &self.world.udp, scenes, size, stamp).is_err() {
+                over.push(token);
+            }
+        }
+        for token in over {
+            self.close(token);
+        }
     }
 
     /// When UTC was set, nobody is left with the old time until the next regular report.

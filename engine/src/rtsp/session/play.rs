@@ -3,7 +3,7 @@
 use super::{House, Onvif, Session, State, Wanted, base_of, warn};
 use crate::rtsp::path::Path;
 use crate::rtsp::wire::{Request, Response, Status};
-use crate::sdp::TRACK;
+use crate::sdp::{METADATA_TRACK, TRACK};
 
 impl Session {
     /// `None`: a recording's reader has not found the place yet.
@@ -65,7 +65,8 @@ impl Session {
             let range = start.range.unwrap_or_default();
             return Some(self.with_session(Response::new(Status::OK).with("Range", range)));
         }
-        let mut info = format!("url={}/{TRACK}", base_of(&request.uri));
+        let track = if self.path.is_metadata() { METADATA_TRACK } else { TRACK };
+        let mut info = format!("url={}/{track}", base_of(&request.uri));
         if let Some(seq) = start.seq {
             info.push_str(&format!(";seq={seq}"));
         }

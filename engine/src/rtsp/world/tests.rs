@@ -4,8 +4,10 @@ use super::super::transport;
 use super::*;
 use crate::coded::CodedUnit;
 use crate::publish::{Kind, Publisher, Stream};
+use lensd_ffi::auth::Lockout;
 use lensd_ffi::ring::Geometry;
 use lensd_ffi::unit::{Codec, NalSpan};
+use std::net::Ipv4Addr;
 
 /// A world with a stream each for two cameras.
 fn world() -> (World, Vec<Publisher>) {
@@ -19,7 +21,7 @@ fn world() -> (World, Vec<Publisher>) {
         switchboard.add(stream);
         publishers.push(publisher);
     }
-    let users = Arc::new(UserTable::new(false));
+    let users = Arc::new(UserTable::new(false, Lockout::new()));
     let world = World {
         options: RtspOptions { max_sessions: 2, ..RtspOptions::default() },
         switchboard,
@@ -37,6 +39,8 @@ fn world() -> (World, Vec<Publisher>) {
         logins: Vec::new(),
         random: || 1,
         replays: Replays::default(),
+        scenes: Arc::default(),
+        feeds: Vec::new(),
     };
     (world, publishers)
 }

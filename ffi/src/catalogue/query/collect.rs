@@ -35,6 +35,11 @@ impl<'a> Best<'a> {
         Self { query, after, skip, need, places: Vec::new(), count: 0 }
     }
 
+    /// All of them, wherever the page begins.
+    pub(super) fn all(query: &'a Query) -> Self {
+        Self { query, after: None, skip: 0, need: usize::MAX, places: Vec::new(), count: 0 }
+    }
+
     fn push(&mut self, place: Place) {
         self.count += 1;
         let Self { query, need, .. } = *self;

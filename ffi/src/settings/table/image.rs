@@ -59,7 +59,8 @@ pub(super) const IMAGE: Module = module(
         Key::action(
             "image-reset",
             Kind::Flag,
-            "Sets every control of the active camera to the camera's default",
+            "Sets the keys of image, auto-exposure, white-balance, noise and zoom back to the defaults, \
+             of each camera its own",
         ),
     ],
 );
@@ -209,6 +210,14 @@ pub(super) const OVERLAY: Module = module(
             Kind::Choice(&["small", "medium", "large"]),
             D::Text("medium"),
             "Height of a line: a 36th, a 24th or a 16th of the picture's",
+        ),
+        Key::set(
+            "osd",
+            Kind::Json(8192),
+            D::Empty,
+            "Further texts: [{token, camera (0: all), kind: text, date, time or date-time, text, \
+             date_format, time_format, utc, position: a corner or custom, x, y, size in pixels, \
+             colour: #rrggbb, transparent}], at most 8 of each camera",
         ),
         Key::set(
             "overlay-watermark",

@@ -3,7 +3,10 @@
 mod camera;
 mod hardware;
 mod image;
+mod onvif;
+mod ptz;
 mod recording;
+mod scene;
 mod security;
 mod servers;
 mod streams;
@@ -35,14 +38,21 @@ pub static MODULES: &[Module] = &[
     image::WHITE_BALANCE,
     image::NOISE,
     image::ZOOM,
+    scene::MOTION,
+    scene::TAMPER,
+    ptz::PTZ,
+    ptz::PTZ_PRESETS,
     image::PIP,
     image::ALIGNMENT,
     image::OVERLAY,
     streams::STREAM_MAIN,
     streams::STREAM_SUB,
+    streams::EXTERNAL_STREAMS,
     streams::LATENCY,
     streams::RTSP,
+    streams::WEBRTC,
     streams::MJPEG,
+    streams::HLS,
     streams::FRAME_TAP,
     recording::RECORDING,
     recording::RECORDING_MODES,
@@ -50,6 +60,7 @@ pub static MODULES: &[Module] = &[
     recording::RECORDS,
     system::DISK,
     recording::STORAGE,
+    recording::NETWORK_STORAGE,
     recording::RETENTION,
     servers::NETWORK,
     system::TIME,
@@ -61,6 +72,8 @@ pub static MODULES: &[Module] = &[
     security::CERTIFICATES,
     servers::RATE_LIMITS,
     servers::URLS,
+    onvif::ONVIF,
+    onvif::DISCOVERY,
     system::UPDATE,
     system::RESTART,
 ];

@@ -184,6 +184,123 @@ pub(super) const STORAGE: Module = Module {
     )
 };
 
+pub(super) const NETWORK_STORAGE: Module = Module {
+    name: "network-storage",
+    plane: Plane::Control,
+    read: Storage,
+    write: Storage,
+    doc: "Where recordings are copied to when they are done; see /api/network-storage",
+    keys: &[
+        Key::set(
+            "network-storage-kind",
+            Kind::Choice(&["off", "folder", "s3"]),
+            D::Text("off"),
+            "A folder on which a share is mounted (SMB, NFS), or a bucket of S3",
+        ),
+        Key::set(
+            "network-storage-folder",
+            Kind::Text(1000),
+            D::Text(""),
+            "The folder, such as /mnt/nas/cameras",
+        ),
+        Key::set(
+            "network-storage-guard",
+            Kind::Choice(&["mount", "marker", "none"]),
+            D::Text("mount"),
+            "How it is known that the share is there: something is mounted at the folder or above, it has the file .lensd-storage, or not at all",
+        ),
+        Key::set(
+            "network-storage-endpoint",
+            Kind::Text(300),
+            D::Text(""),
+            "URL of the S3 server, such as https://s3.eu-central-1.amazonaws.com",
+        ),
+        Key::set("network-storage-region", Kind::Text(64), D::Text("us-east-1"), "Its region"),
+        Key::set("network-storage-bucket", Kind::Text(63), D::Text(""), "The bucket"),
+        Key::set(
+            "network-storage-prefix",
+            Kind::Text(200),
+            D::Text(""),
+            "What names in the bucket begin with, such as house/cameras",
+        ),
+        Key::set(
+            "network-storage-virtual-host",
+            Kind::Flag,
+            D::Flag(false),
+            "Whether the bucket is part of the server's name, as Amazon wants it for new ones",
+        ),
+        Key::set("network-storage-access-key", Kind::Text(128), D::Text(""), "Access key of S3"),
+        Key::action(
+            "network-storage-secret",
+            Kind::Text(256),
+            "Secret of that key; it is kept encrypted and never shown. Empty: none",
+        ),
+        Key::measured("network-storage-secret-set", Kind::Flag, "Whether there is a secret")
+            .announced(),
+        Key::set(
+            "network-storage-what",
+            Kind::Choice(&["all", "videos", "snapshots"]),
+            D::Text("all"),
+            "What is copied",
+        ),
+        Key::set(
+            "network-storage-tagged",
+            Kind::Flag,
+            D::Flag(false),
+            "Of these, only what has a tag",
+        ),
+        Key::set(
+            "network-storage-delete-local",
+            Kind::Flag,
+            D::Flag(false),
+            "Whether recordings are removed here when they are there; tagged and protected ones stay",
+        ),
+        Key::set(
+            "network-storage-verify",
+            Kind::Flag,
+            D::Flag(true),
+            "Whether copies are read back and compared; else the size is, and on S3 each part's MD5",
+        ),
+        Key::set(
+            "network-storage-rate",
+            Kind::Whole(0, 10_000_000),
+            D::Whole(0),
+            "How fast it copies at most; 0: as fast as it goes",
+        )
+        .unit("kB/s"),
+        Key::set(
+            "network-storage-timeout",
+            Kind::Whole(1, 600),
+            D::Whole(30),
+            "A storage that does not answer for this long is stalled",
+        )
+        .unit("s"),
+        Key::measured(
+            "network-storage-state",
+            Kind::Choice(&["off", "idle", "copying", "stalled", "unreachable", "full", "error"]),
+            "How it goes",
+        )
+        .announced(),
+        Key::measured("network-storage-error", Kind::Text(200), "What is wrong").announced(),
+        Key::measured("network-storage-queue", COUNT, "Files that wait"),
+        Key::measured("network-storage-queue-size", COUNT, "Bytes of these").unit("bytes"),
+        Key::measured(
+            "network-storage-failed",
+            COUNT,
+            "Files that were tried too often, and wait for somebody to look",
+        )
+        .announced(),
+        Key::measured(
+            "network-storage-bytes",
+            COUNT,
+            "Bytes that were copied since the control plane started",
+        )
+        .unit("bytes"),
+        Key::measured("network-storage-last", Kind::Text(200), "The file that was copied last"),
+        Key::measured("network-storage-last-time", COUNT, "When that was, UTC").unit("ms"),
+    ],
+};
+
 pub(super) const RETENTION: Module = Module {
     read: Storage,
     write: Storage,

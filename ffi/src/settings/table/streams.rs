@@ -18,6 +18,12 @@ pub(super) const STREAM_MAIN: Module = Module {
         ),
         Key::set("fps", Kind::Whole(5, 60), D::Null, "Pictures per second, as the camera takes it")
             .unit("1/s"),
+        Key::set(
+            "main-encoding",
+            Kind::Choice(&["h264", "jpeg"]),
+            D::Text("h264"),
+            "How the stream is coded; jpeg: pictures of jpeg-quality. Who plays it begins anew",
+        ),
         Key::set("bitrate", Kind::Whole(100_000, 100_000_000), D::Null, "Rate of the encoder")
             .unit("bit/s"),
         Key::set("gop", Kind::Number(0.1, 60.0), D::Null, "Time between key frames").unit("s"),
@@ -70,6 +76,32 @@ pub(super) const STREAM_MAIN: Module = Module {
     ],
 };
 
+pub(super) const EXTERNAL_STREAMS: Module = Module {
+    name: "external-streams",
+    plane: Plane::Control,
+    read: Device,
+    write: Device,
+    doc: "Streams of other servers that are cameras here",
+    keys: &[
+        Key::measured(
+            "external-streams",
+            Kind::Json(8192),
+            "Camera, URL without a password, whether it delivers, and else why not",
+        )
+        .announced(),
+        Key::action(
+            "external-stream-add",
+            Kind::Text(600),
+            "Takes up rtsp://[USER:PASSWORD@]HOST/PATH as a camera; the server starts again with it",
+        ),
+        Key::action(
+            "external-stream-remove",
+            Kind::Text(600),
+            "Removes one that was added, by its URL; the server starts again without it",
+        ),
+    ],
+};
+
 pub(super) const LATENCY: Module = Module {
     name: "latency",
     plane: Plane::Engine,
@@ -92,10 +124,28 @@ pub(super) const STREAM_SUB: Module = Module {
     write: Device,
     doc: "The active camera's smaller stream",
     keys: &[
-        Key::set("sub-width", Kind::Whole(64, 4096), D::Null, "Width; the height follows")
-            .unit("px"),
+        Key::set(
+            "sub-width",
+            Kind::Whole(64, 4096),
+            D::Null,
+            "Width, an even number; the height follows",
+        )
+        .unit("px"),
         Key::set("sub-bitrate", Kind::Whole(50_000, 50_000_000), D::Null, "Rate of the encoder")
             .unit("bit/s"),
+        Key::set(
+            "sub-encoding",
+            Kind::Choice(&["h264", "jpeg"]),
+            D::Text("h264"),
+            "How the stream is coded, as main-encoding",
+        ),
+        Key::set(
+            "sub-fps",
+            Kind::Whole(0, 60),
+            D::Whole(0),
+            "Most pictures per second; 0: as many as the camera gives",
+        )
+        .unit("1/s"),
         Key::measured("stream-sub-fps", Kind::Number(0.0, 1000.0), "Pictures per second, measured")
             .unit("1/s"),
         Key::measured("stream-sub-rate", Kind::Whole(0, i64::MAX), "Rate, measured").unit("bit/s"),
@@ -119,6 +169,39 @@ pub(super) const MJPEG: Module = Module {
         Key::measured("stream-mjpeg-rate", Kind::Whole(0, i64::MAX), "Rate, measured")
             .unit("bit/s"),
         Key::measured("stream-mjpeg-readers", Kind::Whole(0, 1_000_000), "Who reads it now"),
+    ],
+};
+
+pub(super) const HLS: Module = Module {
+    name: "hls",
+    plane: Plane::Control,
+    read: Media,
+    write: Network,
+    doc: "HTTP Live Streaming with low latency, /hls/stream1/index.m3u8",
+    keys: &[
+        Key::set("hls", Kind::Flag, D::Flag(true), "Whether streams can be played by HLS"),
+        Key::set(
+            "hls-segment",
+            Kind::Whole(1, 10),
+            D::Whole(2),
+            "Length of a segment that is aimed at: it begins with a key frame, so gop counts, too",
+        )
+        .unit("s"),
+        Key::set(
+            "hls-part",
+            Kind::Whole(100, 1000),
+            D::Whole(250),
+            "Length of a part that is aimed at: players are about three of them behind",
+        )
+        .unit("ms"),
+        Key::set(
+            "hls-segments",
+            Kind::Whole(3, 60),
+            D::Whole(8),
+            "Segments in a playlist; there are more if they last less than three target durations",
+        ),
+        Key::measured("hls-streams", Kind::Whole(0, 1_000_000), "Streams that are played by HLS"),
+        Key::measured("hls-memory", Kind::Whole(0, i64::MAX), "What is kept of them").unit("byte"),
     ],
 };
 
@@ -210,11 +293,74 @@ pub(super) const RTSP: Module = Module {
             "Most sessions at a time; 0: no limit",
         ),
         Key::set(
+            "rtsp-multicast",
+            Kind::Json(4096),
+            D::Empty,
+            "Multicast groups: [{stream: such as cam1/main, address, port, ttl, on}]; on: it is sent \
+             without a client, too. What is left out is as configured",
+        ),
+        Key::measured(
+            "rtsp-multicast-groups",
+            Kind::Json(4096),
+            "Groups that are sent to now: stream, address, port, ttl, clients of RTSP",
+        ),
+        Key::set(
             "rtsp-pacing",
             Kind::Whole(0, 1000),
             D::Null,
             "Time over which a key frame is spread",
         )
         .unit("ms"),
+    ],
+};
+
+pub(super) const WEBRTC: Module = Module {
+    name: "webrtc",
+    plane: Plane::Engine,
+    read: Network,
+    write: Network,
+    doc: "WebRTC, for browsers",
+    keys: &[
+        Key::set(
+            "webrtc-enabled",
+            Kind::Flag,
+            D::Null,
+            "Whether there are sessions; off ends them",
+        ),
+        Key::set(
+            "webrtc-port",
+            Kind::Whole(0, 65_535),
+            D::Null,
+            "UDP port of all sessions; 0: any. Another one ends those there are",
+        ),
+        Key::set(
+            "webrtc-addresses",
+            Kind::Text(500),
+            D::Null,
+            "Further addresses that lead here, such as the public one of a router, as IP or IP:PORT, \
+             separated by blanks; for new sessions",
+        ),
+        Key::set(
+            "webrtc-ice-servers",
+            Kind::Json(4096),
+            D::Empty,
+            "STUN and TURN servers that clients are told of: [{urls, username, credential}]",
+        )
+        .secrets(&["credential"]),
+        Key::set("webrtc-max-clients", Kind::Whole(1, 1000), D::Null, "Most sessions at a time"),
+        Key::set(
+            "webrtc-join",
+            Kind::Choice(&["key", "gop"]),
+            D::Null,
+            "Where a client begins: at a fresh key frame, or at the newest one of the ring",
+        ),
+        Key::measured("webrtc-clients", Kind::Whole(0, 1_000_000), "Sessions now").read_by(System),
+        Key::measured(
+            "webrtc-udp-port",
+            Kind::Whole(0, 65_535),
+            "The UDP port that is used; 0: none",
+        )
+        .announced(),
+        Key::measured("webrtc-error", Kind::Text(200), "Why there can be no sessions").announced(),
     ],
 };

@@ -66,6 +66,12 @@ pub(super) const SYSTEM_INFO: Module = module(
             .unit("bytes"),
         Key::measured("cpu-temperature", Kind::Number(-273.15, 1000.0), "Of the processor")
             .unit("C"),
+        Key::measured(
+            "digital-inputs",
+            Kind::Json(8192),
+            "Contacts and sensors: [{name, on, error}]; `hardware.inputs` names their files",
+        )
+        .announced(),
         Key::measured("system-info-error", Kind::Text(200), "Why a value is missing").announced(),
     ],
 );
@@ -100,6 +106,13 @@ pub(super) const TIME: Module = module(
         Key::set("time-zone", Kind::Text(64), D::Null, "Time zone of the machine").not_saved(),
         Key::set("time-ntp", Kind::Flag, D::Null, "Whether the clock follows time servers")
             .not_saved(),
+        Key::set(
+            "time-servers",
+            Kind::Text(512),
+            D::Null,
+            "Which ones, by name or address, separated by blanks; none: those of the machine",
+        )
+        .not_saved(),
         Key::measured("time-synchronized", Kind::Flag, "Whether it does now").announced(),
         Key::measured(
             "clock-synchronized",

@@ -1,0 +1,4 @@
+//! The reader of SOAP; its laws stand beside it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lensd_control::fuzz_soap(data));
