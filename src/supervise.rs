@@ -69,7 +69,10 @@ struct Supervisor {
     waits: [Nanos; 2],
     restart_at: [Option<Nanos>; 2],
     poll: Poll,
+    /// Ports that were had: they are kept over the planes' ends.
     ports: BTreeMap<String, u16>,
+    /// Those that each plane listens at.
+    open: [BTreeMap<String, u16>; 2],
     notes: Vec<String>,
     listening: [bool; 2],
     announced: bool,
@@ -128,6 +131,7 @@ fn begin(
         restart_at: [None; 2],
         poll,
         ports: BTreeMap::new(),
+        open: Default::default(),
         notes,
         listening: [false; 2],
         announced: false,
@@ -299,12 +303,17 @@ impl Supervisor {
                     }
                 }
                 Ok(Received::Message(Report::Listening { ports, notes }, _)) => {
-                    self.ports.extend(ports);
+                    self.ports.extend(ports.clone());
+                    let news = self.open[which] != ports;
+                    self.open[which] = ports;
                     // They are for the banner; a plane that is started again repeats them.
                     if !self.announced {
                         self.notes.extend(notes);
                     }
                     self.listening[which] = true;
+                    if self.announced && news {
+                        self.write_ports();
+                    }
                     self.announce();
                 }
                 Ok(Received::Message(Report::Restart, _)) => self.restart = true,
@@ -388,7 +397,7 @@ impl Supervisor {
             .map(|a| a.ip())
             .find(|ip| !ip.is_unspecified());
         let banner = Banner {
-            ports: &self.ports,
+            ports: &self.open_ports(),
             password: self.password.take().as_ref().map(|p| p.as_str()),
             open: self.settings.engine.open,
             notes: &self.notes,
@@ -400,9 +409,14 @@ impl Supervisor {
         let _ = io::stdout().flush();
     }
 
+    /// Ports that are listened at now.
+    fn open_ports(&self) -> BTreeMap<String, u16> {
+        self.open.iter().flatten().map(|(name, port)| (name.clone(), *port)).collect()
+    }
+
     fn write_ports(&self) {
         let file = self.settings.engine.data.join("run/ports.json");
-        let ports = serde_json::json!(self.ports).to_string();
+        let ports = serde_json::json!(self.open_ports()).to_string();
         if let Err(e) = data::write_new(&file, ports.as_bytes(), 0o644) {
             tracing::error!("{} cannot be written: {e}", file.display());
         }

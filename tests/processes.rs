@@ -195,6 +195,7 @@ fn a_port_that_is_taken() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
     let options = ["--http", "--https", "--rtsp", "--rtsps"];
+    let mut taken = Vec::new();
     for option in options {
         let folder = Folder::new();
         let mut command = Command::new(LENSD);
@@ -202,9 +203,45 @@ fn a_port_that_is_taken() {
             command.args([own, if own == option { address.as_str() } else { "127.0.0.1:0" }]);
         }
         command.arg("--data").arg(folder.file("data")).args(["--camera", CAMERA]);
-        refused(&mut command, &[&address, "another program", option]);
-        assert!(!folder.file("data/run/ports.json").exists());
+        let server = Server::start(command, folder);
+        let name = option.trim_start_matches('-');
+        assert!(server.ports[name].is_null() && server.ports.as_object().unwrap().len() >= 3);
+        let log = until("the banner", || Some(server.log()).filter(|l| l.contains("is running")));
+        for say in [&*address, "another program", option] {
+            assert!(log.contains(say), "{say:?} is not in {log}");
+        }
+        taken.push((server, name.to_owned()));
     }
+    // Whoever has it ends: then it is served there, and programs are told.
+    drop(other);
+    let (server, name) = taken.swap_remove(0);
+    drop(taken);
+    let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+    until("the port", || {
+        let ports = fs::read_to_string(server.folder.file("data/run/ports.json")).ok()?;
+        let ports: serde_json::Value = serde_json::from_str(&ports).ok()?;
+        (ports[&name] == port).then_some(())
+    });
+    TcpStream::connect(&address).unwrap();
+}
+
+#[test]
+fn an_address_that_the_machine_does_not_have() {
+    // TEST-NET-1 (RFC 5737) is nobody's.
+    let play = Play::new().users().settings(
+        "[http]\nlisten = \"127.0.0.1:0\"\n[https]\nlisten = \"192.0.2.1:0\"\n[rtsp]\nlisten = \"192.0.2.1:0\"\n",
+    );
+    let (command, folder) = play.at_no_address().command();
+    let server = Server::start(command, folder);
+    let log = until("the banner", || Some(server.log()).filter(|l| l.contains("is running")));
+    for say in ["192.0.2.1", "--rtsp", "--https"] {
+        assert!(log.contains(say), "{say:?} is not in {log}");
+    }
+    let keys = until("the settings", || {
+        let (status, body) = play::http(&server, "GET /api/config", "");
+        (status == 200 && body.contains("192.0.2.1")).then_some(body)
+    });
+    assert!(keys.contains("rtsp-error") && keys.contains("http-error"));
 }
 
 #[test]

@@ -7,14 +7,14 @@ use crate::local;
 use crate::net::{Beacon, Serve};
 use crate::{inputs, onvif, settings, v1};
 use lensd_ffi::link::{self, Link, Order, Received, Report};
+use lensd_ffi::listen::Doors;
+use lensd_ffi::settings::bank::Held;
 use lensd_ffi::stages::{Plane, Walk};
 use lensd_ffi::time::Nanos;
 use mio::net::{TcpListener, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::process::ExitCode;
 
@@ -29,8 +29,6 @@ const BEACON: Token = Token(usize::MAX - 2);
 /// The server's own tokens begin here.
 const LISTENER: Token = Token(4);
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
 /// How long connections may take to end.
 const GRACE: Nanos = Nanos::from_millis(400);
 /// How often deadlines are looked at while there are any.
@@ -56,6 +54,7 @@ struct House {
     serve: Serve,
     local: Option<UnixListener>,
     beacon: Option<Beacon>,
+    doors: Doors,
     next_tick: Nanos,
     next_look: Nanos,
     /// When the last connections are cut; set once the end has begun.
@@ -73,17 +72,16 @@ fn start(leash: &Link) -> Result<House, String> {
         [("http", config.http_address()?, false), ("https", config.https_address()?, true)];
     // Before anything is said to the supervisor: then there is no order of it that we would leave
     // unread if this fails, with which the reason would be lost.
-    let (mut listeners, mut ports) = (Vec::new(), BTreeMap::new());
+    let (mut listeners, mut doors) = (Vec::new(), Doors::default());
     for (name, address, secure) in addresses {
         let Some(address) = address else { continue };
-        let listener = bind(name, address)?;
-        let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-        ports.insert(name.to_owned(), port);
+        let listener = TcpListener::from_std(doors.open(name, address)?);
         listeners.push((listener, secure));
     }
-    tell(&mut walk, "network", Some("any server").filter(|_| listeners.is_empty()));
+    let mut notes = doors.missing();
+    let none = Some("any server").filter(|_| listeners.is_empty());
+    tell(&mut walk, "network", notes.first().map(String::as_str).or(none));
     let at = At::now();
-    let mut notes = Vec::new();
     let max = allow_descriptors(config.max_connections, &mut notes);
     let mut desk = Desk::new(config, memory, lockout, at, &mut notes).map_err(|e| e.to_string())?;
     let fault = desk.store.fault().map(str::to_owned);
@@ -102,8 +100,11 @@ fn start(leash: &Link) -> Result<House, String> {
     let report = |e: io::Error| format!("cannot report to the supervisor: {e}");
     leash.send(&Report::Sealed, &[]).map_err(report)?;
 
-    desk.own_ports.clone_from(&ports);
-    if desk.own_ports.contains_key("https") {
+    note_doors(&mut desk, &doors);
+    for why in doors.missing() {
+        desk.board.notices.add("error", why, at);
+    }
+    if addresses[1].1.is_some() {
         let missing = match desk.identity.look() {
             Some(Ok(())) => None,
             Some(Err(why)) => Some(format!("{why}; https waits for another one")),
@@ -132,31 +133,27 @@ fn start(leash: &Link) -> Result<House, String> {
     }
     let local = listen_locally(&poll, &desk, &mut notes);
     let beacon = be_found(&poll, &mut desk, &mut notes, at);
-    if let Some(beacon) = &beacon {
-        ports.insert("discovery".to_owned(), beacon.port());
-    }
     tell(&mut walk, "servers", None);
-    leash.send(&Report::Listening { ports, notes }, &[]).map_err(report)?;
+    leash.send(&listening(&doors, beacon.as_ref(), notes), &[]).map_err(report)?;
     let stopping = Walk::stop(Plane::Control);
     let (next_tick, next_look) = (at.mono, at.mono);
-    Ok(House { poll, desk, serve, local, beacon, next_tick, next_look, end: None, stopping })
+    Ok(House { poll, desk, serve, local, beacon, doors, next_tick, next_look, end: None, stopping })
 }
 
-fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
-    let listener = TcpListener::bind(address).map_err(|e| {
-        let why = match e.kind() {
-            io::ErrorKind::AddrInUse => "the port is taken by another program".to_owned(),
-            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-            _ => e.to_string(),
-        };
-        format!(
-            "cannot listen on {name} {address}: {why}; choose another one with --{name} ADDR:PORT"
-        )
-    })?;
-    // mio asks for a short queue, and a full one costs a client a second (its SYN is sent again).
-    let _ = rustix::net::listen(&listener, BACKLOG);
-    Ok(listener)
+/// Where we listen, for the supervisor.
+fn listening(doors: &Doors, beacon: Option<&Beacon>, notes: Vec<String>) -> Report {
+    let mut ports = doors.ports().clone();
+    ports.extend(beacon.map(|beacon| ("discovery".to_owned(), beacon.port())));
+    Report::Listening { ports, notes }
+}
+
+/// The same for clients.
+fn note_doors(desk: &mut Desk, doors: &Doors) {
+    desk.own_ports.clone_from(doors.ports());
+    let missing = doors.missing().join("; ");
+    let why = Some(missing).filter(|why| !why.is_empty());
+    let why: Option<String> = why.map(|why| why.chars().take(300).collect());
+    desk.board.own("http-error", Held::of(why), None);
 }
 
 /// Pictures are served without it.
@@ -316,6 +313,7 @@ impl House {
         }
         if self.next_look <= at.mono {
             self.next_look = at.mono.plus(LOOK);
+            self.try_doors(at);
             settings::tick(&mut self.desk, at);
             self.desk.tell_listeners(at.mono);
             v1::check_ends(&mut self.desk, at);
@@ -326,6 +324,19 @@ impl House {
             // After it, which reads the ports: who asks next gets them as they are then.
             self.desk.look_around();
         }
+    }
+
+    /// Looks whether an address that was missing is there.
+    fn try_doors(&mut self, at: At) {
+        if self.end.is_some() || !self.doors.try_again() {
+            return;
+        }
+        note_doors(&mut self.desk, &self.doors);
+        let missing = self.doors.missing();
+        let text = "the HTTP server listens at an address that was missing";
+        tracing::info!("{text}; now missing: {missing:?}");
+        self.desk.board.notices.add("info", text, at);
+        self.desk.reports.push(listening(&self.doors, self.beacon.as_ref(), Vec::new()));
     }
 
     /// Orders of the supervisor. That it is gone means stop.

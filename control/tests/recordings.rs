@@ -10,11 +10,13 @@ use lensd_ffi::catalogue::{
     Catalogue, Encoding, Finished, FoundRecord, MediaType, NewRecord, State,
 };
 use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Received};
+use lensd_ffi::time::{Nanos, now};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::Builder;
+use std::time::Duration;
 
 const START: i64 = 1_790_000_000_000;
 
@@ -375,6 +377,63 @@ fn tags_also_while_recording_and_categories() {
         start + 4_000
     );
     assert_eq!((&*text, &*done.stderr), (&*want, &b""[..]));
+}
+
+#[test]
+fn tags_and_categories_are_settings_too() {
+    let house = start("labels");
+    let module =
+        |name: &str| house.ask("GET", &format!("/api/config/{name}"), None).1["data"].clone();
+    let until = |what: &str, name: &str, key: &str, is: &dyn Fn(&Value) -> bool| {
+        let end = now().plus(Nanos::from_secs(30));
+        let mut seen = Value::Null;
+        while now() < end {
+            seen = module(name)[key].clone();
+            if is(&seen) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{what}: {key} stays {seen}; {}", module(name));
+    };
+    until("at the start", "tags", "tags", &|v| *v == 0);
+    let color = r##"{"name":"Alarm","color":"#ff0000"}"##;
+    let (_, body) = house.ask("POST", "/api/categories", Some(color));
+    let alarm = &body["data"]["id"];
+    let list = json!([{"id": alarm, "name": "Alarm", "color": "#ff0000"}]);
+    until("a new one", "categories", "categories", &|v| *v == list);
+    until("a new one", "categories", "category-counter", &|v| v == alarm);
+
+    let set = |value: Value| {
+        let body = json!({ "tag": value }).to_string();
+        house.ask("PATCH", "/api/config/tags", Some(&body))
+    };
+    let (status, body) = set(json!("Bell"));
+    assert_eq!(status, 200, "{body}");
+    let (status, body) = set(json!({"id": 2, "category": "alarm", "offset": 4000}));
+    assert_eq!(status, 200, "{body}");
+    until("two tags", "tags", "tags", &|v| *v == 2);
+    let (_, body) = house.ask("GET", "/api/tags", None);
+    let tags = &body["data"]["tags"];
+    assert_eq!((&tags[0]["record_id"], &tags[0]["category_id"]), (&json!(2), alarm), "{tags}");
+    assert_eq!((&tags[1]["record_id"], &tags[1]["title"]), (&json!(6), &json!("Bell")), "{tags}");
+    for (value, says) in [
+        (json!(""), "a title or a category"),
+        (json!(7), "a title, or what"),
+        (json!({"id": 99, "title": "x"}), "99"),
+        (json!({"title": "x", "tittle": "y"}), "tittle"),
+        (json!({"title": "x", "camera": 2}), "nothing is being recorded"),
+        (json!("x".repeat(9_000)), "at most"),
+    ] {
+        let (status, body) = set(value);
+        assert!(status >= 400 && body.to_string().contains(says), "{says}: {status} {body}");
+    }
+    // What others write into the file is seen as well.
+    let mut catalogue = Catalogue::open(&house.folder.file("data/catalog.db")).unwrap();
+    catalogue.add_category("By another program", "", 0).unwrap();
+    until("another program", "categories", "categories", &|v| {
+        v.as_array().is_some_and(|l| l.len() == 2)
+    });
 }
 
 #[test]

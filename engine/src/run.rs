@@ -26,7 +26,6 @@ use crate::requests::Requests;
 use crate::rtsp::client::Way;
 use crate::rtsp::replay::Replays;
 use crate::rtsp::serve::{Server, View};
-use crate::rtsp::udp::Pair;
 use crate::rtsp::world::World;
 use crate::scene::Scenes;
 use crate::switchboard::Switchboard;
@@ -39,6 +38,7 @@ use crossbeam::channel::{Sender, bounded};
 use identity::identity;
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{self, Link, Order, Received, Report};
+use lensd_ffi::listen::Doors;
 use lensd_ffi::region::Region;
 use lensd_ffi::settings::bank::{BankReader, BankWriter};
 use lensd_ffi::stages::{Plane, Walk};
@@ -48,8 +48,8 @@ use lensd_ffi::unit::Codec;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use parking_lot::Mutex;
-use ports::{bind, patiently};
-use std::collections::{BTreeMap, HashMap};
+use ports::Sockets;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
@@ -59,10 +59,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const LEASH: Token = Token(0);
 const LINK: Token = Token(1);
 const BELL: Token = Token(2);
-
-/// How long an address in use is asked for again: the planes of a supervisor that was killed may
-/// still be ending.
-const BIND_WAIT: Nanos = Nanos::from_secs(1);
 
 /// Most cameras that are found by themselves: as many as settings can name.
 const MAX_CAMERAS: usize = 64;
@@ -100,6 +96,7 @@ struct Cam {
 
 struct Engine {
     started_ms: i64,
+    doors: Doors,
     state: StateWriter<Region>,
     switchboard: Arc<Switchboard>,
     users: Arc<UserTable>,
@@ -138,32 +135,25 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let _ = leash.send(&Report::Sealed, &[]);
     raise_descriptor_limit();
 
-    let mut ports = BTreeMap::new();
-    let until = now().plus(BIND_WAIT);
-    let listener = bind(config.rtsp.as_deref(), "rtsp", until, &mut ports)?;
-    let tls_listener = match bind(config.rtsps.as_deref(), "rtsps", until, &mut ports)? {
+    let taken =
+        ports::take(config.rtsp.as_deref(), config.rtsps.as_deref(), config.rtsp_options.udp_port)?;
+    let Sockets { doors, rtsp: listener, rtsps: tls_listener, udp, note } = taken;
+    let tls_listener = match tls_listener {
         Some(listener) => Some((listener, identity(config.data.join("tls"))?)),
         None => None,
     };
-    let ip = listener
-        .as_ref()
-        .or(tls_listener.as_ref().map(|t| &t.0))
-        .and_then(|l| l.local_addr().ok())
-        .map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |a| a.ip());
-    let udp_port = config.rtsp_options.udp_port;
-    let udp = patiently(until, || Pair::bind(ip, udp_port)).map_err(|e| {
-        format!(
-            "RTP needs UDP port {udp_port} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0"
-        )
-    })?;
-
     let mut walk = Walk::start(Plane::Engine);
-    tracing::info!("{}", walk.done("ports", None));
+    let missing = doors.missing();
+    match missing.first() {
+        None => tracing::info!("{}", walk.done("ports", None)),
+        Some(why) => tracing::warn!("{}", walk.done("ports", Some(why))),
+    }
     let fail = |what: &'static str| move |e: io::Error| format!("{what}: {e}");
     let switchboard = Arc::new(Switchboard::default());
     let desk = Arc::new(Desk::default());
     let users = Arc::new(UserTable::new(config.open, lockout));
-    let (specs, notes) = cameras_of(&config)?;
+    let (specs, mut notes) = cameras_of(&config)?;
+    notes.extend(missing.iter().cloned().chain(note));
     let glimpses = Arc::<Glimpses>::default();
     let scenes = Arc::<Scenes>::default();
     let automatic = config.cameras.is_empty();
@@ -198,6 +188,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let change = Bell::new().map_err(fail("eventfd"))?;
     switchboard.watch(change.try_clone().map_err(fail("eventfd"))?);
     let view = Arc::new(View::default());
+    *view.missing.lock() = missing.join("; ");
     let world = World {
         options: config.rtsp_options.clone(),
         switchboard: Arc::clone(&switchboard),
@@ -288,6 +279,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     let devices = hotplug::start(Arc::clone(&hotplug)).map_err(fail("devices"))?;
     let mut engine = Engine {
         started_ms,
+        doors,
         state,
         requests,
         recorder,
@@ -316,6 +308,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     tracing::info!("{}", walk.done("streams", None));
     // Whoever hears that we listen may ask for a camera at once.
     engine.publish(now());
+    let ports = engine.doors.ports().clone();
     let _ = leash.send(&Report::Listening { ports, notes }, &[]);
     Ok(Some(engine))
 }
@@ -399,8 +392,25 @@ impl Engine {
                 || self.recorder.take_news()
             {
                 published = at;
+                self.try_doors(leash);
                 self.publish(at);
             }
+        }
+    }
+
+    /// Looks whether an address that was missing is there.
+    fn try_doors(&mut self, leash: &Link) {
+        if !self.doors.try_again() {
+            return;
+        }
+        let missing = self.doors.missing().join("; ");
+        tracing::info!(
+            "the RTSP server listens at an address that was missing; now missing: {missing:?}"
+        );
+        *self.view.missing.lock() = missing;
+        let report = Report::Listening { ports: self.doors.ports().clone(), notes: Vec::new() };
+        if let Err(e) = leash.send(&report, &[]) {
+            tracing::error!("cannot report to the supervisor: {e}");
         }
     }
 
@@ -641,24 +651,5 @@ fn fill_random(bytes: &mut [u8]) {
         {
             done += n;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_in_use_is_asked_for_again_and_nothing_else_is() {
-        use io::ErrorKind::{AddrInUse, PermissionDenied};
-        let tried = |kinds: &[io::ErrorKind], until| {
-            let mut left = kinds.iter();
-            let done = patiently(until, || left.next().map_or(Ok(()), |kind| Err((*kind).into())));
-            (done.is_ok(), kinds.len() - left.len())
-        };
-        let late = now().plus(Nanos::from_secs(600));
-        assert_eq!(tried(&[AddrInUse, AddrInUse], late), (true, 2));
-        assert_eq!(tried(&[AddrInUse, PermissionDenied, AddrInUse], late), (false, 2));
-        assert_eq!(tried(&[AddrInUse, AddrInUse], Nanos(0)), (false, 1));
     }
 }

@@ -13,6 +13,7 @@ pub mod capi;
 pub mod catalogue;
 pub mod cell;
 pub mod link;
+pub mod listen;
 pub mod mux;
 #[cfg(not(loom))]
 mod order;

@@ -96,6 +96,12 @@ impl Play {
         Self::new().arg("--open")
     }
 
+    /// Its settings say where it listens.
+    pub fn at_no_address(mut self) -> Self {
+        self.args.clear();
+        self
+    }
+
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
         self

@@ -69,6 +69,21 @@ pub(crate) struct Meter {
     pub(crate) network_read: bool,
     /// When the machine was asked about its time servers.
     pub(crate) ntp_asked: Option<Nanos>,
+    /// What is known of the tags.
+    pub(crate) labels: Look,
+}
+
+/// Looks at something that others change too, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// When the last one began.
+    pub(crate) began: Option<Nanos>,
+    /// By what the file was known then.
+    pub(crate) file: Vec<Option<(u64, i64, i64)>>,
+    /// Whether one is under way.
+    pub(crate) under_way: bool,
+    /// Whether there is to be another one after it.
+    pub(crate) again: bool,
 }
 
 /// States whose changes become notices.
@@ -78,6 +93,8 @@ pub(crate) struct Seen {
     pub(crate) cameras: Vec<(u32, bool)>,
     /// How storage is; empty: nobody knows.
     pub(crate) storage: String,
+    /// Where RTSP is not served, and why.
+    pub(crate) rtsp: String,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The catalogue of recordings as the control plane has it: opened by workers when one needs it,
 //! and again when another file has taken its place.
 
+pub(crate) mod moment;
 pub mod query;
 
 use crate::http::respond::Fault;

@@ -6,6 +6,7 @@
 //! and [`multipart`] read bodies.
 
 pub mod auth;
+pub(crate) mod body;
 pub mod cors;
 pub mod form;
 pub mod json;

@@ -123,6 +123,8 @@ impl Serve {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 // A client that was gone before it was accepted.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => continue,
+                // Its address is not to be had yet.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => return,
                 Err(e) => {
                     tracing::warn!("cannot accept a connection: {e}");
                     self.accept_again = Some(at.mono.plus(ACCEPT_AGAIN));

@@ -1,9 +1,9 @@
 //! Other ONVIF devices on the network, and taking one up as a camera.
 
-use super::body::Members;
 use super::{Call, Reply};
 use crate::audit::Event;
 use crate::external::{self, Login};
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response, redact};
 use crate::onvif::finder;
 use lensd_ffi::auth::{Access, Permission};

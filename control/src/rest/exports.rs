@@ -1,9 +1,9 @@
 //! Recordings copied to a medium that can be taken out.
 
-use super::body::Members;
 use super::recordings::{By, MOST_REMOVED};
 use super::{Call, Reply};
 use crate::export::{Item, targets};
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use serde_json::json;
 use std::sync::Arc;

@@ -185,7 +185,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Fault> {
 
 /// Removes a file; one that has a row goes with it, by way of the engine.
 pub(super) fn remove(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    super::body::Members::of(&call.request.body)?.end()?;
+    crate::http::body::Members::of(&call.request.body)?.end()?;
     let text = path(call).to_owned();
     let beneath = beneath(&text)?;
     let (shelf, media, key) = (Arc::clone(&call.desk.shelf), call.desk.media.clone(), call.key);

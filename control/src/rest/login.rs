@@ -1,12 +1,12 @@
 //! Log-in, log-out, sessions, API tokens.
 
-use super::body::Members;
 use super::{Call, Reply};
 use crate::accounts::{Kind, TokenRecord};
 use crate::audit::Event;
 use crate::desk::Desk;
 use crate::http::At;
 use crate::http::auth::{COOKIE, cookies, csrf};
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use crate::login::{Attempt, LoggedIn, log_in};
 use lensd_ffi::auth::{Access, Permission, Token};

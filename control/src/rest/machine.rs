@@ -1,12 +1,12 @@
 //! Starting again, the way back to the factory, and the whole configuration as one file.
 
-use super::body::Members;
 use super::{Call, Reply};
 use crate::accounts;
 use crate::audit::Event;
 use crate::board::{Result1, propose};
 use crate::desk::Desk;
 use crate::external;
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
 use crate::settings;

@@ -1,6 +1,5 @@
 //! What can be asked over HTTP: one table of routes, and their handlers by subject.
 
-mod body;
 mod cameras;
 mod certificate;
 mod discover;

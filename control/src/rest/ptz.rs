@@ -1,9 +1,9 @@
 //! Moving cameras over REST.
 
-use super::body::Members;
 use super::{Call, Reply, camera_number};
 use crate::desk::Desk;
 use crate::http::At;
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use crate::presets::Preset;
 use crate::ptz::{self, Act, Done};

@@ -1,11 +1,11 @@
 //! Beginning, interrupting and ending recordings; snapshots that are kept.
 
-use super::body::Members;
 use super::{Call, Reply, camera_number};
 use crate::audit::Event;
 use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::At;
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use crate::settings::storage_standing;
 use lensd_ffi::link::{Answer, Ask, RecordAct};

@@ -1,6 +1,5 @@
 //! Recordings and snapshots: found, downloaded, labelled, removed.
 
-use super::body::Members;
 use super::files::{self, Shown};
 use super::{Call, Reply};
 use crate::audit::Event;
@@ -8,7 +7,9 @@ use crate::catalogue::query;
 use crate::desk::{ConnKey, Desk};
 use crate::engine::Outcome;
 use crate::http::At;
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
+use crate::settings::look_at_labels;
 use lensd_ffi::catalogue::{Catalogue, CatalogueError, Encoding, Record, RecordChange, TagQuery};
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::time::Nanos;
@@ -53,6 +54,7 @@ pub(super) fn change(
         move |desk, made, at| {
             let made = made?;
             by.note(desk, at);
+            look_at_labels(desk, at);
             Ok(Response::success(made, at))
         },
     )?;

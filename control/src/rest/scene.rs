@@ -1,12 +1,12 @@
 //! Trying what follows from motion and tampering without either.
 
-use super::body::Members;
 use super::{Call, PATIENCE, Reply, camera_number};
 use crate::audit::Event;
 use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::At;
 use crate::http::auth::cookies;
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use lensd_ffi::link::{Answer, Ask};
 use serde_json::{Value, json};

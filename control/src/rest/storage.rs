@@ -1,8 +1,8 @@
 //! Network storage: how it goes, its queue, and tests of it.
 
-use super::body::Members;
 use super::recordings::{By, MOST_REMOVED, change};
 use super::{Call, Reply};
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Response, redact};
 use crate::settings::{configure_storage, storage_secret};
 use lensd_ffi::catalogue::{CopyQuery, CopyState};

@@ -1,122 +1,24 @@
 //! Tags of recordings, also of those under way, and their categories.
 
-use super::body::Members;
 use super::recordings::{change, id, work};
 use super::{Call, Reply};
-use crate::engine::camera_number;
+use crate::catalogue::moment::{Moment, Wanted};
+use crate::http::body::Members;
 use crate::http::respond::Fault;
-use lensd_ffi::catalogue::{Catalogue, CatalogueError, NewTag, Record, State, TagChange, TagQuery};
+use lensd_ffi::catalogue::{CatalogueError, TagChange, TagQuery};
 use serde_json::json;
 
 /// Most tags of a page, and how many there usually are.
 const MOST: u32 = 1_000;
 const USUAL: u32 = 100;
 
-/// What a body says of a tag, before it is known of which recording it is.
-struct Wanted {
-    category_id: Option<i64>,
-    category: Option<String>,
-    timestamp: Option<i64>,
-    offset: Option<i64>,
-    title: String,
-    note: String,
-    created_by: String,
-}
-
-impl Wanted {
-    /// Takes the members that every tag may have.
-    fn of(members: &mut Members, user: &str) -> Result<Self, Fault> {
-        let wanted = Self {
-            category_id: members.number("category_id", 1, i64::MAX)?,
-            category: members.text("category")?,
-            timestamp: members.number("timestamp", i64::MIN, i64::MAX)?,
-            offset: members.number("offset", 0, i64::MAX)?,
-            title: members.text("title")?.unwrap_or_default(),
-            note: members.text("note")?.unwrap_or_default(),
-            created_by: user.to_owned(),
-        };
-        if wanted.timestamp.is_some() && wanted.offset.is_some() {
-            let message = "give the moment as timestamp (UTC ms) or as offset (ms from the start)";
-            return Err(Fault::invalid_value("offset", message));
-        }
-        let (by_name, by_number) = (wanted.category.is_some(), wanted.category_id.is_some());
-        if by_name && by_number {
-            return Err(Fault::invalid_value("category", "give category or category_id"));
-        }
-        if wanted.title.is_empty() && !by_name && !by_number {
-            return Err(Fault::invalid_value("title", "a tag needs a title or a category"));
-        }
-        Ok(wanted)
-    }
-
-    /// A tag of this recording; without a moment it is now, or the start of one that is over.
-    fn tag(
-        self,
-        catalogue: &Catalogue,
-        of: &Record,
-        now_ms: i64,
-    ) -> Result<NewTag, CatalogueError> {
-        let category_id = match (&self.category, self.category_id) {
-            (Some(name), _) => match catalogue.category_by_name(name)? {
-                Some(category) => Some(category.id),
-                None => {
-                    let why = format!("there is no category {name:.200?}; see /api/categories");
-                    return Err(CatalogueError::Invalid("category", why));
-                }
-            },
-            (None, id) => id,
-        };
-        let begun = of.timestamp_start;
-        let usual = if of.state == State::Recording { now_ms.max(begun) } else { begun };
-        let at = self.offset.map(|offset| begun.saturating_add(offset));
-        let timestamp = self.timestamp.or(at).unwrap_or(usual);
-        let end = match of.state {
-            State::Recording => None,
-            State::Ready | State::Defect => of.timestamp_end,
-        };
-        if timestamp < begun || end.is_some_and(|end| timestamp > end) {
-            let end = end.map_or_else(|| "now".to_owned(), |end| end.to_string());
-            let why = format!("Value must be between {begun} and {end}, as the recording");
-            return Err(CatalogueError::Invalid("timestamp", why));
-        }
-        let Self { title, note, created_by, .. } = self;
-        Ok(NewTag { category_id, record_id: of.id, timestamp, title, note, created_by })
-    }
-}
-
-fn named(wanted: &Wanted) -> &str {
-    if wanted.title.is_empty() {
-        wanted.category.as_deref().unwrap_or("tag")
-    } else {
-        &wanted.title
-    }
-}
-
 /// Tags a moment of the recording under way (of `camera`, or the one that began last), or of the
 /// recording `id`.
 pub(super) fn tag_running(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    let mut members = Members::of(&call.request.body)?;
-    let id = members.number("id", 1, i64::MAX)?;
-    let camera = match members.text_or_number("camera")? {
-        None => None,
-        Some(text) => Some(camera_number(&text).ok_or_else(|| {
-            Fault::invalid_value("camera", "Value must be a camera's number; see /api/cameras")
-        })?),
-    };
-    let wanted = Wanted::of(&mut members, &call.who.user)?;
-    members.end()?;
+    let moment = Moment::of(&call.request.body, &call.who.user)?;
+    let subject = moment.name().to_owned();
     let now_ms = call.at.utc.millis();
-    change(call, "tag added", named(&wanted).to_owned(), move |catalogue| {
-        let record = match id {
-            Some(id) => catalogue.record(id)?.ok_or(CatalogueError::NotFound(id))?,
-            None => catalogue.running(camera)?.ok_or_else(|| {
-                let why = "nothing is being recorded; name a recording by its id".to_owned();
-                CatalogueError::Conflict(why)
-            })?,
-        };
-        let tag = wanted.tag(catalogue, &record, now_ms)?;
-        catalogue.add_tag(&tag).map(|tag| json!(tag))
-    })
+    change(call, "tag added", subject, moment.tag(now_ms))
 }
 
 pub(super) fn add(call: &mut Call<'_>) -> Result<Reply, Fault> {
@@ -127,7 +29,7 @@ pub(super) fn add(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let wanted = Wanted::of(&mut members, &call.who.user)?;
     members.end()?;
     let now_ms = call.at.utc.millis();
-    change(call, "tag added", named(&wanted).to_owned(), move |catalogue| {
+    change(call, "tag added", wanted.name().to_owned(), move |catalogue| {
         let record = catalogue.record(record_id)?.ok_or(CatalogueError::NotFound(record_id))?;
         let tag = wanted.tag(catalogue, &record, now_ms)?;
         catalogue.add_tag(&tag).map(|tag| json!(tag))

@@ -3,7 +3,6 @@
 //! Nobody gives more than he has, and nobody changes who has more: else whoever may change users
 //! would be an administrator by a detour.
 
-use super::body::{self, Members};
 use super::login::known;
 use super::{Call, Reply};
 use crate::accounts::{Accounts, Credential, Record, Refusal, is_password};
@@ -11,6 +10,7 @@ use crate::audit::Event;
 use crate::desk::Desk;
 use crate::http::At;
 use crate::http::auth::{forbidden, wrong};
+use crate::http::body::{self, Members};
 use crate::http::respond::{Fault, Response};
 use lensd_ffi::auth::{Access, Permission, Rights};
 use parking_lot::Mutex;

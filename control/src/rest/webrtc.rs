@@ -1,11 +1,11 @@
 //! Signalling of WebRTC: WHEP (draft-ietf-wish-whep, which shares its manners with RFC 9725), and an
 //! offer of our own. The sessions are the engine's.
 
-use super::body::Members;
 use super::{Call, Reply};
 use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::At;
+use crate::http::body::Members;
 use crate::http::respond::{Fault, Payload, Response};
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::rtc::{MAX_SDP, RtcAct, RtcFrom};

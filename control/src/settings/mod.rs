@@ -7,6 +7,7 @@
 
 mod check;
 mod import;
+mod labels;
 mod machine;
 mod own;
 mod save;
@@ -15,6 +16,7 @@ mod streams;
 mod undo;
 
 pub(crate) use import::check_import;
+pub(crate) use labels::look as look_at_labels;
 pub(crate) use machine::MOST_SERVERS;
 pub(crate) use own::{adopt_all, engine_ended, soft_reset};
 pub(crate) use storage::{
@@ -309,11 +311,13 @@ mod tests {
             include_str!("own.rs"),
             include_str!("check.rs"),
             include_str!("machine.rs"),
+            include_str!("labels.rs"),
             include_str!("storage.rs"),
             include_str!("streams.rs"),
             include_str!("../rest/metrics.rs"),
             include_str!("../onvif/run.rs"),
             include_str!("../inputs.rs"),
+            include_str!("../run.rs"),
         ]
         .concat();
         for entry in entries().iter().filter(|e| e.plane() == Plane::Control) {

@@ -2,7 +2,7 @@
 
 use super::check;
 use super::machine::{self, Network};
-use super::{storage, streams};
+use super::{labels, storage, streams};
 use crate::accounts::{Kind, TokenRecord};
 use crate::board::{Board, Seen};
 use crate::config::System;
@@ -64,6 +64,7 @@ pub(super) fn apply(
         "reboot" if asked => reboot(desk, user)?,
         "factory-reset" if asked => factory_reset(desk, user, at)?,
         "restart" | "reboot" | "factory-reset" => {}
+        "tag" => return Ok(Taken::Later(Box::new(labels::tag(desk, value, user, at)?))),
         "external-stream-add" | "external-stream-remove" => {
             return streams::set(desk, entry.key.name, value, user, at);
         }
@@ -155,6 +156,9 @@ pub(super) fn adopt(desk: &mut Desk, name: &str, value: &Value) {
             .filter_map(|o| Some(o.as_str()?.into()))
             .collect();
         return;
+    }
+    if name == "tag" {
+        return labels::look(desk, At::now());
     }
     if name == "network-storage-secret" {
         return storage::configure(desk, true);
@@ -342,6 +346,7 @@ pub(super) fn measure(desk: &mut Desk, at: At) {
     certificate(desk, at);
     ask_ntp(desk, at);
     storage::measure(desk, at);
+    labels::measure(desk, at);
 }
 
 /// What the kernel says of the clock, as the engine found it that stamps pictures by it.
@@ -493,7 +498,8 @@ fn notice_changes(desk: &mut Desk, at: At) {
     let storage = storage::standing(desk);
     let state = desk.engine.state();
     let cameras = state.cameras.iter().map(|c| (c.id, c.connected)).collect();
-    let now = Seen { cameras, storage };
+    let rtsp = desk.board.value("rtsp-error").as_str().unwrap_or_default().to_owned();
+    let now = Seen { cameras, storage, rtsp };
     let errors: Vec<String> = state.cameras.iter().map(|c| c.error.clone()).collect();
     let seen = std::mem::take(&mut desk.board.meter.seen);
     for ((id, connected), why) in now.cameras.iter().zip(errors) {
@@ -513,6 +519,9 @@ fn notice_changes(desk: &mut Desk, at: At) {
             }
             _ => {}
         }
+    }
+    if !now.rtsp.is_empty() && now.rtsp != seen.rtsp {
+        desk.board.notices.add("error", now.rtsp.as_str(), at);
     }
     storage::notice(desk, &seen.storage, &now.storage, at);
     desk.board.meter.seen = now;

@@ -265,6 +265,13 @@ impl Apply {
                 });
             }
             "rtsp-sessions" => json!(state.sessions),
+            "rtsp-error" => {
+                let missing = self.view.missing.lock();
+                return match missing.is_empty() {
+                    true => Held::default(),
+                    false => Held::of(missing.chars().take(300).collect::<String>()),
+                };
+            }
             "rtsp-multicast-groups" => self.view.groups.lock().clone(),
             name if name.starts_with("motion-") || name.starts_with("tamper-") => {
                 return self.scene_measured(name, state);

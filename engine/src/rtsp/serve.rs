@@ -58,6 +58,8 @@ const READS_AT_ONCE: usize = 64;
 pub struct View {
     /// Clients, renewed at each tick.
     pub clients: Mutex<Vec<ClientState>>,
+    /// At which addresses it does not listen yet, and why; empty: none.
+    pub missing: Mutex<String>,
     /// Multicast groups that are sent to.
     pub groups: Mutex<serde_json::Value>,
     /// Set to end it.
@@ -255,6 +257,8 @@ impl Server {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                // Its address is not to be had yet.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => return,
                 Err(_) => {
                     // Out of descriptors: make room, so that the queue of new ones moves on.
                     if !self.evict() {

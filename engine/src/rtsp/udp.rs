@@ -1,7 +1,8 @@
 //! The datagram sockets: one pair for all clients, and one per multicast group.
 
+use lensd_ffi::listen::bind_freely;
 use mio::net::UdpSocket;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -55,7 +56,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     }
     // The kernel gives what net.core.wmem_max allows.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    socket.bind(&SockAddr::from(address))?;
+    bind_freely(&socket, address)?;
     Ok(socket)
 }
 

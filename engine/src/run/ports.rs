@@ -1,58 +1,65 @@
 //! Taking the ports that the engine listens at.
 
-use lensd_ffi::time::{Nanos, now};
-use std::collections::BTreeMap;
+use crate::rtsp::udp::Pair;
+use lensd_ffi::listen::{Doors, patiently};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
-/// Between two attempts at an address in use.
-const BIND_PAUSE: Duration = Duration::from_millis(20);
+/// What the RTSP server listens at.
+pub(super) struct Sockets {
+    pub(super) doors: Doors,
+    pub(super) rtsp: Option<TcpListener>,
+    pub(super) rtsps: Option<TcpListener>,
+    pub(super) udp: Pair,
+    /// What is otherwise than was asked for.
+    pub(super) note: Option<String>,
+}
 
-/// Listens at an address, and notes the port by its name. None: there is to be none.
+/// Takes all of them.
 ///
 /// # Errors
 /// One line: what is wrong, and the option that changes it.
-pub(super) fn bind(
-    address: Option<&str>,
-    name: &str,
-    until: Nanos,
-    ports: &mut BTreeMap<String, u16>,
-) -> Result<Option<TcpListener>, String> {
-    let Some(address) = address else { return Ok(None) };
-    let parsed: SocketAddr = address.parse().map_err(|_| {
-        format!("{name} address {address:?} is not IP:PORT, such as 0.0.0.0:8554 or [::]:8554")
+pub(super) fn take(
+    rtsp: Option<&str>,
+    rtsps: Option<&str>,
+    udp_port: u16,
+) -> Result<Sockets, String> {
+    let (rtsp, rtsps) = (parse("rtsp", rtsp)?, parse("rtsps", rtsps)?);
+    let mut doors = Doors::default();
+    let ip = rtsp.or(rtsps).map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let rtsp = rtsp.map(|address| doors.open("rtsp", address)).transpose()?;
+    let rtsps = rtsps.map(|address| doors.open("rtsps", address)).transpose()?;
+    let mut note = None;
+    let udp = patiently(|| Pair::bind(ip, udp_port)).or_else(|e| {
+        if e.kind() != io::ErrorKind::AddrInUse || udp_port == 0 {
+            return Err(e);
+        }
+        // Clients are told the ports anyhow; a firewall's rule may have to be another.
+        let pair = Pair::bind(ip, 0)?;
+        note = Some(format!(
+            "UDP ports {udp_port} and {} belong to another program: RTP is sent from {} and {}; set rtsp.udp-port",
+            udp_port.saturating_add(1),
+            pair.ports.0,
+            pair.ports.1
+        ));
+        Ok(pair)
+    });
+    let udp = udp.map_err(|e| {
+        format!(
+            "RTP needs UDP port {udp_port} on {ip}: {e}. Set rtsp.udp-port to another even number, or 0"
+        )
     })?;
-    // std sets SO_REUSEADDR, so that a restart finds its port free.
-    let listener = patiently(until, || TcpListener::bind(parsed)).map_err(|e| {
-        let hint = match e.kind() {
-            io::ErrorKind::AddrInUse => "another program listens there",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-            _ => "see the system's message",
-        };
-        format!("{name} cannot listen on {parsed}: {e} ({hint}); choose another with --{name} ADDR")
-    })?;
-    // The usual queue of 128 overflows when hundreds of clients come at once, and each that is left
-    // out tries again only a second later.
-    rustix::net::listen(&listener, 4096).map_err(|e| format!("{name}: listen: {e}"))?;
-    let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-    ports.insert(name.to_owned(), port);
-    Ok(Some(listener))
+    Ok(Sockets { doors, rtsp, rtsps, udp, note })
 }
 
-/// Tries until an address is free, but not longer than `until`.
-/// Tries until an address is free, or it is too late.
-pub(super) fn patiently<T>(
-    until: Nanos,
-    mut attempt: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
-    loop {
-        match attempt() {
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse && now() < until => {
-                std::thread::sleep(BIND_PAUSE);
-            }
-            done => return done,
-        }
-    }
+fn parse(name: &str, address: Option<&str>) -> Result<Option<SocketAddr>, String> {
+    address
+        .map(|address| {
+            address.parse().map_err(|_| {
+                format!(
+                    "{name} address {address:?} is not IP:PORT, such as 0.0.0.0:8554 or [::]:8554"
+                )
+            })
+        })
+        .transpose()
 }

@@ -376,7 +376,8 @@ mod tests {
         let a = ip("10.0.0.1");
         let begin = || {
             let guard = lockout.another();
-            std::thread::spawn(move || (0..40).for_each(|_| guard.failed("eve", a, 0)))
+            let fail = move || (0..40).for_each(|_| guard.failed("eve", a, 0));
+            std::thread::Builder::new().name("guard".to_owned()).spawn(fail).unwrap()
         };
         let threads: Vec<_> = (0..4).map(|_| begin()).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());

@@ -86,6 +86,17 @@ pub struct TagChange {
     pub note: Option<String>,
 }
 
+/// What there is to mark recordings with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Tags of all recordings.
+    pub tags: u64,
+    /// All categories by name.
+    pub categories: Vec<Category>,
+    /// Number of the category that was made last, also if it is deleted; 0: none was.
+    pub counter: i64,
+}
+
 /// Which tags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagQuery {
@@ -287,6 +298,24 @@ impl Catalogue {
         let tag = self.tag(id)?;
         self.db.prepare_cached("UPDATE tags SET deleted = 1 WHERE id = ?1")?.execute([id])?;
         Ok(tag)
+    }
+
+    /// What there is to mark recordings with.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn labels(&self) -> Result<Labels, CatalogueError> {
+        let one = |select: &str| {
+            self.db.prepare_cached(select)?.query_row((), |row| row.get(0)).optional()
+        };
+        let counter: Option<i64> =
+            one("SELECT seq FROM sqlite_sequence WHERE name = 'categories'")?;
+        let tags: Option<i64> = one("SELECT count(*) FROM tags WHERE deleted = 0")?;
+        Ok(Labels {
+            tags: u64::try_from(tags.unwrap_or(0)).unwrap_or(0),
+            categories: self.categories()?,
+            counter: counter.unwrap_or(0),
+        })
     }
 
     /// All categories by name.

@@ -16,7 +16,7 @@ mod write;
 
 pub use copies::{Copy, CopyQuery, CopyTotals, CopyWish, Remains};
 pub use labels::{
-    Category, MAX_CATEGORIES, MAX_TAGS, NewTag, RecordChange, Tag, TagChange, TagQuery,
+    Category, Labels, MAX_CATEGORIES, MAX_TAGS, NewTag, RecordChange, Tag, TagChange, TagQuery,
 };
 pub use query::{MAX_LIMIT, MAX_OFFSET, MAX_TEXT, Page, Query, Sort};
 pub use record::{

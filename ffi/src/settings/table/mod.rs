@@ -58,6 +58,8 @@ pub static MODULES: &[Module] = &[
     recording::RECORDING_MODES,
     recording::SNAPSHOT,
     recording::RECORDS,
+    recording::TAGS,
+    recording::CATEGORIES,
     system::DISK,
     recording::STORAGE,
     recording::NETWORK_STORAGE,

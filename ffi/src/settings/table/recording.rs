@@ -349,3 +349,39 @@ pub(super) const RECORDS: Module = module(
         Key::measured("snapshots-size", COUNT, "Bytes of all of them").unit("bytes"),
     ],
 );
+
+pub(super) const TAGS: Module = Module {
+    plane: Plane::Control,
+    ..module(
+        "tags",
+        "Marks at moments of recordings; see /api/tags",
+        &[
+            Key::action(
+                "tag",
+                Kind::Json(8_192),
+                "Tags this moment of the recording under way: a title, or what POST /api/recording/tag takes",
+            ),
+            Key::measured("tags", COUNT, "Tags that there are").announced(),
+            Key::measured("tags-error", Kind::Text(200), "Why nobody knows").announced(),
+        ],
+    )
+};
+
+pub(super) const CATEGORIES: Module = Module {
+    plane: Plane::Control,
+    ..module(
+        "categories",
+        "Kinds of tags; see /api/categories. No reset takes them away",
+        &[
+            Key::measured(
+                "categories",
+                Kind::Json(32_768),
+                "Number, name and colour of each, by name; those that do not fit are left out",
+            )
+            .announced(),
+            Key::measured("category-counter", COUNT, "Number of the one that was made last")
+                .alias(&["categoryCounter"])
+                .announced(),
+        ],
+    )
+};

@@ -47,6 +47,13 @@ pub(super) const WEBSERVER: Module = module(
     &[
         Key::measured("http-connections", Kind::Whole(0, 1_000_000), "Open connections")
             .read_by(System),
+        Key::measured(
+            "http-error",
+            Kind::Text(1200),
+            "At which addresses it does not listen, and why",
+        )
+        .read_by(System)
+        .announced(),
         Key::set(
             "cors-origins",
             Kind::Json(2048),

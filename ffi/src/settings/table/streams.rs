@@ -274,6 +274,13 @@ pub(super) const RTSP: Module = Module {
     keys: &[
         Key::measured("rtsp-sessions", Kind::Whole(0, 1_000_000), "Who plays or publishes now")
             .read_by(System),
+        Key::measured(
+            "rtsp-error",
+            Kind::Text(1200),
+            "At which addresses it does not listen, and why",
+        )
+        .read_by(System)
+        .announced(),
         Key::set(
             "rtsp-join",
             Kind::Choice(&["key", "gop"]),

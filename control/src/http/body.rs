@@ -12,20 +12,20 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 /// 400, for what is not JSON.
-pub(super) fn value(body: &[u8]) -> Result<Value, Fault> {
+pub(crate) fn value(body: &[u8]) -> Result<Value, Fault> {
     json::parse(body)
 }
 
 /// The members of a body that is an object. **Call [`Members::end`] when all are taken.**
 #[derive(Debug)]
-pub(super) struct Members(Map<String, Value>);
+pub(crate) struct Members(Map<String, Value>);
 
 impl Members {
     /// Of a body; an empty one is an empty object.
     ///
     /// # Errors
     /// 400.
-    pub(super) fn of(body: &[u8]) -> Result<Self, Fault> {
+    pub(crate) fn of(body: &[u8]) -> Result<Self, Fault> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(Map::new()));
         }
@@ -39,7 +39,7 @@ impl Members {
     }
 
     /// Of an object within a body.
-    pub(super) const fn from_map(members: Map<String, Value>) -> Self {
+    pub(crate) const fn from_map(members: Map<String, Value>) -> Self {
         Self(members)
     }
 
@@ -47,7 +47,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Fault> {
+    pub(crate) fn text(&mut self, key: &str) -> Result<Option<String>, Fault> {
         match self.0.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -59,7 +59,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn needed(&mut self, key: &str) -> Result<String, Fault> {
+    pub(crate) fn needed(&mut self, key: &str) -> Result<String, Fault> {
         let text = self.text(key)?;
         text.ok_or_else(|| Fault::invalid_value(key, format!("{key} is missing")))
     }
@@ -68,7 +68,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn password(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, Fault> {
+    pub(crate) fn password(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, Fault> {
         Ok(self.text(key)?.map(Zeroizing::new))
     }
 
@@ -76,7 +76,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn number(&mut self, key: &str, from: i64, to: i64) -> Result<Option<i64>, Fault> {
+    pub(crate) fn number(&mut self, key: &str, from: i64, to: i64) -> Result<Option<i64>, Fault> {
         match self.0.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match value.as_i64().filter(|n| (from..=to).contains(n)) {
@@ -90,7 +90,7 @@ impl Members {
     }
 
     /// Whether a member is there; one that is null counts as missing, and is taken.
-    pub(super) fn has(&mut self, key: &str) -> bool {
+    pub(crate) fn has(&mut self, key: &str) -> bool {
         if self.0.get(key).is_some_and(Value::is_null) {
             self.0.remove(key);
         }
@@ -98,7 +98,7 @@ impl Members {
     }
 
     /// Whatever it is, or nothing.
-    pub(super) fn any(&mut self, key: &str) -> Option<Value> {
+    pub(crate) fn any(&mut self, key: &str) -> Option<Value> {
         self.0.remove(key)
     }
 
@@ -106,7 +106,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn number_or_null(
+    pub(crate) fn number_or_null(
         &mut self,
         key: &str,
         from: i64,
@@ -123,7 +123,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn text_or_number(&mut self, key: &str) -> Result<Option<String>, Fault> {
+    pub(crate) fn text_or_number(&mut self, key: &str) -> Result<Option<String>, Fault> {
         if let Some(number) = self.0.get(key).and_then(Value::as_u64) {
             self.0.remove(key);
             return Ok(Some(number.to_string()));
@@ -135,7 +135,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Fault> {
+    pub(crate) fn flag(&mut self, key: &str) -> Result<Option<bool>, Fault> {
         match self.0.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
@@ -147,7 +147,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn ids(&mut self, key: &str, most: usize) -> Result<Vec<i64>, Fault> {
+    pub(crate) fn ids(&mut self, key: &str, most: usize) -> Result<Vec<i64>, Fault> {
         let wrong = || {
             let message = format!("{key} must be a list of 1 to {most} numbers, each once");
             Fault::invalid_value(key, message)
@@ -167,7 +167,7 @@ impl Members {
     ///
     /// # Errors
     /// 422.
-    pub(super) fn rights(&mut self, key: &str) -> Result<Option<Rights>, Fault> {
+    pub(crate) fn rights(&mut self, key: &str) -> Result<Option<Rights>, Fault> {
         match self.0.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => rights(&value).map(Some),
@@ -178,7 +178,7 @@ impl Members {
     ///
     /// # Errors
     /// 422, with the key that is not known.
-    pub(super) fn end(self) -> Result<(), Fault> {
+    pub(crate) fn end(self) -> Result<(), Fault> {
         match self.0.keys().next() {
             None => Ok(()),
             Some(key) => {
@@ -192,7 +192,7 @@ impl Members {
 ///
 /// # Errors
 /// 422.
-pub(super) fn rights(value: &Value) -> Result<Rights, Fault> {
+pub(crate) fn rights(value: &Value) -> Result<Rights, Fault> {
     serde_json::from_value(value.clone()).map_err(|e| {
         let message = format!("permissions are a list such as [\"Media_r\", \"Light_rw\"]: {e}");
         Fault::invalid_value("permissions", message)
