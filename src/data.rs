@@ -1,6 +1,7 @@
 //! The data folder: made at the first start, with a TLS identity and the first user.
 
 use lensd_control::accounts::Accounts;
+use lensd_control::external;
 use lensd_control::files;
 use lensd_control::store::{Store, StoreError};
 use lensd_ffi::time::utc_now;
@@ -16,6 +17,8 @@ use zeroize::Zeroizing;
 pub(crate) struct Prepared {
     /// The password that was made up for the first user, at the very first start.
     pub(crate) password: Option<Zeroizing<String>>,
+    /// Streams of other servers that were added as cameras.
+    pub(crate) added: Vec<String>,
     /// What the person who starts the server should know.
     pub(crate) notes: Vec<String>,
     /// Held as long as the server runs, so that no second one uses the folder.
@@ -50,8 +53,8 @@ pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepa
             media.display()
         ));
     }
-    let password = first_user(data, admin_password, &mut notes)?;
-    Ok(Prepared { password, notes, lock })
+    let (password, added) = first_user(data, admin_password, &mut notes)?;
+    Ok(Prepared { password, added, notes, lock })
 }
 
 pub(crate) fn make_folder(path: &Path) -> Result<(), String> {
@@ -94,28 +97,32 @@ fn make_identity(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Makes the first user, or sets its password to the given one. The store is open for that moment
+/// Makes the first user, or sets its password to the given one, and reads which streams of other
+/// servers were added as cameras. The store is open for that moment
 /// only: from then on it is the control plane's. One that cannot be used is no reason not to serve
 /// pictures.
 pub(crate) fn first_user(
     data: &Path,
     given: Option<&str>,
     notes: &mut Vec<String>,
-) -> Result<Option<Zeroizing<String>>, String> {
+) -> Result<(Option<Zeroizing<String>>, Vec<String>), String> {
     let store = match Store::open(data) {
         Ok(store) => store,
         Err(e @ StoreError::InUse(_)) => return Err(e.to_string()),
         // The control plane meets the same and says what does not work then.
-        Err(_) => return Ok(None),
+        Err(_) => return Ok((None, Vec::new())),
     };
     notes.extend(store.notes().iter().cloned());
+    notes.extend(external::take_over(&store, data).err());
+    let added = external::read(&store);
     let mut accounts = Accounts::new(Arc::new(store), false);
     let now_ms = utc_now().millis();
     notes.extend(accounts.take_over(data, now_ms));
-    accounts.ensure_admin(given, now_ms).map_err(|e| match given {
+    let password = accounts.ensure_admin(given, now_ms).map_err(|e| match given {
         Some(_) => format!("LENSD_ADMIN_PASSWORD: {e}"),
         None => format!("the first user: {e}"),
-    })
+    })?;
+    Ok((password, added))
 }
 
 /// Replaces a file as a whole: a crash leaves the old or the new one.

@@ -120,7 +120,9 @@ fn begin(
     trial: Option<Marker>,
     given: Option<Zeroizing<String>>,
 ) -> Result<Supervisor, String> {
-    let Prepared { password, notes, lock } = prepared;
+    let Prepared { password, added, notes, lock } = prepared;
+    let mut settings = settings;
+    settings.engine.added = added;
     let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
     let failures = Region::invite("log-ins", LOCKOUT_WORDS).map_err(|e| format!("memory: {e}"))?;
     let mut supervisor = Supervisor {
@@ -196,7 +198,7 @@ impl Supervisor {
                 if std::mem::take(&mut self.restart) {
                     tracing::warn!("both planes are started again, as was asked for");
                     self.stop();
-                    self.hold_password();
+                    self.look_at_store();
                     self.restart_at = [Some(now()); 2];
                 }
                 if self.restart_at[which].is_some_and(|at| now() >= at) {
@@ -210,12 +212,18 @@ impl Supervisor {
         }
     }
 
-    /// Gives the first user the password of the environment, as every start does. Nobody else has
-    /// the store open now.
-    fn hold_password(&self) {
-        let Some(given) = &self.given else { return };
-        if let Err(e) = data::first_user(&self.settings.engine.data, Some(given), &mut Vec::new()) {
-            tracing::error!("{e}");
+    /// Gives the first user the password of the environment, as every start does, and learns which
+    /// cameras there are now. Nobody else has the store open.
+    fn look_at_store(&mut self) {
+        let given = self.given.as_ref().map(|p| p.as_str());
+        match data::first_user(&self.settings.engine.data, given, &mut Vec::new()) {
+            Ok((password, added)) => {
+                self.settings.engine.added = added;
+                if let Some(password) = password {
+                    show(&Banner::password(&password));
+                }
+            }
+            Err(e) => tracing::error!("{e}"),
         }
     }
 
@@ -320,9 +328,7 @@ impl Supervisor {
                 // It will be the given one again.
                 Ok(Received::Message(Report::Password { .. }, _)) if self.given.is_some() => {}
                 Ok(Received::Message(Report::Password { password }, _)) => {
-                    let text = Banner::password(&Zeroizing::new(password));
-                    let _ = io::stdout().write_all(text.as_bytes());
-                    let _ = io::stdout().flush();
+                    show(&Banner::password(&Zeroizing::new(password)));
                 }
                 Ok(Received::Message(Report::Update, _)) => self.update = true,
                 Ok(Received::Message(Report::Failed { reason }, _)) => {
@@ -404,9 +410,7 @@ impl Supervisor {
             host,
         }
         .render();
-        // A closed standard output is no reason to stop.
-        let _ = io::stdout().write_all(banner.as_bytes());
-        let _ = io::stdout().flush();
+        show(&banner);
     }
 
     /// Ports that are listened at now.
@@ -431,6 +435,12 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Shows who started the server something. A closed standard output is no reason to stop.
+fn show(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().flush();
 }
 
 /// In a plane: sees to it that it does not outlive its supervisor, even if it hangs. A plane that

@@ -1,12 +1,19 @@
-//! Streams of other servers that were taken up as cameras: `DATA/state/cameras.json`, a list of URLs
-//! that the engine reads at its start. There are passwords in it, so it is its owner's alone.
+//! Streams of other servers that were taken up as cameras: a list of URLs among the store's secrets,
+//! for there are passwords in it. The supervisor gives it to the engine with the rest of its
+//! configuration.
 
-use crate::files;
 use crate::http::respond::redact;
+use crate::store::{Store, StoreError};
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use zeroize::Zeroizing;
+
+/// By what the store knows the list.
+pub(crate) const SECRET: &str = "cameras";
+/// Held by who changes it: several workers may.
+static CHANGE: Mutex<()> = Mutex::new(());
 
 /// Most streams that can be added.
 const MOST: usize = 16;
@@ -15,11 +22,6 @@ pub(crate) const LONGEST: usize = 512;
 
 /// Name and password of a user of another server.
 pub(crate) type Login = (String, Zeroizing<String>);
-
-/// Where the list is.
-pub(crate) fn path(data: &Path) -> PathBuf {
-    data.join("state/cameras.json")
-}
 
 /// Whether an address can be that of a camera whose stream is pulled.
 pub(crate) fn is_stream(uri: &str) -> bool {
@@ -48,21 +50,41 @@ fn bare(url: &str) -> String {
     redact(url).replace("***@", "")
 }
 
-fn read(path: &Path) -> Vec<String> {
-    let known = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    known.unwrap_or_default()
+/// The list.
+pub fn read(store: &Store) -> Vec<String> {
+    let list = store.load_secret(SECRET);
+    list.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
-fn write(path: &Path, all: Vec<String>) -> Result<(), String> {
-    let text = Value::from(all).to_string();
-    files::replace(path, text.as_bytes(), 0o600).map_err(|e| format!("{}: {e}", path.display()))
+/// As the store keeps it.
+pub(crate) fn text(list: &[String]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Value::from(list).to_string().into_bytes())
 }
 
-/// The list as an export has it: addresses without and with who asks for them.
-pub(crate) fn export(path: &Path) -> (Vec<String>, Zeroizing<Vec<u8>>) {
-    let all = read(path);
-    let open = Zeroizing::new(Value::from(all.clone()).to_string().into_bytes());
-    (all.iter().map(|url| bare(url)).collect(), open)
+fn write(store: &Store, all: &[String]) -> Result<(), StoreError> {
+    if all.is_empty() { store.delete_secret(SECRET) } else { store.save_secret(SECRET, &text(all)) }
+}
+
+/// Takes over the file in which an earlier version kept the list.
+///
+/// # Errors
+/// It stays where it is.
+pub fn take_over(store: &Store, data: &Path) -> Result<(), String> {
+    let path = data.join("state/cameras.json");
+    let Ok(found) = fs::read(&path).map(Zeroizing::new) else { return Ok(()) };
+    let say = |why: String| format!("{}: {why}", path.display());
+    let list: Vec<String> = serde_json::from_slice(&found).map_err(|e| say(e.to_string()))?;
+    let mut all = read(store);
+    all.extend(list.into_iter().filter(|url| is_stream(url)));
+    all.dedup();
+    all.truncate(MOST);
+    write(store, &all).map_err(|e| say(e.to_string()))?;
+    fs::remove_file(&path).map_err(|e| say(e.to_string()))
+}
+
+/// The list as an export has it: addresses without who asks for them.
+pub(crate) fn export(store: &Store) -> Vec<String> {
+    read(store).iter().map(|url| bare(url)).collect()
 }
 
 /// Checks the list of an export; `open`: the one that its passphrase protects. Without it a stream
@@ -71,7 +93,7 @@ pub(crate) fn export(path: &Path) -> (Vec<String>, Zeroizing<Vec<u8>>) {
 /// # Errors
 /// What is wrong.
 pub(crate) fn check(
-    path: &Path,
+    store: &Store,
     listed: Vec<Value>,
     open: Option<&[u8]>,
 ) -> Result<Vec<String>, String> {
@@ -82,7 +104,7 @@ pub(crate) fn check(
     if list.len() > MOST {
         return Err(format!("cameras: there can be {MOST}"));
     }
-    let known = read(path);
+    let known = read(store);
     let one = |value: &Value| {
         let url = value.as_str().filter(|url| is_stream(url)).ok_or("cameras: one is no stream")?;
         let same = known.iter().find(|other| open.is_none() && bare(other) == bare(url));
@@ -91,61 +113,43 @@ pub(crate) fn check(
     list.iter().map(one).collect()
 }
 
-/// Puts a list in the place of this one; what was there, to put it back.
-///
-/// # Errors
-/// It cannot be written.
-pub(crate) fn replace(path: &Path, list: Vec<String>) -> Result<Vec<String>, String> {
-    let before = read(path);
-    write(path, list)?;
-    Ok(before)
-}
-
-/// Takes all of them out.
-///
-/// # Errors
-/// The list cannot be removed.
-pub(crate) fn clear(path: &Path) -> Result<(), String> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("{}: {e}", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Adds a stream. The same one with another password takes its place.
 ///
 /// # Errors
-/// There are too many, or the list cannot be written.
-pub(crate) fn add(path: &Path, url: String) -> Result<(), String> {
-    let mut all = read(path);
+/// There are too many, or the list cannot be kept.
+pub(crate) fn add(store: &Store, url: String) -> Result<(), String> {
+    // The restart that follows would lose it.
+    if let Some(fault) = store.fault() {
+        return Err(format!("it cannot be kept: {fault}"));
+    }
+    let _alone = CHANGE.lock();
+    let mut all = read(store);
     all.retain(|other| bare(other) != bare(&url));
     if all.len() >= MOST {
         return Err(format!("{MOST} cameras were added already"));
     }
     all.push(url);
-    write(path, all)
+    write(store, &all).map_err(|e| e.to_string())
 }
 
 /// Removes a stream, by its URL with or without who asks for it.
 ///
 /// # Errors
-/// It was not added, or the list cannot be written.
-pub(crate) fn remove(path: &Path, url: &str) -> Result<(), String> {
-    let mut all = read(path);
+/// It was not added, or the list cannot be kept.
+pub(crate) fn remove(store: &Store, url: &str) -> Result<(), String> {
+    let _alone = CHANGE.lock();
+    let mut all = read(store);
     let before = all.len();
     all.retain(|other| bare(other) != bare(url));
     if all.len() == before {
         return Err(format!("{} was not added", redact(url)));
     }
-    write(path, all)
+    write(store, &all).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn streams_with_and_without_a_login() {
@@ -158,24 +162,36 @@ mod tests {
 
     #[test]
     fn a_stream_is_added_once_and_removed() {
-        let path = std::env::temp_dir().join(format!("lensd-cameras-{}", std::process::id()));
-        let _ = fs::remove_file(&path);
-        for url in ["rtsp://a:b@h/1", "rtsp://a:c@h/1", "rtsp://h/2"] {
-            add(&path, url.to_owned()).unwrap();
+        let data = std::env::temp_dir().join(format!("lensd-cameras-{}", std::process::id()));
+        fs::create_dir_all(data.join("state")).unwrap();
+        let old = data.join("state/cameras.json");
+        fs::write(&old, r#"["rtsp://a:hidden99@h/1", "file:/etc/passwd"]"#).unwrap();
+        let store = Store::open(&data).unwrap();
+        take_over(&store, &data).unwrap();
+        assert!(!old.exists() && read(&store) == ["rtsp://a:hidden99@h/1"]);
+        for url in ["rtsp://a:hidden88@h/1", "rtsp://h/2"] {
+            add(&store, url.to_owned()).unwrap();
         }
-        assert_eq!(read(&path), ["rtsp://a:c@h/1", "rtsp://h/2"]);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read(&store), ["rtsp://a:hidden88@h/1", "rtsp://h/2"]);
+        assert_eq!(export(&store), ["rtsp://h/1", "rtsp://h/2"]);
         for i in 0..MOST {
-            let _ = add(&path, format!("rtsp://h/x{i}"));
+            let _ = add(&store, format!("rtsp://h/x{i}"));
         }
-        assert!(add(&path, "rtsp://h/y".to_owned()).unwrap_err().contains("already"));
-        remove(&path, "rtsp://***@h/1").unwrap();
+        assert!(add(&store, "rtsp://h/y".to_owned()).unwrap_err().contains("already"));
+        remove(&store, "rtsp://***@h/1").unwrap();
         assert!(
-            remove(&path, "rtsp://u:secret@h/1")
+            remove(&store, "rtsp://u:secret@h/1")
                 .unwrap_err()
                 .ends_with("rtsp://***@h/1 was not added")
         );
-        assert_eq!(read(&path)[0], "rtsp://h/2");
-        fs::remove_file(&path).unwrap();
+        assert_eq!(read(&store)[0], "rtsp://h/2");
+        drop(store);
+        let kept = fs::read(data.join("state/data.mdb")).unwrap();
+        for secret in ["hidden88", "hidden99"] {
+            assert!(!kept.windows(8).any(|part| part == secret.as_bytes()), "{secret} can be read");
+        }
+        let none = Store::volatile(Some("the disk is full".to_owned()));
+        assert!(add(&none, "rtsp://h/2".to_owned()).unwrap_err().contains("the disk is full"));
+        fs::remove_dir_all(&data).unwrap();
     }
 }

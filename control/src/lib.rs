@@ -17,7 +17,7 @@ mod desk;
 mod discovery;
 mod engine;
 mod export;
-mod external;
+pub mod external;
 mod face;
 pub mod files;
 mod fmp4;

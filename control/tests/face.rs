@@ -667,14 +667,29 @@ fn a_port_that_is_taken_and_a_leash_that_ends() {
     let (leash, theirs) = Link::pair().unwrap();
     let fd = blank("control", PLANE_WORDS).unwrap();
     let http = Some(format!("127.0.0.1:{}", house.port));
-    let config = Config { http, data: house.folder.0.clone(), ..Config::default() };
+    let data = house.folder.0.join("other");
+    std::fs::create_dir_all(data.join("state")).unwrap();
+    let config = Config { http, data, discovery_port: 0, ..Config::default() };
     let config = serde_json::to_value(config).unwrap();
     leash.send(&Order::Start { config }, &[fd.as_fd()]).unwrap();
-    assert_eq!(format!("{:?}", run(theirs)), format!("{:?}", ExitCode::from(1)));
-    let Ok(Received::Message(Report::Failed { reason }, _)) = leash.receive() else { panic!() };
-    assert!(reason.contains("taken") && reason.contains("--http"), "{reason}");
-    assert!(reason.contains(&house.port.to_string()) && !reason.contains('\n'), "{reason}");
+    let other = Builder::new().spawn(move || run(theirs)).unwrap();
+    let listening = || loop {
+        match leash.receive() {
+            Ok(Received::Message(Report::Listening { ports, notes }, _)) => return (ports, notes),
+            Ok(Received::Message(..)) => {}
+            _ => panic!("it has ended"),
+        }
+    };
+    let (ports, notes) = listening();
+    let note = notes.iter().find(|note| note.contains("--http")).unwrap();
+    assert!(note.contains(&house.port.to_string()) && !note.contains('\n'), "{note}");
+    assert!(!ports.contains_key("http"));
 
     drop(house.leash);
     assert_eq!(format!("{:?}", house.thread.join().unwrap()), format!("{:?}", ExitCode::SUCCESS));
+    // Now it can be had.
+    assert_eq!(listening().0["http"], house.port);
+    TcpStream::connect(("127.0.0.1", house.port)).unwrap();
+    drop(leash);
+    assert_eq!(format!("{:?}", other.join().unwrap()), format!("{:?}", ExitCode::SUCCESS));
 }

@@ -118,16 +118,22 @@ fn a_reset_takes_cameras_and_what_the_machine_was_given() {
     assert_eq!(house.set("time-servers", json!("10.0.0.1")).0, 200);
     assert_eq!(house.set("external-stream-add", json!("rtsp://joe:secret77@h/1")).0, 200);
     house.report();
-    let cameras = house.folder.file("data/state/cameras.json");
-    assert!(cameras.exists() && files.iter().all(|file| house.folder.file(file).exists()));
+    let cameras = |house: &House| {
+        house.ask("POST", "/api/config/export", None).1["cameras"].as_array().map(Vec::len)
+    };
+    assert_eq!(cameras(&house), Some(1));
+    assert!(files.iter().all(|file| house.folder.file(file).exists()));
     fs::write(house.folder.file("networkd/10-theirs.network"), "").unwrap();
     let (status, body) = house.ask("POST", "/api/reset", Some("{\"confirm\":true,\"x\":1}"));
     assert_eq!((status, &body["key"]), (422, &json!("x")), "{body}");
     assert_eq!(house.ask("POST", "/api/reset", Some("{\"confirm\":true}")).0, 200);
     house.report();
-    assert!(!cameras.exists() && !files.iter().any(|file| house.folder.file(file).exists()));
+    assert!(!files.iter().any(|file| house.folder.file(file).exists()));
     assert!(house.folder.file("networkd/10-theirs.network").exists());
     assert_eq!(told(&house)[2..], ["network eth0", "servers "]);
+    let folder = house.stop();
+    let store = lensd_control::store::Store::open(&folder.file("data")).unwrap();
+    assert!(lensd_control::external::read(&store).is_empty());
 }
 
 #[test]

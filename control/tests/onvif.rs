@@ -292,7 +292,6 @@ fn events_are_not_pushed_to_where_the_subscriber_is_not() {
 
 #[test]
 fn a_stream_that_was_found_is_taken_up() {
-    use std::os::unix::fs::PermissionsExt as _;
     let house = house("onvif-discover");
     let path = "/api/onvif/discover";
     // Whoever is on this network: that is not a test's to say.
@@ -311,9 +310,6 @@ fn a_stream_that_was_found_is_taken_up() {
     let add = r#"{"username":"u","password":"p@/","add":"rtsp://10.0.0.7/x"}"#;
     let (status, body) = house.ask("POST", path, Some(add));
     assert_eq!((status, &body["data"]["added"]), (200, &"rtsp://10.0.0.7/x".into()), "{body}");
-    let file = house.folder.file("data/state/cameras.json");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), r#"["rtsp://u:p%40%2F@10.0.0.7/x"]"#);
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(matches!(house.report(), lensd_ffi::link::Report::Restart));
     // The same by settings, where nobody is told of a password.
     assert_eq!(house.set("external-stream-add", json!("http://h/x")).0, 422);
@@ -321,9 +317,17 @@ fn a_stream_that_was_found_is_taken_up() {
     let (status, body) = house.set("external-stream-add", json!("rtsp://u:secret@10.0.0.8/x"));
     assert!(status == 200 && !body.to_string().contains("secret"), "{status} {body}");
     assert!(matches!(house.report(), lensd_ffi::link::Report::Restart));
+    // As the next start finds them.
+    let folder = house.stop();
+    let store = lensd_control::store::Store::open(&folder.file("data")).unwrap();
+    let kept = ["rtsp://u:p%40%2F@10.0.0.7/x", "rtsp://u:secret@10.0.0.8/x"];
+    assert_eq!(lensd_control::external::read(&store), kept);
+    drop(store);
+    let house = House::start_in(folder, |_| Config::default());
     let (status, body) = house.set("external-stream-remove", json!("rtsp://10.0.0.7/x"));
     assert_eq!(status, 200, "{body}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), r#"["rtsp://u:secret@10.0.0.8/x"]"#);
+    let (_, made) = house.ask("POST", "/api/config/export", None);
+    assert_eq!(made["cameras"], json!(["rtsp://10.0.0.8/x"]));
 }
 
 #[test]

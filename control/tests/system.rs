@@ -206,20 +206,27 @@ fn added_cameras_are_part_of_an_export() {
     let passphrase = "{\"passphrase\":\"a long passphrase\"}";
     let (_, sealed) = house.ask("POST", "/api/config/export", Some(passphrase));
     assert!(!format!("{bare}{sealed}").contains("hidden77"));
-    let file = house.folder.file("data/state/cameras.json");
-    let list = || std::fs::read_to_string(&file).unwrap_or_default();
+    let kept = |house: House| {
+        let folder = house.stop();
+        let store = lensd_control::store::Store::open(&folder.file("data")).unwrap();
+        let list = lensd_control::external::read(&store);
+        drop(store);
+        (House::start_in(folder, |_| Config::default()), list)
+    };
 
     // Who is here is asked for as before; who is not comes without a login.
     assert_eq!(house.ask("POST", "/api/config/import", Some(&bare.to_string())).0, 200);
-    assert_eq!(list(), json!([url]).to_string());
-    std::fs::remove_file(&file).unwrap();
+    let (house, list) = kept(house);
+    assert_eq!(list, [url]);
+    assert_eq!(house.set("external-stream-remove", json!(url)).0, 200);
     let whole = json!({ "configuration": sealed, "passphrase": "a long passphrase" }).to_string();
     assert_eq!(house.ask("POST", "/api/config/import", Some(&whole)).0, 200);
-    assert_eq!(list(), json!([url]).to_string());
+    let (house, list) = kept(house);
+    assert_eq!(list, [url]);
     // What is refused leaves them.
     let none = json!({ "lensd-configuration": 1, "cameras": [] }).to_string();
     assert_eq!(house.ask("POST", "/api/config/import", Some(&none)).0, 422, "no administrator");
-    assert_eq!(list(), json!([url]).to_string());
+    assert_eq!(kept(house).1, [url]);
 }
 
 #[test]

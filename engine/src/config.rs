@@ -23,6 +23,9 @@ pub struct Config {
     pub rtsp_options: RtspOptions,
     /// Cameras in order of their numbers. Empty: all that are found, else the test camera.
     pub cameras: Vec<CameraConfig>,
+    /// Streams of other servers that were added while the server ran; the supervisor has them from
+    /// the store.
+    pub added: Vec<String>,
     /// The active camera at the start, from 1.
     pub main_camera: u32,
     /// What is built around the cameras.
@@ -64,6 +67,7 @@ impl Default for Config {
             open: false,
             rtsp_options: RtspOptions::default(),
             cameras: Vec::new(),
+            added: Vec::new(),
             main_camera: 1,
             hardware: HardwareConfig::default(),
             tap: TapOptions::default(),

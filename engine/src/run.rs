@@ -34,6 +34,7 @@ use crate::thread::{Stop, Thread, guard};
 use crate::users::UserTable;
 use crate::webrtc;
 use arrivals::Arrivals;
+use browsers::Browsers;
 use crossbeam::channel::{Sender, bounded};
 use identity::identity;
 use lensd_ffi::bell::Bell;
@@ -107,7 +108,7 @@ struct Engine {
     hub: Arc<tap::Hub>,
     tap: Option<Thread>,
     webrtc_view: Arc<webrtc::view::View>,
-    webrtc: Option<Thread>,
+    webrtc: Browsers,
     cameras: Vec<Cam>,
     desk: Arc<Desk>,
     glimpses: Arc<Glimpses>,
@@ -267,7 +268,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         },
     );
 
-    let webrtc = browsers::start(&switchboard, &users, &webrtc_view);
+    let webrtc = Browsers::start(&switchboard, &users, &webrtc_view).map_err(fail("eventfd"))?;
     let shown = Arc::<Mutex<ops::Shown>>::default();
     let ops = match ops::Ops::start(&config.data, Arc::clone(&shown), Arc::clone(&view)) {
         Ok(ops) => Some(ops),
@@ -383,6 +384,7 @@ impl Engine {
             }
             let at = now();
             self.meet_arrivals(at);
+            self.webrtc.look(at);
             let turned = self.requests.apply().turn(at);
             self.scenes.end_tests(at);
             if at.since(published) >= PUBLISH_EVERY
@@ -465,7 +467,7 @@ impl Engine {
         self.tap_view.stop.store(true, Ordering::Release);
         self.webrtc_view.end();
         drop(self.tap.take());
-        drop(self.webrtc.take());
+        drop(self.webrtc);
         // Before the cameras end: what they have given so far is in the files.
         self.recorder.end();
         tracing::info!("{}", walk.done("recordings", None));
@@ -620,7 +622,9 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
 
 /// Cameras of other servers that were added over REST.
 fn added_cameras(config: &Config) -> Result<Vec<Source>, String> {
-    roster::added(&config.data).into_iter().map(found).collect()
+    let streams = config.added.iter();
+    let streams = streams.filter(|spec| matches!(spec.parse(), Ok(CameraSpec::Rtsp { .. })));
+    streams.take(MAX_CAMERAS).cloned().map(found).collect()
 }
 
 /// A client takes one descriptor, and the usual soft limit of 1024 is soon reached.

@@ -66,12 +66,12 @@ pub(super) fn ask(call: &mut Call<'_>) -> Result<Reply, Fault> {
         return Err(Fault::invalid_value("add", why));
     }
     let spec = login.map_or_else(|| uri.clone(), |login| external::with_login(&uri, &login));
-    let path = external::path(&call.desk.config.data);
+    let store = std::sync::Arc::clone(&call.desk.store);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let shown = redact(&uri);
     call.desk.answer_by_work(
         call.key,
-        move || external::add(&path, spec),
+        move || external::add(&store, spec),
         move |desk, done, at| {
             // It was checked, so there are too many or the disk fails.
             done.map_err(|why| Fault::new(409, "CONFLICT", "Conflict", why))?;

@@ -14,11 +14,7 @@ use crate::store::{Import, Store, StoreError};
 use lensd_ffi::auth::Role;
 use lensd_ffi::link::Report;
 use serde_json::{Value, json};
-use std::path::Path;
 use zeroize::Zeroizing;
-
-/// What an export calls the cameras that were added.
-const CAMERAS: &str = "cameras";
 
 /// Sets a key that does something, as every other way of setting it would.
 fn act(call: &mut Call<'_>, name: &'static str, what: &'static str) -> Result<Reply, Fault> {
@@ -95,16 +91,13 @@ pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let passphrase = members.password("passphrase")?;
     members.end()?;
     let store = std::sync::Arc::clone(&call.desk.store);
-    let cameras = external::path(&call.desk.config.data);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let secrets = passphrase.is_some();
     call.desk.answer_by_work(
         call.key,
         move || {
-            let (bare, open) = external::export(&cameras);
-            let more = [(CAMERAS, open)];
-            let mut made = store.export(passphrase.as_ref().map(|p| p.as_str()), &more)?;
-            made[CAMERAS] = json!(bare);
+            let mut made = store.export(passphrase.as_ref().map(|p| p.as_str()))?;
+            made["cameras"] = json!(external::export(&store));
             Ok(made)
         },
         move |desk, made, at| {
@@ -121,18 +114,17 @@ pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
 }
 
 /// Checks all of an import, then puts it in the place of what is here: all of it or nothing.
-fn put_in_place(store: &Store, cameras: &Path, mut import: Import) -> Result<(), StoreError> {
+fn put_in_place(store: &Store, mut import: Import) -> Result<(), StoreError> {
     accounts::check_import(&mut import).map_err(StoreError::Refused)?;
     settings::check_import(&mut import).map_err(StoreError::Refused)?;
-    let open = import.secrets.get(CAMERAS).map(|open| open.as_slice());
-    let Some(listed) = import.cameras.take() else { return store.import(&import) };
-    let list = external::check(cameras, listed, open).map_err(StoreError::Refused)?;
-    let before = external::replace(cameras, list).map_err(StoreError::Io)?;
-    store.import(&import).inspect_err(|_| {
-        if let Err(why) = external::replace(cameras, before) {
-            tracing::error!("the added cameras are no longer what they were: {why}");
-        }
-    })
+    let secret = format!("secret/{}", external::SECRET);
+    let open = import.secrets.remove(&secret);
+    if let Some(listed) = import.cameras.take() {
+        let open = open.as_ref().map(|open| open.as_slice());
+        let list = external::check(store, listed, open).map_err(StoreError::Refused)?;
+        import.secrets.insert(secret, external::text(&list));
+    }
+    store.import(&import)
 }
 
 /// Takes an export, as it is or as `{"configuration": …, "passphrase": …}`, and starts again with
@@ -156,7 +148,6 @@ pub(super) fn import(call: &mut Call<'_>) -> Result<Reply, Fault> {
         body = inner;
     }
     let store = std::sync::Arc::clone(&call.desk.store);
-    let cameras = external::path(&call.desk.config.data);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let secrets = passphrase.is_some();
     let value = Value::Object(body);
@@ -164,7 +155,7 @@ pub(super) fn import(call: &mut Call<'_>) -> Result<Reply, Fault> {
         call.key,
         move || {
             let import = Import::read(value, passphrase.as_ref().map(|p| p.as_str()))?;
-            put_in_place(&store, &cameras, import)
+            put_in_place(&store, import)
         },
         move |desk, made, at| {
             made.map_err(refused)?;

@@ -21,7 +21,7 @@ pub(crate) fn check_import(import: &mut Import) -> Result<(), String> {
     for (key, secret) in &import.secrets {
         let text = std::str::from_utf8(secret);
         match key.as_str() {
-            "cameras" => {}
+            "secret/cameras" => {}
             "secret/network-storage" if text.is_ok() => {}
             _ if key.strip_prefix("secret/setting/").and_then(find).is_some_and(|entry| {
                 let value = serde_json::from_slice(secret).ok();

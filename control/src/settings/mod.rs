@@ -188,6 +188,7 @@ fn own_taken(desk: &mut Desk, set: &mut Set<Desk>, at_item: usize, made: Result<
             item.taken(taken.clone());
             item.in_force = true;
             own::adopt(desk, entry.key.name, &taken);
+            streams::taken(desk, entry.key.name, &taken, &set.user, At::now());
             if !entry.key.action {
                 desk.board.own(entry.key.name, Held::of(taken), origin);
             }

@@ -64,9 +64,9 @@ pub(super) fn apply(
         "reboot" if asked => reboot(desk, user)?,
         "factory-reset" if asked => factory_reset(desk, user, at)?,
         "restart" | "reboot" | "factory-reset" => {}
-        "tag" => return Ok(Taken::Later(Box::new(labels::tag(desk, value, user, at)?))),
+        "tag" => return later(labels::tag(desk, value, user, at)?),
         "external-stream-add" | "external-stream-remove" => {
-            return streams::set(desk, entry.key.name, value, user, at);
+            return later(streams::set(desk, entry.key.name, value)?);
         }
         "network-storage-secret" => return later(storage::keep_secret(desk, value)),
         name if name.starts_with("network-storage-") => {}
@@ -194,11 +194,7 @@ pub(crate) fn soft_reset(
     let keep: Vec<&str> =
         lensd_ffi::settings::entries().iter().filter(kept).map(|e| e.key.name).collect();
     let user = user.to_owned();
-    let cameras = external::path(&desk.config.data);
-    let job = move || {
-        store.reset_settings(&keep).map_err(|e| e.to_string())?;
-        external::clear(&cameras)
-    };
+    let job = move || store.reset_settings(&keep, &[external::SECRET]).map_err(|e| e.to_string());
     // The one that waits is told in any case, so what follows is kept for both.
     let then = std::rc::Rc::new(std::cell::Cell::new(Some(then)));
     let kept = std::rc::Rc::clone(&then);
@@ -222,12 +218,9 @@ fn factory_reset(desk: &mut Desk, user: &str, at: At) -> Result<(), String> {
     desk.board.saves.changes.clear();
     let store = Arc::clone(&desk.store);
     let now_ms = at.utc.millis();
-    let cameras = external::path(&desk.config.data);
     let system = desk.config.system.clone();
     let job = move |accounts: &parking_lot::Mutex<crate::accounts::Accounts>| {
         store.factory_reset(&["categories", "categoryCounter"]).map_err(|e| e.to_string())?;
-        // Others are reached with the passwords in it.
-        external::clear(&cameras)?;
         machine::forget(&system);
         let mut accounts = accounts.lock();
         accounts.reload();

@@ -38,12 +38,13 @@ impl Store {
         self.commit(&set)
     }
 
-    /// Sets all settings but these back to what nobody has set.
+    /// Sets all settings but those of `keep` back to what nobody has set, and forgets `secrets`.
     ///
     /// # Errors
     /// When it cannot be stored.
-    pub fn reset_settings(&self, keep: &[&str]) -> Result<(), StoreError> {
+    pub fn reset_settings(&self, keep: &[&str], secrets: &[&str]) -> Result<(), StoreError> {
         let mut set = ChangeSet::default();
+        secrets.iter().for_each(|name| set.delete(format!("secret/{name}")));
         for key in self.scan("setting/").into_keys() {
             if !keep.contains(&key.as_str()) {
                 set.delete(format!("secret/setting/{key}"));
@@ -55,15 +56,10 @@ impl Store {
 
     /// The whole configuration. Passwords and other secrets are in it only with a passphrase,
     /// under which they are sealed (Argon2id and AES-256-GCM); sessions and tokens never are.
-    /// `more`: secrets that are not kept here, by their names.
     ///
     /// # Errors
     /// `Refused` for a passphrase that is too short; `Io`, without randomness.
-    pub fn export(
-        &self,
-        passphrase: Option<&str>,
-        more: &[(&str, Zeroizing<Vec<u8>>)],
-    ) -> Result<Value, StoreError> {
+    pub fn export(&self, passphrase: Option<&str>) -> Result<Value, StoreError> {
         let mut out = Map::new();
         out.insert(MARK.to_owned(), json!(FORM));
         out.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
@@ -76,16 +72,12 @@ impl Store {
             out.insert((*name).to_owned(), Value::Object(part));
         }
         if let Some(passphrase) = passphrase {
-            out.insert(SEALED.to_owned(), self.export_secrets(passphrase, more)?);
+            out.insert(SEALED.to_owned(), self.export_secrets(passphrase)?);
         }
         Ok(Value::Object(out))
     }
 
-    fn export_secrets(
-        &self,
-        passphrase: &str,
-        more: &[(&str, Zeroizing<Vec<u8>>)],
-    ) -> Result<Value, StoreError> {
+    fn export_secrets(&self, passphrase: &str) -> Result<Value, StoreError> {
         password::check(passphrase).map_err(StoreError::Refused)?;
         let mut secrets: BTreeMap<String, String> = BTreeMap::new();
         for (name, bytes) in self.scan("password/") {
@@ -95,9 +87,6 @@ impl Store {
             if let Some(open) = self.load_secret(&key) {
                 secrets.insert(format!("secret/{key}"), STANDARD.encode(&*open));
             }
-        }
-        for (name, secret) in more {
-            secrets.insert((*name).to_owned(), STANDARD.encode(&**secret));
         }
         let text = serde_json::to_vec(&secrets).map_err(|e| StoreError::Io(e.to_string()))?;
         let text = Zeroizing::new(text);
@@ -182,7 +171,7 @@ pub struct Import {
     pub users: Map<String, Value>,
     /// The addresses of added cameras; none: the export is of a version that had none in it.
     pub cameras: Option<Vec<Value>>,
-    /// `password/NAME`, `secret/NAME`, and what others have added.
+    /// `password/NAME` and `secret/NAME`.
     pub secrets: Secrets,
 }
 

@@ -40,20 +40,6 @@ pub(super) fn write(data: &Path, specs: &[String]) {
     }
 }
 
-/// Cameras that were added while the server ran, as `DATA/state/cameras.json` lists them: other
-/// servers' streams. The control plane writes it.
-pub(super) fn added(data: &Path) -> Vec<String> {
-    let path = data.join("state/cameras.json");
-    if fs::metadata(&path).map_or(0, |m| m.len()) > MAX_BYTES {
-        return Vec::new();
-    }
-    let read = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let mut specs: Vec<String> = read.unwrap_or_default();
-    specs.retain(|spec| matches!(spec.parse(), Ok(CameraSpec::Rtsp { .. })));
-    specs.truncate(MAX_CAMERAS);
-    specs
-}
-
 /// Whether a device of this id is one of those: by the id alone, or with its place.
 pub(super) fn knows(specs: &[String], id: &str) -> bool {
     let base = id.split_once('@').map_or(id, |(base, _)| base);
@@ -66,19 +52,6 @@ pub(super) fn knows(specs: &[String], id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cameras_that_were_added_are_streams_of_others() {
-        let data = std::env::temp_dir().join(format!("lensd-added-{}", std::process::id()));
-        fs::create_dir_all(data.join("state")).unwrap();
-        assert!(added(&data).is_empty());
-        let all = r#"["rtsp://u:p@10.0.0.7/x", "test:", "file:/etc/passwd", "nonsense"]"#;
-        fs::write(data.join("state/cameras.json"), all).unwrap();
-        assert_eq!(added(&data), ["rtsp://u:p@10.0.0.7/x"]);
-        fs::write(data.join("state/cameras.json"), "{").unwrap();
-        assert!(added(&data).is_empty());
-        fs::remove_dir_all(&data).unwrap();
-    }
 
     #[test]
     fn what_was_written_is_read_and_nothing_else() {

@@ -76,7 +76,7 @@ impl View {
         if self.stop.load(Ordering::Acquire) {
             let error = self.health.lock().error.clone();
             let why = if error.is_empty() { "the engine ends" } else { &error };
-            let message = format!("WebRTC has ended until the engine starts anew: {why}");
+            let message = format!("WebRTC has ended and is started again soon: {why}");
             return Err(Refusal::new("WEBRTC_UNAVAILABLE", message));
         }
         let (answer, waiting) = bounded(1);
@@ -115,6 +115,12 @@ impl View {
         // Their senders go, and with them what is waited for.
         while self.inbox.try_recv().is_ok() {}
         self.answered.ring();
+    }
+
+    /// Another server takes the place of one that was lost.
+    pub fn begin_anew(&self) {
+        *self.health.lock() = Health::default();
+        self.stop.store(false, Ordering::Release);
     }
 
     /// Ends it.

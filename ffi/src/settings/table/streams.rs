@@ -128,7 +128,7 @@ pub(super) const STREAM_SUB: Module = Module {
             "sub-width",
             Kind::Whole(64, 4096),
             D::Null,
-            "Width, an even number; the height follows",
+            "Width at most, an even number; never more than the picture has, and the height follows",
         )
         .unit("px"),
         Key::set("sub-bitrate", Kind::Whole(50_000, 50_000_000), D::Null, "Rate of the encoder")
