@@ -14,32 +14,37 @@ pub(crate) struct Banner<'a> {
     pub(crate) open: bool,
     /// Lines of the planes.
     pub(crate) notes: &'a [String],
-    /// The address that listeners are bound to, if it is a single one.
-    pub(crate) host: Option<IpAddr>,
+    /// The addresses of those servers that have a single one.
+    pub(crate) hosts: BTreeMap<&'static str, IpAddr>,
 }
 
 impl Banner<'_> {
     /// The text.
     pub(crate) fn render(&self) -> String {
-        let host = host_text(self.host.unwrap_or_else(own_address));
+        let own = own_address();
+        let at = |name: &str| {
+            let port = self.ports.get(name)?;
+            let host = host_text(self.hosts.get(name).copied().unwrap_or(own));
+            Some(format!("{name}://{host}:{port}"))
+        };
         let mut out = format!("lensd {} is running\n", env!("CARGO_PKG_VERSION"));
         let mut row = |name: &str, url: String| {
             // Writing to a String cannot fail.
             let _ = writeln!(out, "  {name:<10} {url}");
         };
-        if let Some(port) = self.ports.get("http") {
-            row("web page", format!("http://{host}:{port}/"));
-            row("ONVIF", format!("http://{host}:{port}/onvif/device_service"));
+        if let Some(url) = at("http") {
+            row("web page", format!("{url}/"));
+            row("ONVIF", format!("{url}/onvif/device_service"));
         }
-        if let Some(port) = self.ports.get("https") {
-            row("encrypted", format!("https://{host}:{port}/"));
+        if let Some(url) = at("https") {
+            row("encrypted", format!("{url}/"));
         }
-        if let Some(port) = self.ports.get("rtsp") {
-            row("video", format!("rtsp://{host}:{port}/stream1"));
-            row("smaller", format!("rtsp://{host}:{port}/stream2"));
+        if let Some(url) = at("rtsp") {
+            row("video", format!("{url}/stream1"));
+            row("smaller", format!("{url}/stream2"));
         }
-        if let Some(port) = self.ports.get("rtsps") {
-            row("encrypted", format!("rtsps://{host}:{port}/stream1"));
+        if let Some(url) = at("rtsps") {
+            row("encrypted", format!("{url}/stream1"));
         }
         for note in self.notes {
             let _ = writeln!(out, "  note: {note}");
@@ -104,7 +109,11 @@ mod tests {
             password: Some("pw"),
             open: false,
             notes: &["a note".to_owned()],
-            host: Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)),
+            hosts: ["http", "https", "rtsp"]
+                .map(|name| (name, IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)))
+                .into_iter()
+                .chain([("rtsps", IpAddr::from([192, 0, 2, 7]))])
+                .collect(),
         }
         .render();
         for want in [
@@ -112,7 +121,7 @@ mod tests {
             "http://[::1]:80/onvif/device_service",
             "https://[::1]:443/",
             "rtsp://[::1]:554/stream1",
-            "rtsps://[::1]:322/",
+            "rtsps://192.0.2.7:322/",
             "pw",
             "a note",
         ] {

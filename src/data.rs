@@ -41,9 +41,7 @@ pub(crate) fn prepare(data: &Path, admin_password: Option<&str>) -> Result<Prepa
     })?;
     // What the engine of an earlier run had found is not what there is now.
     let _ = fs::remove_file(data.join("run/cameras.json"));
-    if !data.join("tls/key.pem").exists() {
-        make_identity(&data.join("tls")).map_err(|e| format!("TLS identity: {e}"))?;
-    }
+    identity(data)?;
     let mut notes = Vec::new();
     // Often another disk, which may be missing: that is no reason not to serve pictures.
     let media = data.join("media");
@@ -77,6 +75,14 @@ pub(crate) fn lock(data: &Path) -> Result<Option<File>, String> {
             )
         })?;
     Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
+}
+
+/// Sees to it that there is a TLS identity.
+pub(crate) fn identity(data: &Path) -> Result<(), String> {
+    if data.join("tls/key.pem").exists() {
+        return Ok(());
+    }
+    make_identity(&data.join("tls")).map_err(|e| format!("TLS identity: {e}"))
 }
 
 /// A self-signed certificate for this machine's names.

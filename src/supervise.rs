@@ -216,6 +216,10 @@ impl Supervisor {
     /// cameras there are now. Nobody else has the store open.
     fn look_at_store(&mut self) {
         let given = self.given.as_ref().map(|p| p.as_str());
+        // A factory reset has taken it away.
+        if let Err(e) = data::identity(&self.settings.engine.data) {
+            tracing::error!("{e}");
+        }
         match data::first_user(&self.settings.engine.data, given, &mut Vec::new()) {
             Ok((password, added)) => {
                 self.settings.engine.added = added;
@@ -396,18 +400,23 @@ impl Supervisor {
             update::came_up(&marker, &self.settings.engine.data);
         }
         self.write_ports();
-        let host = [&self.settings.http, &self.settings.https, &self.settings.engine.rtsp]
-            .into_iter()
-            .flatten()
-            .filter_map(|a| a.parse::<SocketAddr>().ok())
-            .map(|a| a.ip())
-            .find(|ip| !ip.is_unspecified());
+        let engine = &self.settings.engine;
+        let hosts = [
+            ("http", &self.settings.http),
+            ("https", &self.settings.https),
+            ("rtsp", &engine.rtsp),
+            ("rtsps", &engine.rtsps),
+        ];
+        let hosts = hosts.into_iter().filter_map(|(name, address)| {
+            let ip = address.as_ref()?.parse::<SocketAddr>().ok()?.ip();
+            (!ip.is_unspecified()).then_some((name, ip))
+        });
         let banner = Banner {
             ports: &self.open_ports(),
             password: self.password.take().as_ref().map(|p| p.as_str()),
             open: self.settings.engine.open,
             notes: &self.notes,
-            host,
+            hosts: hosts.collect(),
         }
         .render();
         show(&banner);

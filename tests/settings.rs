@@ -255,6 +255,96 @@ async def main(url):
 asyncio.run(main(sys.argv[1]))
 "#;
 
+/// What many clients see of what many set.
+const ORDER: &str = r#"
+import asyncio, base64, json, sys, urllib.request
+import websockets
+
+async def main(http):
+    url = http.replace('http', 'ws') + '/api/v1'
+
+    async def next(ws):
+        return json.loads(await asyncio.wait_for(ws.recv(), 120))
+
+    async def seen(ws):
+        # All that came so far: the answer to a question comes behind it.
+        await ws.send(json.dumps({'get': ['contrast']}))
+        all = []
+        while True:
+            all.append(await next(ws))
+            if list(all[-1]) == ['contrast']:
+                return all[:-1]
+
+    async with websockets.connect(url) as a, websockets.connect(url) as b, \
+            websockets.connect(url) as guest:
+        for ws in (a, b):
+            await ws.send(json.dumps({'username': 'ann', 'password': 'secret123'}))
+            # Messages behind it wait for the log-in.
+            await ws.send(json.dumps({'get': ['brightness']}))
+            assert (await next(ws))['authenticated'] is True
+            assert 'brightness' in await next(ws)
+        for i in range(5):
+            await a.send(json.dumps({'brightness': 30 + i, 'device-name': 'first'}))
+            await a.send(json.dumps({'device-name': f'second {i}'}))
+            await a.send(json.dumps({'get': ['device-name', 'brightness']}))
+            first, second, told = [await next(a) for _ in range(3)]
+            assert first['device-name'] == 'first' and second['device-name'] == f'second {i}', second
+            assert told == {'device-name': f'second {i}', 'brightness': 30 + i}, told
+        await a.send(json.dumps({'sharpness': 50, 'brightness': 50}))
+        assert (await next(a))['info'] == ['sharpness', 'brightness']
+        for i in range(10):
+            await asyncio.gather(a.send(json.dumps({'brightness': 10 + i})),
+                                 b.send(json.dumps({'brightness': 60 + i})))
+            await asyncio.sleep(0.3)
+            last = [[m['brightness'] for m in await seen(ws) if 'brightness' in m][-1]
+                    for ws in (a, b)]
+            await a.send(json.dumps({'get': ['brightness']}))
+            holds = (await next(a))['brightness']
+            assert last == [holds, holds], (last, holds)
+
+        async def answer_of(ws):
+            # What others are told comes in between.
+            while True:
+                got = await next(ws)
+                assert got.get('error') != 'Session ended', got
+                if 'error' in got or 'brightness' in got:
+                    return got
+
+        await guest.send(json.dumps({'get': ['brightness']}))
+        assert (await answer_of(guest))['error'] == 'Permission denied'
+        body = json.dumps({'permissions': ['System_r', 'Device_r']}).encode()
+        request = urllib.request.Request(http + '/api/roles/guest', body, method='PUT', headers={
+            'Authorization': 'Basic ' + base64.b64encode(b'ann:secret123').decode(),
+            'Content-Type': 'application/json'})
+        assert urllib.request.urlopen(request, timeout=60).status == 200
+        for _ in range(100):
+            await guest.send(json.dumps({'get': ['brightness']}))
+            answer = await answer_of(guest)
+            if answer == {'brightness': holds}:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            raise AssertionError('a guest who is there does not get what guests may')
+
+        await a.send(json.dumps({'username': 'ann', 'password': 'wrong'}))
+        assert (await answer_of(a))['authenticated'] is False
+        await a.send(json.dumps({'contrast': 1}))
+        assert (await answer_of(a))['error'] == 'Permission denied'
+        print('ok')
+
+asyncio.run(main(sys.argv[1]))
+"#;
+
+#[test]
+fn clients_agree_on_what_holds() {
+    let server = Play::new().users().camera(CAMERA).start();
+    until("the camera", || (value(&server, "cam1-exists") == true).then_some(()));
+    let url = format!("http://127.0.0.1:{}", server.port("http"));
+    let python = linked_tool("venv/bin/python");
+    let done = run(Command::new(python).args(["-c", ORDER, &url]));
+    assert_eq!(String::from_utf8_lossy(&done.out).trim(), "ok", "{}", done.err);
+}
+
 #[test]
 fn the_websocket_by_python() {
     let server = Play::new().users().camera(CAMERA).start();

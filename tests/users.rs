@@ -91,7 +91,7 @@ fn curl_comes_in_by_every_door() {
     let own = &sessions["data"]["sessions"][0];
     assert_eq!((&own["user"], &own["current"]), (&json!("ann"), &json!(true)), "{sessions}");
     assert!(!sessions.to_string().contains(token));
-    assert_eq!(status(&server, "api/logout", &["-X", "POST", "-b", jar]), 401, "no companion");
+    assert_eq!(status(&server, "api/logout", &["-X", "POST", "-b", jar]), 403, "no companion");
     let out = curl(&server, "api/logout", &["-X", "POST", "-b", jar, "-H", &field]);
     assert!(out.status == 200 && out.head.contains("Max-Age=0"), "{}", out.head);
     assert_eq!(streams(&["-H", &bearer]), 401);

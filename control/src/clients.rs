@@ -3,7 +3,7 @@
 use crate::engine::ConnKey;
 use crate::http::auth::Who;
 use lensd_ffi::auth::network;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -20,6 +20,21 @@ pub(crate) struct Client {
     pub(crate) measured: bool,
     /// Whether it gets pictures, and of which stream.
     pub(crate) pictures: Option<Watched>,
+    /// Its messages that wait for the one before.
+    pub(crate) queue: Queue,
+}
+
+/// Messages of a client, which are answered in their order: one that changes something is over when
+/// the change has its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) waiting: VecDeque<String>,
+    /// Bytes of those that wait.
+    pub(crate) bytes: usize,
+    /// Whether one has no answer yet.
+    pub(crate) busy: bool,
+    /// Whether they are gone through now.
+    pub(crate) turning: bool,
 }
 
 /// What a client watches.
@@ -90,6 +105,7 @@ mod tests {
                 class: "".into(),
                 measured: false,
                 pictures: None,
+                queue: Queue::default(),
             };
             let key = ConnKey { index: 0, generation };
             clients.map.insert(key, client);

@@ -266,7 +266,10 @@ impl House {
                 v1::check_logins(&mut self.desk, at);
                 onvif::check_logins(&mut self.desk, at);
             }
-            v1::tell(&mut self.desk);
+            // Else more turns would mean more messages: until then news gather.
+            if !self.serve.is_telling() {
+                v1::tell(&mut self.desk);
+            }
             if !self.desk.reports.is_empty() {
                 settings::write_down(&mut self.desk, at);
             }

@@ -9,7 +9,7 @@ mod frames;
 pub(crate) use frames::{follow, show};
 
 use crate::board::{MOST_KEYS, Refusal, Result1, known, propose};
-use crate::clients::Client;
+use crate::clients::{Client, Queue};
 use crate::desk::{ConnKey, Desk};
 use crate::face::Face;
 use crate::http::At;
@@ -19,11 +19,15 @@ use crate::login::{Attempt, log_in};
 use crate::settings;
 use crate::ws::frame_text;
 use lensd_ffi::auth::{Access, Permission, Users};
-use lensd_ffi::settings::{Entry, entries};
+use lensd_ffi::settings::{Entry, entries, find};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// Most messages of a client that wait for the one before, and their bytes.
+const MOST_WAITING: usize = 1_000;
+const MOST_BYTES: usize = 256 * 1024;
 
 /// The face.
 pub(crate) static FACE: Face = Face {
@@ -37,7 +41,8 @@ pub(crate) static FACE: Face = Face {
 fn open(desk: &mut Desk, key: ConnKey, peer: SocketAddr, who: &Who, _: At) {
     let (who, class) = (who.clone(), class_of(who));
     let until_ms = end_of(desk.door.users(), &who);
-    let client = Client { peer, who, until_ms, class, measured: false, pictures: None };
+    let (pictures, queue) = (None, Queue::default());
+    let client = Client { peer, who, until_ms, class, measured: false, pictures, queue };
     desk.clients.map.insert(key, client);
 }
 
@@ -84,7 +89,53 @@ fn refusal(name: &str, why: &Refusal) -> Value {
     error(why.error(), Some(name), &why.message())
 }
 
+/// A message: its turn comes when those before it are answered.
 fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
+    let Some(client) = desk.clients.map.get_mut(&key) else { return };
+    let queue = &mut client.queue;
+    if queue.waiting.len() >= MOST_WAITING || queue.bytes + text.len() > MOST_BYTES {
+        let why = "too many messages wait for the one before; wait for answers";
+        return say(desk, key, &error("Service unavailable", None, why));
+    }
+    queue.bytes += text.len();
+    queue.waiting.push_back(text.to_owned());
+    turn(desk, key, at);
+}
+
+/// Goes through the messages that wait, up to one that takes its time.
+fn turn(desk: &mut Desk, key: ConnKey, at: At) {
+    loop {
+        let Some(client) = desk.clients.map.get_mut(&key) else { return };
+        let queue = &mut client.queue;
+        if queue.busy || queue.turning {
+            return;
+        }
+        let Some(text) = queue.waiting.pop_front() else { return };
+        queue.bytes -= text.len();
+        queue.turning = true;
+        take(desk, key, &text, at);
+        if let Some(client) = desk.clients.map.get_mut(&key) {
+            client.queue.turning = false;
+        }
+    }
+}
+
+/// A message takes its time: those after it wait.
+fn wait_for_it(desk: &mut Desk, key: ConnKey) {
+    if let Some(client) = desk.clients.map.get_mut(&key) {
+        client.queue.busy = true;
+    }
+}
+
+/// It has its answer.
+fn go_on(desk: &mut Desk, key: ConnKey, at: At) {
+    if let Some(client) = desk.clients.map.get_mut(&key) {
+        client.queue.busy = false;
+        turn(desk, key, at);
+    }
+}
+
+fn take(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
     let message = match crate::http::json::object(text.as_bytes()) {
         Ok(message) => message,
         Err(fault) => return say(desk, key, &error("Invalid message", None, &fault.message)),
@@ -107,8 +158,14 @@ fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
         refuse_rest(desk, key, &message, what, also);
         subscribe(desk, key, &message, at);
     } else {
-        change(desk, key, message, at);
+        change(desk, key, in_order(message, text), at);
     }
+}
+
+/// Members in the order in which they were written.
+fn in_order(mut message: Map<String, Value>, text: &str) -> Vec<(String, Value)> {
+    let names = crate::http::json::names(text.as_bytes());
+    names.iter().filter_map(|name| message.remove_entry(name)).collect()
 }
 
 fn too_many() -> String {
@@ -137,16 +194,20 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
     match (token, word("username"), word("password")) {
         (Some(token), ..) => {
             let outcome = desk.door.admit_token(&token, peer, at).map(|who| (who, token));
-            logged_in(desk, key, outcome);
+            logged_in(desk, key, outcome, at);
         }
         (None, Some(name), Some(password)) => {
             let (password, agent) = (password.into(), "WebSocket".to_owned());
             let attempt = Attempt { name, password, from: peer, agent };
-            let begun = log_in(desk, attempt, at, move |desk, outcome, _| {
-                logged_in(desk, key, outcome.map(|login| (login.who, login.token.to_string())));
+            wait_for_it(desk, key);
+            let begun = log_in(desk, attempt, at, move |desk, outcome, at| {
+                let outcome = outcome.map(|login| (login.who, login.token.to_string()));
+                logged_in(desk, key, outcome, at);
+                go_on(desk, key, at);
             });
             if let Err(fault) = begun {
-                logged_in(desk, key, Err(fault));
+                logged_in(desk, key, Err(fault), at);
+                go_on(desk, key, at);
             }
         }
         _ => {
@@ -159,7 +220,11 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
 }
 
 /// Says how a login went. The connection may have gone while the password was checked.
-fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>) {
+fn logged_in(desk: &mut Desk, key: ConnKey, outcome: Result<(Who, String), Fault>, at: At) {
+    if outcome.is_err() {
+        // It was somebody before: it is told that it is nobody, and so it is.
+        become_guest(desk, key, at);
+    }
     let until_ms = outcome.as_ref().ok().and_then(|(who, _)| end_of(desk.door.users(), who));
     let Some(client) = desk.clients.map.get_mut(&key) else { return };
     let answer = match outcome {
@@ -204,26 +269,40 @@ pub(crate) fn check_ends(desk: &mut Desk, at: At) {
 pub(crate) fn check_logins(desk: &mut Desk, at: At) {
     let users = desk.door.users();
     let now_ms = at.utc.millis();
-    let void = |(_, c): &(&ConnKey, &Client)| !users.holds(&c.who, now_ms);
-    let over: Vec<ConnKey> = desk.clients.map.iter().filter(void).map(|(key, _)| *key).collect();
     let guest = users.guest();
+    let void = |(_, c): &(&ConnKey, &Client)| match c.who.user.is_empty() {
+        true => c.who.rights != guest.rights,
+        false => !users.holds(&c.who, now_ms),
+    };
+    let over: Vec<ConnKey> = desk.clients.map.iter().filter(void).map(|(key, _)| *key).collect();
     // A session that is used lasts longer.
     for client in desk.clients.map.values_mut().filter(|c| c.until_ms.is_some()) {
         client.until_ms = end_of(users, &client.who);
     }
     for key in over {
-        let Some(client) = desk.clients.map.get_mut(&key) else { continue };
-        client.who = guest.clone();
-        client.until_ms = None;
-        client.class = class_of(&guest);
-        let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
-        if let Some(watched) = pictures {
-            desk.engine.unwatch(&watched.stream, at.mono);
+        // What guests may do has changed: nobody logged in for that.
+        if !become_guest(desk, key, at) {
+            continue;
         }
         let why = "the session has ended; log in again";
         let answer = json!({ "authenticated": false, "error": "Session ended", "message": why });
         say(desk, key, &answer);
     }
+}
+
+/// Leaves a client what everybody may; whether it was logged in.
+fn become_guest(desk: &mut Desk, key: ConnKey, at: At) -> bool {
+    let guest = desk.door.users().guest();
+    let Some(client) = desk.clients.map.get_mut(&key) else { return false };
+    let was_user = !client.who.user.is_empty();
+    client.class = class_of(&guest);
+    client.until_ms = None;
+    let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
+    client.who = guest;
+    if let Some(watched) = pictures {
+        desk.engine.unwatch(&watched.stream, at.mono);
+    }
+    was_user
 }
 
 fn may(desk: &Desk, key: ConnKey) -> impl Fn(Access) -> bool + use<> {
@@ -290,14 +369,16 @@ fn subscribe(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At
     }
 }
 
-fn change(desk: &mut Desk, key: ConnKey, message: Map<String, Value>, at: At) {
+fn change(desk: &mut Desk, key: ConnKey, message: Vec<(String, Value)>, at: At) {
     if message.is_empty() {
         return say(desk, key, &error("Invalid message", None, "the object has no members"));
     }
     let items = propose(&desk.board, message, may(desk, key));
     let user = desk.clients.map.get(&key).map(|c| c.who.user.clone()).unwrap_or_default();
-    settings::set(desk, items, false, Some(key), &user, at, move |desk, results, _| {
+    wait_for_it(desk, key);
+    settings::set(desk, items, false, Some(key), &user, at, move |desk, results, at| {
         confirm(desk, key, &results);
+        go_on(desk, key, at);
     });
 }
 
@@ -313,6 +394,22 @@ fn confirm(desk: &mut Desk, key: ConnKey, results: &[Result1]) {
     if !taken.is_empty() {
         taken.insert("info".to_owned(), Value::Array(names));
         say(desk, key, &Value::Object(taken));
+    }
+    // Somebody else has set it while this one was stored, and was told of first: the last word is
+    // what holds.
+    let mut since = Map::new();
+    for result in results {
+        if let (Some(entry), Ok(value)) = (find(&result.name), &result.outcome)
+            && !entry.key.action
+        {
+            let held = &desk.board.held(entry).value;
+            if held != value {
+                since.insert(entry.key.name.to_owned(), held.clone());
+            }
+        }
+    }
+    if !since.is_empty() {
+        say(desk, key, &Value::Object(since));
     }
     for result in results {
         if let Err(why) = &result.outcome {

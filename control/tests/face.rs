@@ -212,10 +212,10 @@ fn answer(link: &Link, inside: &Mutex<Inside>) {
             | Ask::Listen { .. }
             | Ask::TestScene { .. }
             | Ask::KeyFrame { .. } => Answer::Done,
-            Ask::Set { changes } if changes[0].1 == 2 => {
+            Ask::Set { changes, .. } if changes[0].1 == 2 => {
                 Answer::Fault { code: "CAMERA_NOT_CONNECTED".into(), message: "no answer".into() }
             }
-            Ask::Set { changes } => {
+            Ask::Set { changes, .. } => {
                 let outcome = |(key, value): (String, serde_json::Value)| Outcome {
                     refused: (value == 3).then(|| "there is no camera 3".to_owned()),
                     held: Held::of(value),
@@ -503,7 +503,7 @@ fn logins_by_curl_and_lock_out() {
         let (status, body) = house.curl(path, &options);
         assert_eq!(status, want, "{value}: {body}");
     }
-    let first = |a: &Ask| matches!(a, Ask::Set { changes } if changes[0].1 == 1);
+    let first = |a: &Ask| matches!(a, Ask::Set { changes, .. } if changes[0].1 == 1);
     assert_eq!(engine.inside().count(first), 2);
     let with =
         |more: &[&str]| house.curl(path, &[&["-u", "admin:secret", "-d", "1"], more].concat()).0;

@@ -126,8 +126,12 @@ fn a_reset_takes_cameras_and_what_the_machine_was_given() {
     fs::write(house.folder.file("networkd/10-theirs.network"), "").unwrap();
     let (status, body) = house.ask("POST", "/api/reset", Some("{\"confirm\":true,\"x\":1}"));
     assert_eq!((status, &body["key"]), (422, &json!("x")), "{body}");
+    let identity = house.folder.file("data/tls/key.pem");
+    fs::create_dir_all(identity.parent().unwrap()).unwrap();
+    fs::write(&identity, "the owner's").unwrap();
     assert_eq!(house.ask("POST", "/api/reset", Some("{\"confirm\":true}")).0, 200);
     house.report();
+    assert!(!identity.exists());
     assert!(!files.iter().any(|file| house.folder.file(file).exists()));
     assert!(house.folder.file("networkd/10-theirs.network").exists());
     assert_eq!(told(&house)[2..], ["network eth0", "servers "]);

@@ -24,7 +24,7 @@ struct Inside {
 /// Takes everything but the light.
 fn engine(link: &Link, inside: &Mutex<Inside>) {
     while let Ok(Received::Message(Asked { id, ask }, _)) = link.receive::<Asked>() {
-        let Ask::Set { changes } = ask else { continue };
+        let Ask::Set { changes, .. } = ask else { continue };
         let mut inside = inside.lock().unwrap();
         let mut outcomes = Vec::new();
         for (key, value) in changes {

@@ -201,7 +201,7 @@ impl Requests {
                 self.subscriptions.remove(&stream);
                 Answer::Done
             }
-            Ask::Set { changes } => match self.apply.set(id, changes, now()) {
+            Ask::Set { changes, until } => match self.apply.set(id, changes, until, now()) {
                 None => return true,
                 Some(answer) => answer,
             },

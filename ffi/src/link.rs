@@ -12,6 +12,7 @@ use crate::ptz::{PtzAct, PtzStatus};
 #[cfg(not(loom))]
 use crate::region::Region;
 use crate::rtc::{RtcAct, RtcFrom};
+use crate::time::Nanos;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
@@ -281,6 +282,8 @@ pub enum Ask {
     Set {
         /// Names, and values that the registry has checked.
         changes: Vec<(String, serde_json::Value)>,
+        /// When whoever asks stops waiting, and takes it for refused: after that nothing is done.
+        until: Nanos,
     },
     /// The clients of a stream, or of all (empty name).
     Clients {

@@ -187,6 +187,8 @@ pub struct Accounts {
     /// Custom roles, and the guest's if it was changed.
     roles: BTreeMap<String, Rights>,
     tokens: BTreeMap<String, TokenRecord>,
+    /// Sessions that the store has no room for: they last as long as this process.
+    unkept: BTreeMap<String, TokenRecord>,
     version: u64,
     open: bool,
     /// How long a session lasts that is not used.
@@ -208,6 +210,7 @@ impl Accounts {
             material: BTreeMap::new(),
             roles: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            unkept: BTreeMap::new(),
             version: 0,
             open,
             session_ms: tokens::SESSION_MS,
@@ -238,6 +241,8 @@ impl Accounts {
         // One that is built in is as it is built, whatever an earlier version has stored.
         self.roles.retain(|name, _| matches!(Role::parse(name), None | Some(Role::Guest)));
         self.tokens = parse(&self.store, "token/");
+        self.unkept.retain(|_, token| self.users.contains_key(&token.user));
+        self.tokens.extend(self.unkept.clone());
         self.material = self
             .users
             .keys()
@@ -534,6 +539,7 @@ impl Accounts {
 
     fn commit(&mut self, set: &ChangeSet) -> Result<(), Refusal> {
         self.store.commit(set)?;
+        self.unkept.retain(|hash, _| !set.has(&format!("token/{hash}")));
         self.reload();
         Ok(())
     }

@@ -65,6 +65,35 @@ fn sessions_are_bounded() {
 }
 
 #[test]
+fn who_wants_to_make_room_can_log_in() {
+    let folder = std::env::temp_dir().join(format!("lensd-room-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("state")).unwrap();
+    let store = Arc::new(Store::open_sized(&folder, 1 << 17).unwrap());
+    let mut accounts = Accounts::new(Arc::clone(&store), false);
+    accounts.ensure_admin(Some("a-secret-1"), 0).unwrap();
+    let mut size = 30_000;
+    for i in 0.. {
+        let value = json!("x".repeat(size));
+        if store.save_settings(&[(format!("k{i}"), Some(value))]).is_err() {
+            if size == 1 {
+                break;
+            }
+            size /= 2;
+        }
+    }
+    let last = (0..100).map(|i| accounts.begin_session("admin", "", "", i).unwrap()).last().unwrap();
+    let hash = Token::hash(&last.token);
+    let known = |accounts: &Accounts| accounts.table().users.token(&hash, 200).is_some();
+    assert!(accounts.unkept.len() <= 64 && accounts.unkept.contains_key(&hash), "it is full");
+    accounts.reload();
+    assert!(known(&accounts), "whatever else is read anew");
+    accounts.end_token(Kind::Session, &hash, Some("admin")).unwrap();
+    assert!(!known(&accounts));
+    drop((accounts, store));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn a_change_ends_what_was_open() {
     let accounts = two();
     let begin = || accounts.lock().begin_session("bob", "", "", 5).unwrap().token;

@@ -6,12 +6,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lensd_ffi::auth::Token;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// How long a session lasts that is not used.
 pub(super) const SESSION_MS: i64 = 24 * 3_600_000;
 /// Most sessions; the one that was not used longest makes room.
 const MAX_SESSIONS: usize = 1024;
+/// Most of those that the store has no room for.
+const MAX_UNKEPT: usize = 64;
 /// Most API tokens.
 const MAX_TOKENS: usize = 128;
 /// Letters of a hash that name its token to people.
@@ -75,6 +78,11 @@ impl std::fmt::Debug for Begun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Begun").field("record", &self.record).finish_non_exhaustive()
     }
+}
+
+/// The session that was used longest ago.
+fn oldest(sessions: &BTreeMap<String, TokenRecord>) -> Option<String> {
+    sessions.iter().min_by_key(|(_, session)| session.used).map(|(hash, _)| hash.clone())
 }
 
 impl Accounts {
@@ -169,8 +177,25 @@ impl Accounts {
         rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty())
             .map_err(|e| StoreError::Io(e.to_string()))?;
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
-        set.put_json(format!("token/{}", Token::hash(&token)), &record)?;
-        self.commit(&set)?;
+        let hash = Token::hash(&token);
+        set.put_json(format!("token/{hash}"), &record)?;
+        match self.commit(&set) {
+            // Whoever wants to make room must be able to log in.
+            Err(Refusal::Store(StoreError::NoRoom(why))) if record.kind == Kind::Session => {
+                tracing::warn!("a session is not kept over a restart: {why}");
+                self.unkept.retain(|_, session| session.expires > record.created);
+                while self.unkept.len() >= MAX_UNKEPT
+                    && let Some(oldest) = oldest(&self.unkept)
+                {
+                    self.unkept.remove(&oldest);
+                    self.tokens.remove(&oldest);
+                }
+                self.unkept.insert(hash.clone(), record.clone());
+                self.tokens.insert(hash, record.clone());
+                self.version += 1;
+            }
+            done => done?,
+        }
         Ok(Begun { token, record })
     }
 
@@ -192,6 +217,11 @@ impl Accounts {
         let Some((hash, record)) = found else {
             return Err(Refusal::NotFound(format!("there is no {kind:?} {id:?}").to_lowercase()));
         };
+        if self.unkept.remove(&hash).is_some() {
+            self.tokens.remove(&hash);
+            self.version += 1;
+            return Ok(record);
+        }
         let mut set = ChangeSet::default();
         set.delete(format!("token/{hash}"));
         self.commit(&set)?;

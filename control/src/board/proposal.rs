@@ -27,6 +27,8 @@ pub(crate) enum Refusal {
     Busy,
     /// It holds, but not beyond a restart.
     NotStored(String),
+    /// It cannot be stored, and so was taken back.
+    NotKept(String),
 }
 
 impl Refusal {
@@ -39,7 +41,7 @@ impl Refusal {
             Self::Away(fault) => fault.error,
             Self::NotAlone => "Not applied",
             Self::Busy => "Busy",
-            Self::NotStored(_) => "Not stored",
+            Self::NotStored(_) | Self::NotKept(_) => "Not stored",
         }
     }
 
@@ -61,6 +63,7 @@ impl Refusal {
             Self::NotAlone => "another change of this request was refused".to_owned(),
             Self::Busy => "too many changes are under way; try again in a second".to_owned(),
             Self::NotStored(why) => format!("it holds until the next restart only: {why}"),
+            Self::NotKept(why) => format!("it cannot be kept, so nothing was changed: {why}"),
         }
     }
 
@@ -73,7 +76,7 @@ impl Refusal {
             Self::NotAlone => (422, "NOT_APPLIED"),
             Self::Away(fault) => return fault.clone(),
             Self::Busy => (503, "BUSY"),
-            Self::NotStored(_) => (503, "INSUFFICIENT_STORAGE"),
+            Self::NotStored(_) | Self::NotKept(_) => (503, "INSUFFICIENT_STORAGE"),
         };
         Fault::new(status, code, self.error(), self.message())
     }

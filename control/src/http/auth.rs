@@ -316,6 +316,11 @@ impl Door {
         Ok(login)
     }
 
+    /// What a change with a session's cookie lacks, if it does.
+    pub fn lacks_csrf(&self, request: &Request, at: At) -> Option<Fault> {
+        self.credentials(request, at).1.err()
+    }
+
     /// What a request brought, and whether it may be used.
     fn credentials(&self, request: &Request, at: At) -> (Credentials, Result<(), Fault>) {
         match credentials(request) {

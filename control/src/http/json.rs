@@ -2,7 +2,9 @@
 //! value of a key, no other takes for another.
 
 use super::respond::Fault;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
@@ -121,6 +123,36 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
+/// The names of an object's members, in the order in which they are written; none of what is no
+/// object.
+pub fn names(text: &[u8]) -> Vec<String> {
+    serde_json::from_slice::<Names>(text).map(|names| names.0).unwrap_or_default()
+}
+
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Names, A::Error> {
+                let mut all = Vec::new();
+                while let Some((name, _)) = members.next_entry::<String, IgnoredAny>()? {
+                    all.push(name);
+                }
+                Ok(Names(all))
+            }
+        }
+        reader.deserialize_map(Reader)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +169,12 @@ mod tests {
         assert!(parse(deep(MAX_DEPTH).as_bytes()).is_ok());
         assert!(parse(deep(MAX_DEPTH + 1).as_bytes()).unwrap_err().message.contains("deeper"));
         assert!(parse("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn members_have_an_order() {
+        assert_eq!(names(br#"{"b":1,"a":{"z":[]},"\u0063":null}"#), ["b", "a", "c"]);
+        assert!(names(b"[1]").is_empty() && names(b"{").is_empty());
     }
 
     #[test]

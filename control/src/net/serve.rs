@@ -13,6 +13,7 @@ use crate::ws::session::Event as Message;
 use lensd_ffi::time::Nanos;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -28,6 +29,10 @@ const ACCEPT_AGAIN: Nanos = Nanos::from_millis(100);
 /// those whose first request is on its way.
 const REST: Nanos = Nanos::from_secs(1);
 const SCRATCH: usize = 16 * 1024;
+/// How many WebSockets are written in a turn of the loop, of many who are told something.
+const AT_A_TURN: usize = 64;
+/// So many are written at once.
+const FEW: usize = 8;
 
 /// A socket that accepts connections.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ pub(crate) struct Serve {
     again: Vec<usize>,
     accept_again: Option<Nanos>,
     /// Connections to write to; kept for its room only.
-    noted: Vec<usize>,
+    noted: VecDeque<usize>,
     scratch: Box<[u8]>,
 }
 
@@ -86,7 +91,7 @@ impl Serve {
             generation: 0,
             again: Vec::new(),
             accept_again: None,
-            noted: Vec::new(),
+            noted: VecDeque::new(),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
         })
     }
@@ -111,8 +116,13 @@ impl Serve {
     }
 
     /// Whether something is to be done at once.
-    pub(crate) const fn is_eager(&self) -> bool {
-        !self.again.is_empty()
+    pub(crate) fn is_eager(&self) -> bool {
+        !self.again.is_empty() || self.is_telling()
+    }
+
+    /// Whether some do not have yet what is told to many.
+    pub(crate) fn is_telling(&self) -> bool {
+        !self.noted.is_empty()
     }
 
     fn accept(&mut self, which: usize, desk: &mut Desk, at: At) {
@@ -277,34 +287,52 @@ impl Serve {
     }
 
     /// Carries what handlers have sent to its WebSockets. First everything is given to the
-    /// sessions, then each is written once, so that what belongs together leaves together.
+    /// sessions, then each is written once, so that what belongs together leaves together. What is
+    /// for a few leaves at once; what is told to many leaves in turns of the loop, for whoever is
+    /// answered in between must not wait for a thousand others.
     pub(crate) fn carry(&mut self, desk: &mut Desk, at: At) {
-        while desk.outbox.len() > 0 {
-            let mut noted = std::mem::take(&mut self.noted);
+        let mut turn = AT_A_TURN;
+        while desk.outbox.len() > 0 || turn > 0 && !self.noted.is_empty() {
+            let mut news = Vec::new();
             for (key, parcel) in desk.outbox.take() {
                 let Some(conn) = self.find(key) else { continue };
                 if !conn.take(parcel, at) {
                     desk.outbox.note_behind(key);
                 }
                 if !std::mem::replace(&mut conn.is_noted, true) {
-                    noted.push(key.index);
+                    news.push(key.index);
                 }
             }
-            for index in noted.drain(..) {
-                let Some(Some(conn)) = self.conns.get_mut(index) else { continue };
-                conn.is_noted = false;
-                let Machine::Ws(socket) = &mut conn.machine else { continue };
-                let waits = socket.session.has_input();
-                socket.tell_end(conn.key, false, desk, at);
-                conn.write(at);
-                if conn.is_over() {
-                    self.remove(index, desk, at);
-                } else if waits {
-                    // Its messages may have been held back for want of room in the output.
-                    self.again.push(index);
-                }
+            if news.len() <= FEW {
+                news.into_iter().for_each(|index| self.write_noted(index, desk, at));
+            } else {
+                self.noted.extend(news);
             }
-            self.noted = noted;
+            while turn > 0
+                && let Some(index) = self.noted.pop_front()
+            {
+                turn -= 1;
+                self.write_noted(index, desk, at);
+            }
+        }
+    }
+
+    /// Writes what a WebSocket was given.
+    fn write_noted(&mut self, index: usize, desk: &mut Desk, at: At) {
+        let Some(Some(conn)) = self.conns.get_mut(index) else { return };
+        // Its place may be another's by now.
+        if !std::mem::take(&mut conn.is_noted) {
+            return;
+        }
+        let Machine::Ws(socket) = &mut conn.machine else { return };
+        let waits = socket.session.has_input();
+        socket.tell_end(conn.key, false, desk, at);
+        conn.write(at);
+        if conn.is_over() {
+            self.remove(index, desk, at);
+        } else if waits {
+            // Its messages may have been held back for want of room in the output.
+            self.again.push(index);
         }
     }
 

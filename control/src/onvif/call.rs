@@ -258,7 +258,7 @@ pub(super) fn refused(name: &str, why: &Refusal, invalid: &'static str) -> Fault
             Fault::invalid_value(invalid, message)
         }
         Refusal::NotAlone | Refusal::Busy | Refusal::Away(_) => Fault::busy(message),
-        Refusal::NotStored(_) => Fault::receiver(&["ter:Action"], message),
+        Refusal::NotStored(_) | Refusal::NotKept(_) => Fault::receiver(&["ter:Action"], message),
     }
 }
 

@@ -102,6 +102,9 @@ fn keep(folder: &Path, pair: Pair, now_ms: i64) -> Result<Pair, Fault> {
     }
     tls::store(folder, &pair).map_err(|e| {
         let message = format!("the certificate cannot be stored: {e}");
+        if e.kind() == std::io::ErrorKind::StorageFull {
+            return Fault::unavailable("INSUFFICIENT_STORAGE", message);
+        }
         Fault::new(500, "INTERNAL", "Internal error", message)
     })?;
     Ok(pair)

@@ -18,6 +18,10 @@ const MAX_LIFE: i64 = 10 * 366 * 86_400;
 /// Who asks, if he is known.
 pub(super) fn known(call: &Call<'_>) -> Result<(), Reply> {
     if call.who.user.is_empty() {
+        // A cookie without its field is a guest's request, and says so.
+        if let Some(fault) = call.desk.door.lacks_csrf(call.request, call.at) {
+            return Err(Reply::Now(fault.response(call.at)));
+        }
         return Err(Reply::Now(call.desk.door.ask_login(false, false, call.at)));
     }
     Ok(())

@@ -53,7 +53,7 @@ pub(super) fn reboot(call: &mut Call<'_>) -> Result<Reply, Fault> {
 pub(super) fn reset(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let mut members = Members::of(&call.request.body)?;
     if members.any("confirm") != Some(Value::Bool(true)) {
-        let message = "everything is lost by that; if it is meant, send {\"confirm\": true}";
+        let message = "settings, users and certificates are lost by that, and nothing but recordings with their tags and categories stays; if it is meant, send {\"confirm\": true}";
         return Err(Fault::invalid_value("confirm", message));
     }
     members.end()?;

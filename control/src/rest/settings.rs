@@ -233,6 +233,10 @@ pub(super) fn section(call: &mut Call<'_>) -> Result<Reply, Fault> {
 pub(super) fn set_config(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let mut changes = Map::new();
     for (name, keys) in changes_of(call)? {
+        if !board::modules().contains(&name.as_str()) {
+            let message = "there is no such module; GET /api/config names them";
+            return Err(with_key(Fault::not_found(message), &name));
+        }
         let Value::Object(keys) = keys else {
             return Err(with_key(invalid("a module must be an object of its keys"), &name));
         };

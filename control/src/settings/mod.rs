@@ -41,6 +41,8 @@ use std::rc::Rc;
 
 /// How long the engine may take; a camera that is opened anew takes longest.
 const PATIENCE: Nanos = Nanos::from_secs(6);
+/// How long its answer may be on its way.
+const WAY: Nanos = Nanos::from_millis(500);
 /// Most change sets under way at once.
 const MOST: usize = 1024;
 
@@ -92,13 +94,19 @@ fn engine_part(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     }
     let id = desk.board.next_id;
     desk.board.next_id += 1;
-    match desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono) {
+    match desk.engine.ask_for_board(id, within(changes, at), PATIENCE, at.mono) {
         Ok(()) => _ = desk.board.sets.insert(id, set),
         Err(fault) => {
             refuse_engine_part(&mut set, &Refusal::Away(fault));
             own_from(desk, set, 0, at);
         }
     }
+}
+
+/// A set for the engine, which is to do nothing after we have given it up: it gets a little less
+/// time than we wait, for its answer has a way to go.
+fn within(changes: Vec<(String, Value)>, at: At) -> Ask {
+    Ask::Set { changes, until: at.mono.plus(PATIENCE.since(WAY)) }
 }
 
 fn refuse_engine_part(set: &mut Set<Desk>, why: &Refusal) {
@@ -139,7 +147,8 @@ fn answered(desk: &mut Desk, id: u64, outcome: &Outcome, at: At) {
             refuse_engine_part(&mut set, &Refusal::Away(fault));
         }
         _ => {
-            let fault = Fault::unavailable("ENGINE_STARTING", "the engine did not answer in time");
+            let why = "the engine did not answer in time; nothing was changed by it";
+            let fault = Fault::unavailable("BUSY", why);
             refuse_engine_part(&mut set, &Refusal::Away(fault));
         }
     }
@@ -234,6 +243,8 @@ fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     if changes.is_empty() {
         return end(desk, set, at);
     }
+    let kept: Vec<(usize, Option<Value>)> =
+        changes.keys().map(|index| (*index, desk.board.wanted.get(index).cloned())).collect();
     for (index, value) in &changes {
         let entry = &entries()[*index];
         let value = value.clone();
@@ -248,6 +259,14 @@ fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     desk.board.saves.changes.extend(changes);
     desk.board.saves.thens.push(Box::new(move |desk: &mut Desk, stored, at| {
         if let Err(why) = stored {
+            if set.is_atomic() {
+                want_as_before(desk, &kept);
+                let first = set.items.iter_mut().find(|i| i.entry().is_some_and(|e| e.key.saved));
+                if let Some(item) = first {
+                    item.refuse(Refusal::NotKept(why));
+                }
+                return undo::take_back(desk, set, at);
+            }
             for item in &mut set.items {
                 if item.outcome.is_ok() && item.entry().is_some_and(|e| e.key.saved) {
                     item.refuse(Refusal::NotStored(why.clone()));
@@ -257,6 +276,19 @@ fn keep(desk: &mut Desk, mut set: Set<Desk>, at: At) {
         end(desk, set, at);
     }));
     save::go_on(desk);
+}
+
+/// What was wanted before a set that cannot be stored.
+fn want_as_before(desk: &mut Desk, kept: &[(usize, Option<Value>)]) {
+    for (index, before) in kept {
+        match before {
+            Some(value) => _ = desk.board.wanted.insert(*index, value.clone()),
+            None => _ = desk.board.wanted.remove(index),
+        }
+        if entries()[*index].plane() == Plane::Engine {
+            desk.board.bank.set(*index, &Held::of(before.clone().unwrap_or_default()));
+        }
+    }
 }
 
 /// Who has set what since the last time: one line each, however often a slider moved. **Before

@@ -10,7 +10,7 @@ use crate::desk::Desk;
 use crate::external;
 use crate::http::At;
 use crate::signed::{self, Licence};
-use lensd_ffi::link::Report;
+use lensd_ffi::link::{Ask, RecordAct, Report};
 use lensd_ffi::settings::Entry;
 use lensd_ffi::settings::bank::Held;
 use lensd_ffi::time::Nanos;
@@ -212,16 +212,33 @@ pub(crate) fn soft_reset(
     }
 }
 
-/// Forgets everything but categories, also what the machine was given, makes the first user anew, and starts both planes again.
+/// Forgets everything but recordings and their categories, also what the machine was given and the
+/// TLS identity, ends recording, makes the first user anew, and starts both planes again.
 fn factory_reset(desk: &mut Desk, user: &str, at: At) -> Result<(), String> {
     tracing::warn!(user, "factory reset");
     desk.board.saves.changes.clear();
+    // Else it would go on after the restart. Without an engine nothing is recorded.
+    let stop = Ask::Record {
+        act: RecordAct::Stop,
+        camera: None,
+        stream: String::new(),
+        seconds: None,
+        title: String::new(),
+    };
+    if let Err(fault) = desk.engine.ask_alone(stop, Nanos::from_secs(5), at.mono) {
+        tracing::warn!("factory reset: {}", fault.message);
+    }
+    let identity = desk.config.data.join("tls");
     let store = Arc::clone(&desk.store);
     let now_ms = at.utc.millis();
     let system = desk.config.system.clone();
     let job = move |accounts: &parking_lot::Mutex<crate::accounts::Accounts>| {
         store.factory_reset(&["categories", "categoryCounter"]).map_err(|e| e.to_string())?;
         machine::forget(&system);
+        // The start that follows makes another one.
+        for name in ["key.pem", "cert.pem"] {
+            let _ = fs::remove_file(identity.join(name));
+        }
         let mut accounts = accounts.lock();
         accounts.reload();
         accounts.ensure_admin(None, now_ms).map_err(|e| e.to_string())
@@ -515,6 +532,9 @@ fn notice_changes(desk: &mut Desk, at: At) {
     }
     if !now.rtsp.is_empty() && now.rtsp != seen.rtsp {
         desk.board.notices.add("error", now.rtsp.as_str(), at);
+    } else if now.rtsp.is_empty() && !seen.rtsp.is_empty() && desk.engine.is_running() {
+        let text = "the RTSP server listens at the address that was missing";
+        desk.board.notices.add("info", text, at);
     }
     storage::notice(desk, &seen.storage, &now.storage, at);
     desk.board.meter.seen = now;

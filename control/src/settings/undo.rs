@@ -2,12 +2,12 @@
 //! only when what was taken of it is taken back.
 
 use super::own::{self, Taken};
-use super::{PATIENCE, end, engine_part};
+use super::{PATIENCE, end, engine_part, within};
 use crate::board::{Refusal, Set};
 use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::At;
-use lensd_ffi::link::{Answer, Ask};
+use lensd_ffi::link::Answer;
 use lensd_ffi::settings::bank::Held;
 use lensd_ffi::settings::{Entry, Plane, find};
 use serde_json::Value;
@@ -78,7 +78,7 @@ pub(super) fn take_back(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     // One more than there is, until all have begun.
     desk.board.backs.insert(id, (set, 1));
     if !changes.is_empty() {
-        match desk.engine.ask_for_board(id, Ask::Set { changes }, PATIENCE, at.mono) {
+        match desk.engine.ask_for_board(id, within(changes, at), PATIENCE, at.mono) {
             Ok(()) => begun(desk, id),
             // Then it has ended, and the next one gets what is wanted.
             Err(fault) => tracing::warn!("settings could not be taken back: {}", fault.message),

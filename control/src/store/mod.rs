@@ -97,6 +97,11 @@ impl ChangeSet {
         self.puts.insert(key, value.into());
     }
 
+    /// Whether it sets or deletes a key.
+    pub fn has(&self, key: &str) -> bool {
+        self.puts.contains_key(key) || self.deletes.iter().any(|deleted| deleted == key)
+    }
+
     /// Sets a key to a value as JSON.
     ///
     /// # Errors
@@ -151,7 +156,7 @@ impl Store {
         Self::open_sized(data, MAP_SIZE)
     }
 
-    fn open_sized(data: &Path, map_size: usize) -> Result<Self, StoreError> {
+    pub(crate) fn open_sized(data: &Path, map_size: usize) -> Result<Self, StoreError> {
         let folder = data.join("state");
         let fail = |e: std::io::Error| StoreError::Io(format!("{}: {e}", folder.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(fail)?;

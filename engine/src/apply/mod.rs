@@ -252,22 +252,33 @@ impl Apply {
         if !changes.is_empty() {
             self.meet_cameras(at);
             tracing::info!(settings = changes.len(), "settings of control are applied");
-            self.begin(None, changes, at);
+            self.begin(None, changes, at.plus(PATIENCE));
         }
         self.recorder.hub.settle();
     }
 
     /// Does what is asked. No answer now: [`Apply::look`] will have it.
-    pub fn set(&mut self, id: u64, changes: Vec<(String, Value)>, at: Nanos) -> Option<Answer> {
+    pub fn set(
+        &mut self,
+        id: u64,
+        changes: Vec<(String, Value)>,
+        until: Nanos,
+        at: Nanos,
+    ) -> Option<Answer> {
+        // It was answered already that nothing came of it.
+        if until <= at {
+            let message = "it came too late".to_owned();
+            return Some(Answer::Fault { code: "BUSY".to_owned(), message });
+        }
         if self.requests.len() >= MOST_WAITING {
             let message = "too many changes wait for the cameras".to_owned();
             return Some(Answer::Fault { code: "RATE_LIMITED".to_owned(), message });
         }
-        self.begin(Some(id), changes, at);
+        self.begin(Some(id), changes, until.min(at.plus(PATIENCE)));
         self.finish(at).pop().map(|(_, answer)| answer)
     }
 
-    fn begin(&mut self, id: Option<u64>, changes: Vec<(String, Value)>, at: Nanos) {
+    fn begin(&mut self, id: Option<u64>, changes: Vec<(String, Value)>, deadline: Nanos) {
         let mut progress = Vec::with_capacity(changes.len());
         let crossed = self.crossed(&changes);
         for (name, value) in changes {
@@ -278,7 +289,28 @@ impl Apply {
                 _ => self.start(name, value),
             });
         }
-        self.requests.push(Request { id, progress, deadline: at.plus(PATIENCE) });
+        if id.is_none() {
+            progress.iter().for_each(|one| self.pass_over(one));
+        }
+        self.requests.push(Request { id, progress, deadline });
+    }
+
+    /// What is stored was taken once, but a file of settings that was imported may say anything. A
+    /// camera's refusal is another matter: it may be away.
+    fn pass_over(&mut self, progress: &Progress) {
+        let Progress::Done(Outcome { key, refused: Some(why), .. }) = progress else { return };
+        let Some(entry) = find(key) else { return };
+        let no_camera = match keys::means(entry.key.name) {
+            Means::Finish(_) => self.cameras.is_empty(),
+            Means::Rtsp(_) | Means::Recording(_) | Means::Scene(_) | Means::Ptz(_) => false,
+            Means::Tap(_) | Means::WebRtc(_) => false,
+            _ => true,
+        };
+        if !no_camera {
+            tracing::warn!("the stored value of {key} is passed over: {why}");
+            self.desired.remove(&entry.index);
+            self.publish(entry.index, self.held_now(entry));
+        }
     }
 
     /// Begins one change.

@@ -56,6 +56,11 @@ impl Kind {
             (Self::Choice(words), Value::String(word)) => {
                 words.contains(&word.as_str()).then(|| value.clone())
             }
+            // A number among words, as that of degrees.
+            (Self::Choice(words), Value::Number(n)) => {
+                let word = n.to_string();
+                words.contains(&word.as_str()).then(|| json!(word))
+            }
             (Self::Switch(_), Value::Bool(_)) => Some(value.clone()),
             (Self::Switch(words), Value::String(word)) => match word.as_str() {
                 "on" => Some(json!(true)),
@@ -71,7 +76,13 @@ impl Kind {
             (Self::Json(most), value) => (value.to_string().len() <= *most).then(|| value.clone()),
             _ => None,
         }
-        .ok_or_else(|| Refusal(format!("Value must be {}", self.describe())))
+        .ok_or_else(|| {
+            // The sentence of the WebSocket's documentation is for numbers that are out of range;
+            // for others it would name a range that they may seem to be in.
+            let whole = matches!(self, Self::Whole(..)) && !is_whole(value);
+            let what = if whole { "a whole number " } else { "" };
+            Refusal(format!("Value must be {what}{}", self.describe()))
+        })
     }
 
     /// The possible values in words, to follow "must be".
@@ -82,8 +93,10 @@ impl Kind {
             Self::Whole(least, most) => format!("between {least} and {most}"),
             Self::Number(least, most) => format!("a number between {least} and {most}"),
             Self::Choice(words) => format!("one of: {}", words.join(", ")),
-            Self::Switch([]) => "true or false".to_owned(),
-            Self::Switch(words) => format!("true, false, or one of: {}", words.join(", ")),
+            Self::Switch([]) => "true, false, \"on\" or \"off\"".to_owned(),
+            Self::Switch(words) => {
+                format!("true, false, \"on\", \"off\", or one of: {}", words.join(", "))
+            }
             Self::Text(most) => format!("a text of at most {most} bytes in one line"),
             Self::Size => format!("WIDTHxHEIGHT, each from {SMALLEST} to {LARGEST}"),
             Self::Json(most) => format!("JSON of at most {most} bytes"),
@@ -163,6 +176,10 @@ fn whole(n: &serde_json::Number) -> Option<i64> {
     })
 }
 
+fn is_whole(value: &Value) -> bool {
+    value.as_number().and_then(whole).is_some()
+}
+
 /// Width and height of a `WIDTHxHEIGHT`.
 pub(super) fn size(text: &str) -> Option<(u32, u32)> {
     let (width, height) = text.split_once('x')?;
@@ -200,12 +217,18 @@ mod tests {
     #[test]
     fn wrong_ones_are_refused_with_what_is_possible() {
         let range = Err("Value must be between 0 and 100".to_owned());
-        for value in [json!(150), json!(-1), json!("75"), json!(1.5), json!(null), json!([1])] {
+        for value in [json!(150), json!(-1)] {
             assert_eq!(check(Kind::Whole(0, 100), value), range);
         }
+        let range = Err("Value must be a whole number between 0 and 100".to_owned());
+        for value in [json!("75"), json!(1.5), json!(null), json!([1]), json!(true)] {
+            assert_eq!(check(Kind::Whole(0, 100), value), range);
+        }
+        assert_eq!(check(Kind::Choice(&["0", "90"]), json!(90)), Ok(json!("90")));
+        assert!(check(Kind::Choice(&["0", "90"]), json!(91)).is_err());
         let words = Kind::Choice(&["a", "b"]);
         assert_eq!(check(words, json!("c")), Err("Value must be one of: a, b".to_owned()));
-        assert!(check(Kind::Switch(&[]), json!("pause")).unwrap_err().ends_with("true or false"));
+        assert!(check(Kind::Switch(&[]), json!("pause")).unwrap_err().contains("true, false"));
         assert!(check(Kind::Text(3), json!("abcd")).is_err());
         assert!(check(Kind::Text(3), json!("a\n")).is_err());
         for text in ["640", "x480", "640x", "8x8", "640x480x2", "-640x480", "99999x2", "640X480"] {

@@ -29,7 +29,7 @@ pub(super) const CAMERA_HEADS: Module = Module {
             "main-camera",
             Kind::Whole(1, 64),
             D::Whole(1),
-            "The active camera: /stream1 and /stream2 show it, image settings are its own",
+            "The active camera: /stream1 and /stream2 show it. Settings of the picture are for all cameras; shown is what this one has taken",
         )
         .alias(&["cameraSwitch"]),
     ],
