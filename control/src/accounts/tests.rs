@@ -81,7 +81,8 @@ fn who_wants_to_make_room_can_log_in() {
             size /= 2;
         }
     }
-    let last = (0..100).map(|i| accounts.begin_session("admin", "", "", i).unwrap()).last().unwrap();
+    let last =
+        (0..100).map(|i| accounts.begin_session("admin", "", "", i).unwrap()).last().unwrap();
     let hash = Token::hash(&last.token);
     let known = |accounts: &Accounts| accounts.table().users.token(&hash, 200).is_some();
     assert!(accounts.unkept.len() <= 64 && accounts.unkept.contains_key(&hash), "it is full");
