@@ -61,6 +61,9 @@ struct Plane {
     since: Nanos,
 }
 
+/// How often a file that could not be written is tried again.
+const WRITE_AGAIN: Duration = Duration::from_secs(5);
+
 struct Supervisor {
     settings: Settings,
     planes: [Option<Plane>; 2],
@@ -73,6 +76,8 @@ struct Supervisor {
     ports: BTreeMap<String, u16>,
     /// Those that each plane listens at.
     open: [BTreeMap<String, u16>; 2],
+    /// The file of these could not be written: the disk may be full.
+    unwritten: bool,
     notes: Vec<String>,
     listening: [bool; 2],
     announced: bool,
@@ -134,6 +139,7 @@ fn begin(
         poll,
         ports: BTreeMap::new(),
         open: Default::default(),
+        unwritten: false,
         notes,
         listening: [false; 2],
         announced: false,
@@ -167,10 +173,17 @@ impl Supervisor {
                 _ if more => Some(Duration::ZERO),
                 at => at.map(|at| at.since(now()).duration()),
             };
+            let wait = match self.unwritten {
+                true => Some(wait.unwrap_or(WRITE_AGAIN).min(WRITE_AGAIN)),
+                false => wait,
+            };
             more = false;
             match self.poll.poll(&mut events, wait) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 done => done.map_err(|e| format!("epoll: {e}"))?,
+            }
+            if self.unwritten {
+                self.write_ports();
             }
             if signals.pending().next().is_some() {
                 self.stop();
@@ -427,12 +440,16 @@ impl Supervisor {
         self.open.iter().flatten().map(|(name, port)| (name.clone(), *port)).collect()
     }
 
-    fn write_ports(&self) {
+    fn write_ports(&mut self) {
         let file = self.settings.engine.data.join("run/ports.json");
         let ports = serde_json::json!(self.open_ports()).to_string();
-        if let Err(e) = data::write_new(&file, ports.as_bytes(), 0o644) {
-            tracing::error!("{} cannot be written: {e}", file.display());
+        let written = data::write_new(&file, ports.as_bytes(), 0o644);
+        if let Err(e) = &written
+            && !self.unwritten
+        {
+            tracing::error!("{} cannot be written, and is tried again: {e}", file.display());
         }
+        self.unwritten = written.is_err();
     }
 
     /// Control first, so that nothing new begins; then the engine, which says its goodbyes.

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 /// Most messages of a client that wait for the one before, and their bytes.
 const MOST_WAITING: usize = 1_000;
-const MOST_BYTES: usize = 256 * 1024;
+const MOST_BYTES: usize = 1 << 20;
 
 /// The face.
 pub(crate) static FACE: Face = Face {
@@ -93,7 +93,8 @@ fn refusal(name: &str, why: &Refusal) -> Value {
 fn text(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
     let Some(client) = desk.clients.map.get_mut(&key) else { return };
     let queue = &mut client.queue;
-    if queue.waiting.len() >= MOST_WAITING || queue.bytes + text.len() > MOST_BYTES {
+    let many = queue.waiting.len() >= MOST_WAITING || queue.bytes + text.len() > MOST_BYTES;
+    if queue.busy && many {
         let why = "too many messages wait for the one before; wait for answers";
         return say(desk, key, &error("Service unavailable", None, why));
     }

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// What was changed by others is seen after this.
 const EVERY: Nanos = Nanos::from_secs(5);
+/// How long it is left alone when it cannot be read, beyond that.
+const REST: Nanos = Nanos::from_secs(60);
 /// Room of `categories` in bytes.
 const ROOM: usize = 32_768;
 
@@ -72,8 +74,8 @@ pub(crate) fn look(desk: &mut Desk, at: At) {
             desk.board.meter.labels.under_way = false;
             match made {
                 Ok(Ok(labels)) => tell(desk, &labels),
-                Ok(Err(fault)) => fail(desk, fault.message),
-                Err(_) => fail(desk, "the work for it has failed".to_owned()),
+                Ok(Err(fault)) => fail(desk, fault.message, at),
+                Err(_) => fail(desk, "the work for it has failed".to_owned(), at),
             }
             if std::mem::take(&mut desk.board.meter.labels.again) {
                 self::look(desk, at);
@@ -109,7 +111,11 @@ fn tell(desk: &mut Desk, labels: &Labels) {
     }
 }
 
-fn fail(desk: &mut Desk, why: String) {
+/// It is looked again after a rest, also if nobody writes the file.
+fn fail(desk: &mut Desk, why: String, at: At) {
+    let look = &mut desk.board.meter.labels;
+    look.file.clear();
+    look.began = Some(at.mono.plus(REST));
     for name in ["tags", "categories", "category-counter"] {
         desk.board.own(name, Held::default(), None);
     }
