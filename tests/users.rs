@@ -6,10 +6,15 @@ mod play;
 use play::{CAMERA, Folder, LENSD, Play, Running, Server, linked_tool, run, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
+use std::time::Duration;
 
 /// Status, head and body of what curl gets.
 struct Got {
@@ -261,6 +266,47 @@ fn who_guesses_waits() {
     }
     let elsewhere = ["--interface", "127.0.0.2", "-u", "ann:secret123"];
     assert_eq!(status(&server, "api/streams", &elsewhere), 200);
+}
+
+/// Who comes before the engine knows the users waits: he is not sent away, nor counted as one who
+/// guesses.
+#[test]
+fn who_comes_at_once_is_known() {
+    let mut server = Play::new().users().start();
+    let address = server.address("rtsp");
+    let over = Arc::new(AtomicBool::new(false));
+    let ask = "DESCRIBE rtsp://localhost/stream1 RTSP/1.0\r\nCSeq: 1\r\n\
+               Authorization: Basic Ym9iOnNlY3JldDQ1Ng==\r\n\r\n";
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            let body = move || {
+                let mut heard = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    let Ok(mut talk) = TcpStream::connect(address) else { continue };
+                    talk.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                    let mut status = [0; 12];
+                    // An engine that is killed answers nobody.
+                    if talk.write_all(ask.as_bytes()).is_ok()
+                        && talk.read_exact(&mut status).is_ok()
+                    {
+                        heard.push(String::from_utf8_lossy(&status).into_owned());
+                    }
+                }
+                heard
+            };
+            Builder::new().name("caller".into()).spawn(body).unwrap()
+        })
+        .collect();
+    for _ in 0..5 {
+        server.kill_plane("engine");
+        server.state();
+    }
+    over.store(true, Ordering::Relaxed);
+    let heard: Vec<String> = callers.into_iter().flat_map(|c| c.join().unwrap()).collect();
+    // While the first cameras come up, there may be no stream yet.
+    let bad: Vec<&String> = heard.iter().filter(|h| h.contains(" 401")).collect();
+    assert!(bad.is_empty() && heard.iter().any(|h| h.contains(" 200")), "{bad:?}");
 }
 
 /// FFmpeg reads a stream until it ends.

@@ -4,6 +4,7 @@
 mod arrivals;
 mod browsers;
 mod identity;
+mod peer;
 mod ports;
 mod roster;
 
@@ -41,7 +42,7 @@ use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{self, Link, Order, Received, Report};
 use lensd_ffi::listen::Doors;
 use lensd_ffi::region::Region;
-use lensd_ffi::settings::bank::{BankReader, BankWriter};
+use lensd_ffi::settings::bank::BankWriter;
 use lensd_ffi::stages::{Plane, Walk};
 use lensd_ffi::state::{BANK_AT, CameraState, EngineState, StateWriter};
 use lensd_ffi::time::{Nanos, now, utc_now};
@@ -49,6 +50,7 @@ use lensd_ffi::unit::Codec;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use parking_lot::Mutex;
+use peer::Met;
 use ports::Sockets;
 use std::collections::HashMap;
 use std::io;
@@ -77,7 +79,7 @@ pub fn run(leash: Link) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        // The supervisor went away before it said anything.
+        // The supervisor went away, or wants nothing more of us, before anything was served.
         Ok(None) => ExitCode::SUCCESS,
         Err(reason) => {
             let _ = leash.send(&Report::Failed { reason }, &[]);
@@ -119,6 +121,8 @@ struct Engine {
     arrivals: Arrivals,
     _devices: Thread,
     requests: Requests,
+    /// To control, if it was there before us.
+    link: Option<Link>,
     recorder: Arc<record::Hub>,
     shown: Arc<Mutex<ops::Shown>>,
     _ops: Option<ops::Ops>,
@@ -245,7 +249,16 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     scenes.watch(bell.try_clone().map_err(fail("eventfd"))?);
     hotplug.wake(bell.try_clone().map_err(fail("eventfd"))?);
     let views = (Arc::clone(&view), Arc::clone(&webrtc_view));
-    let requests = Requests::new(Arc::clone(&switchboard), views, bell, apply);
+    let mut requests = Requests::new(Arc::clone(&switchboard), views, bell, apply);
+    let link = match peer::meet(leash, &users, &mut requests, peer::PATIENCE) {
+        Ok(Met::Control(link)) => link,
+        Ok(Met::Late) => {
+            tracing::warn!("the control plane is late: until it is there nobody can log in");
+            None
+        }
+        Ok(Met::Over) => return Ok(None),
+        Err(e) => return Err(format!("the supervisor: {e}")),
+    };
     let rtsp = Thread::start("rtsp-1", Stop::new(Arc::clone(&rtsp_bell)), move |_| {
         if let Err(e) = server.run() {
             tracing::error!("the RTSP server's loop failed: {e}");
@@ -283,6 +296,7 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
         doors,
         state,
         requests,
+        link,
         recorder,
         switchboard,
         users,
@@ -314,6 +328,12 @@ fn begin(leash: &Link) -> Result<Option<Engine>, String> {
     Ok(Some(engine))
 }
 
+/// Wakes a loop when there is something to read.
+fn register(poll: &Poll, fd: &dyn AsFd, token: Token) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)
+}
+
 impl Engine {
     /// Serves until told to stop, or until the RTSP server is lost; then ends in order.
     fn serve(mut self, leash: &Link) -> io::Result<()> {
@@ -326,16 +346,12 @@ impl Engine {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(16);
         leash.set_nonblocking(true)?;
-        let register = |poll: &Poll, fd: &dyn AsFd, token| {
-            poll.registry().register(
-                &mut SourceFd(&fd.as_fd().as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )
-        };
         register(&poll, leash, LEASH)?;
         register(&poll, self.requests.bell(), BELL)?;
-        let mut link: Option<Link> = None;
+        let mut link = self.link.take();
+        if let Some(link) = &link {
+            register(&poll, link, LINK)?;
+        }
         let mut published = Nanos(0);
         loop {
             let rest = self.requests.apply().turning(now()).unwrap_or(PUBLISH_EVERY);
@@ -346,16 +362,8 @@ impl Engine {
             loop {
                 match leash.receive::<Order>() {
                     Ok(Received::Message(Order::Peer, fds)) => {
-                        let Ok([memory, socket]) = <[_; 2]>::try_from(fds) else { continue };
-                        if let Ok(region) = Region::open(memory) {
-                            let region = Arc::new(region);
-                            self.users.attach(Arc::clone(&region));
-                            let bank = BankReader::attach(region, BANK_AT);
-                            self.requests.apply().attach(bank, now());
-                        }
-                        let new = Link::from_fd(socket);
-                        new.set_nonblocking(true)?;
-                        self.requests.reset();
+                        let new = peer::welcome(fds, &self.users, &mut self.requests)?;
+                        let Some(new) = new else { continue };
                         // Dropping the old one takes it out of the poll.
                         register(&poll, &new, LINK)?;
                         link = Some(new);
