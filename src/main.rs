@@ -5,6 +5,7 @@ mod banner;
 mod cli;
 mod data;
 mod settings;
+mod stand_in;
 mod supervise;
 mod update;
 mod user;

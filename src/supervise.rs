@@ -90,6 +90,8 @@ struct Supervisor {
     /// That of the data folder, unless another version has it.
     lock: Option<File>,
     password: Option<Zeroizing<String>>,
+    /// The disk of the data folder fails: how.
+    trouble: Option<String>,
     /// What the environment wants it to be, also after a factory reset.
     given: Option<Zeroizing<String>>,
 }
@@ -103,6 +105,8 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         Ok(prepared) => prepared,
         Err(reason) => return refuse(&reason),
     };
+    let mut settings = settings;
+    settings.engine.data.clone_from(&prepared.data);
     let ports_file = settings.engine.data.join("run/ports.json");
     let _ = std::fs::remove_file(&ports_file);
     let trial = update::begin(&settings.engine.data);
@@ -125,7 +129,8 @@ fn begin(
     trial: Option<Marker>,
     given: Option<Zeroizing<String>>,
 ) -> Result<Supervisor, String> {
-    let Prepared { password, added, notes, lock } = prepared;
+    let Prepared { password, added, mut notes, trouble, lock, .. } = prepared;
+    notes.extend(trouble.clone());
     let mut settings = settings;
     settings.engine.added = added;
     let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
@@ -148,6 +153,7 @@ fn begin(
         trial,
         lock: Some(lock),
         password,
+        trouble,
         given,
     };
     for which in [ENGINE, CONTROL] {
@@ -204,7 +210,7 @@ impl Supervisor {
                     if let Some(code) = update::hand_over(data, &mut signals) {
                         return Ok(code);
                     }
-                    self.lock = data::lock(data)?;
+                    self.lock = data::lock(data).map_err(|e| e.why)?;
                     self.write_ports();
                     self.restart_at = [Some(now()); 2];
                 }
@@ -231,7 +237,7 @@ impl Supervisor {
         let given = self.given.as_ref().map(|p| p.as_str());
         // A factory reset has taken it away.
         if let Err(e) = data::identity(&self.settings.engine.data) {
-            tracing::error!("{e}");
+            tracing::error!("{}", e.why);
         }
         match data::first_user(&self.settings.engine.data, given, &mut Vec::new()) {
             Ok((password, added)) => {
@@ -240,7 +246,7 @@ impl Supervisor {
                     show(&Banner::password(&password));
                 }
             }
-            Err(e) => tracing::error!("{e}"),
+            Err(e) => tracing::error!("{}", e.why),
         }
     }
 
@@ -305,6 +311,7 @@ impl Supervisor {
                 discovery_port: self.settings.discovery_port,
                 data: engine.data.clone(),
                 open: engine.open,
+                trouble: self.trouble.clone(),
                 variant: self.settings.variant.clone(),
                 system: self.settings.system.clone(),
                 ..lensd_control::Config::default()

@@ -67,6 +67,7 @@ pub(crate) fn command() -> Cli {
 /// # Errors
 /// One line: what is wrong.
 pub(crate) fn run(verb: &str, matches: &ArgMatches, folder: &Path) -> Result<(), String> {
+    let folder = &*data::used(folder);
     let text = |id: &str| matches.get_one::<String>(id).cloned().unwrap_or_default();
     let name = if verb == "list" { String::new() } else { text("name") };
     let mut made = None;
@@ -134,11 +135,11 @@ fn take_password(generate: bool) -> Result<(Zeroizing<String>, bool), String> {
 /// Asks the server that runs, or does it here if none does.
 fn ask(folder: &Path, command: &Command) -> Result<Done, String> {
     for part in ["", "state", "run", "logs"] {
-        data::make_folder(&folder.join(part))?;
+        data::make_folder(&folder.join(part)).map_err(|e| e.why)?;
     }
     let end = now().plus(PATIENCE);
     loop {
-        if let Some(_lock) = data::lock(folder)? {
+        if let Some(_lock) = data::lock(folder).map_err(|e| e.why)? {
             return here(folder, command);
         }
         let why = match local::ask(folder, command) {

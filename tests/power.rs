@@ -54,6 +54,19 @@ fn a_disk_that_cannot_be_written() {
     script("storage.py", &["read-only", LENSD]);
 }
 
+/// The disk of the data folder itself, before the first start and before a later one.
+#[test]
+fn a_data_folder_that_cannot_be_written() {
+    script("folder.py", &["new-read-only", LENSD]);
+    script("folder.py", &["read-only", LENSD]);
+}
+
+#[test]
+fn a_data_folder_on_a_full_disk() {
+    script("folder.py", &["new-full", LENSD]);
+    script("folder.py", &["full", LENSD]);
+}
+
 #[test]
 fn a_disk_that_is_gone() {
     script("storage.py", &["gone", LENSD]);

@@ -21,6 +21,8 @@ pub struct Config {
     pub https: Option<String>,
     /// The data folder.
     pub data: PathBuf,
+    /// What is wrong with the disk of that, for whoever uses this server.
+    pub trouble: Option<String>,
     /// Streams and still pictures may be read without a login.
     pub open: bool,
     /// Name of the factory variant, as `/api/info` shows it.
@@ -44,6 +46,7 @@ impl Default for Config {
             http: None,
             https: None,
             data: PathBuf::from("data"),
+            trouble: None,
             open: false,
             variant: "standard".to_owned(),
             origins: Vec::new(),

@@ -89,6 +89,9 @@ fn start(leash: &Link) -> Result<House, String> {
     if let Some(why) = fault {
         desk.board.notices.add("error", format!("settings are not kept: {why}"), at);
     }
+    if let Some(why) = desk.config.trouble.clone() {
+        desk.board.notices.add("error", why, at);
+    }
     let nobody = "anybody: nobody can log in";
     let nobody = Some(nobody).filter(|_| desk.door.users().users.is_empty());
     tell(&mut walk, "users", nobody);

@@ -84,9 +84,10 @@ def wait(what, look):
 class Server:
     """lensd on a folder."""
 
-    def __init__(self, lensd, data, environment=()):
+    def __init__(self, lensd, data, environment=(), used=None):
+        """`used`: the folder that it is to use in place of `data`."""
         self.data = data
-        ports = f"{data}/run/ports.json"
+        ports = f"{used or data}/run/ports.json"
         if os.path.exists(ports):
             os.remove(ports)
         command = [lensd, "run", "--data", data, "--open", "--camera", CAMERA]
@@ -104,11 +105,16 @@ class Server:
         def listens():
             if self.child.poll() is not None:
                 raise Lost(f"lensd ended with {self.child.returncode}: {tail(data)}")
-            return os.path.exists(ports) and os.path.getsize(ports)
+            return self.listening(ports)
 
-        wait("lensd", listens)
+        self.port, self.rtsp = wait("lensd", listens)
+
+    def listening(self, ports):
+        """The ports of HTTP and RTSP, once they are known."""
+        if not (os.path.exists(ports) and os.path.getsize(ports)):
+            return None
         listening = json.load(open(ports))
-        self.port, self.rtsp = listening["http"], listening["rtsp"]
+        return listening["http"], listening["rtsp"]
 
     def get(self, key):
         return self.ask(key, None)
@@ -117,13 +123,16 @@ class Server:
         return self.ask(key, json.dumps({"value": value}).encode())
 
     def ask(self, key, body):
-        url = f"http://127.0.0.1:{self.port}/api/settings/{key}"
+        return json.loads(self.fetch(f"api/settings/{key}", body))["data"]["value"]
+
+    def fetch(self, path, body=None):
+        url = f"http://127.0.0.1:{self.port}/{path}"
         login = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
         request = urllib.request.Request(
             url, body, {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["data"]["value"]
+            return answer.read()
 
     def engine(self):
         """The engine's process, if there is one."""

@@ -24,7 +24,7 @@ class Mounted(Server):
 
     RUNNING = []
 
-    def __init__(self, lensd, data, mount, environment=()):
+    def __init__(self, lensd, data, mount, environment=(), used=None):
         os.makedirs(f"{data}/media", exist_ok=True)
         wrapper = f"{data}.sh"
         with open(wrapper, "w") as script:
@@ -34,7 +34,7 @@ class Mounted(Server):
         with open(within, "w") as script:
             script.write(f'#!/bin/sh\nexec unshare -rm "{wrapper}" "$@"\n')
         os.chmod(within, 0o755)
-        super().__init__(within, data, environment)
+        super().__init__(within, data, environment, used)
         self.RUNNING.append(self)
 
     def within(self, script):
