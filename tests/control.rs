@@ -217,6 +217,10 @@ fn a_certificate_is_viewed_made_and_replaced() {
     let (status, body) = upload(&read(&cert), &other);
     assert_eq!((status, json(&body)["key"].as_str()), (422, Some("key")), "{body}");
     assert_eq!(upload("nonsense", &other).0, 422);
+    for wrong in [r#"{"certificate":5}"#, r#"{"certificate":"a","foo":1}"#, r#"{"generate":1}"#] {
+        let (status, body) = curl(&server, "api/certificate", &[&ANN[..], &["-d", wrong]].concat());
+        assert_eq!((status, json(&body)["key"].is_string()), (422, true), "{body}");
+    }
     assert_eq!((&shown("https"), &shown("rtsps")), (&second, &second), "a bad one changes nothing");
     let (status, body) = upload(&read(&cert), &read(&key));
     assert_eq!(status, 200, "{body}");

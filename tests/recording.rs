@@ -281,6 +281,16 @@ fn time_lapse_and_slow_motion_play_at_their_own_rates() {
     let (code, why) = ask(&server, "POST /api/recording/start", &Value::Null);
     assert_eq!((code, why["code"].as_str()), (422, Some("INVALID_VALUE")), "{why}");
     assert!(why["message"].as_str().unwrap().contains("50"), "{why}");
+    // What is wrong is named.
+    for (key, wrong) in [
+        ("stream", json!({"stream": "third"})),
+        ("camera", json!({"camera": "front"})),
+        ("duration", json!({"duration": "long"})),
+        ("titel", json!({"titel": "a"})),
+    ] {
+        let (code, why) = ask(&server, "POST /api/recording/start", &wrong);
+        assert_eq!((code, &why["key"]), (422, &json!(key)), "{why}");
+    }
 }
 
 #[test]

@@ -196,6 +196,8 @@ fn a_file_is_downloaded_in_parts_and_resumed() {
     assert_eq!(fs::read(&file).unwrap(), &bytes(3)[5..10]);
     assert_eq!(with(&[&part[..], &["-H", "If-Range: \"old\""]].concat()).0, 200);
     assert_eq!(with(&["-r", "600000-", "-o", &out]).0, 416);
+    let why = fs::read_to_string(&file).unwrap();
+    assert!(why.contains(r#""status":"error""#) && why.contains("600000 bytes"), "{why}");
     // By path, by name alone, and to be kept.
     let name = "recording_20260921_140003_cam2.mp4";
     for path in [

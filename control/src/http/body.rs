@@ -143,6 +143,19 @@ impl Members {
         }
     }
 
+    /// A list of texts, that may be missing.
+    ///
+    /// # Errors
+    /// 422.
+    pub(crate) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, Fault> {
+        match self.0.remove(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(list) => serde_json::from_value(list)
+                .map(Some)
+                .map_err(|_| Fault::invalid_value(key, format!("{key} must be a list of strings"))),
+        }
+    }
+
     /// A list of 1 to `most` numbers from 1 on, each once.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! What becomes of an answer by what the request said besides: not modified, a part of it, or
 //! compressed (RFC 9110 sections 8.4, 13 and 14).
 
+use super::At;
 use super::parse::{Method, Request};
-use super::respond::{FileBody, Payload, Response};
+use super::respond::{Fault, FileBody, Payload, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
@@ -104,9 +105,15 @@ impl Wants {
         match parse_range(range, whole) {
             None => response,
             Some(None) => {
-                response.headers.retain(|(n, _)| !["Content-Type", "ETag"].contains(n));
-                let response = Response { status: 416, body: Payload::Own(vec![]), ..response };
-                response.header("Content-Range", format!("bytes */{whole}"))
+                let message = format!("there are {whole} bytes, of which {range:?} is no part");
+                let fault = Fault::new(416, "INVALID_VALUE", "Range not satisfiable", message);
+                // What holds of this answer, too.
+                response
+                    .headers
+                    .retain(|(n, _)| ["Accept-Ranges", "Vary", "Cache-Control"].contains(n));
+                let mut said = fault.response(At::now());
+                said.headers.append(&mut response.headers);
+                said.header("Content-Range", format!("bytes */{whole}"))
             }
             Some(Some(part)) => {
                 let field = format!("bytes {}-{}/{whole}", part.start, part.end - 1);
@@ -294,7 +301,14 @@ mod tests {
             let body = Payload::Own(b"0123456789".to_vec());
             let whole = Response::new(200, "video/mp4", body).header("Accept-Ranges", "bytes");
             let shaped = wants(&[("range", range)]).shape(whole);
-            let part = String::from_utf8(shaped.body.bytes().to_vec()).unwrap();
+            let text = String::from_utf8(shaped.body.bytes().to_vec()).unwrap();
+            let part = if shaped.status == 416 {
+                assert!(text.contains("there are 10 bytes"), "{text}");
+                assert_eq!(shaped.find("Content-Type"), Some("application/json"));
+                ""
+            } else {
+                &text
+            };
             let field = shaped.find("Content-Range").unwrap_or("-");
             format!("{} {part} {field}", shaped.status)
         };

@@ -3,22 +3,18 @@
 use super::{Call, Reply};
 use crate::desk::Desk;
 use crate::http::At;
+use crate::http::body::Members;
+use crate::http::multipart;
 use crate::http::parse::Request;
 use crate::http::respond::{Fault, Response};
-use crate::http::{json, multipart};
 use crate::tls::{self, Pair};
-use serde::Deserialize;
 use std::path::Path;
 
 /// What a change says: a pair, or that one is to be made.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Wanted {
     certificate: Option<String>,
     key: Option<String>,
-    #[serde(default)]
     generate: bool,
-    #[serde(default)]
     names: Vec<String>,
 }
 
@@ -85,13 +81,15 @@ fn wanted(request: &Request) -> Result<Wanted, Fault> {
         let (certificate, key) = (text("certificate"), text("key"));
         return Ok(Wanted { certificate, key, generate: false, names: Vec::new() });
     }
-    serde_json::from_value(json::parse(&request.body)?).map_err(|e| {
-        let message = format!(
-            "the body must be {{\"certificate\": PEM, \"key\": PEM}} or {{\"generate\": true, \
-             \"names\": […]}}: {e}"
-        );
-        Fault::new(422, "INVALID_VALUE", "Invalid value", message)
-    })
+    let mut members = Members::of(&request.body)?;
+    let wanted = Wanted {
+        certificate: members.text("certificate")?,
+        key: members.text("key")?,
+        generate: members.flag("generate")?.unwrap_or_default(),
+        names: members.texts("names")?.unwrap_or_default(),
+    };
+    members.end()?;
+    Ok(wanted)
 }
 
 /// Checks a pair, and keeps it if it is good.

@@ -108,6 +108,10 @@ fn record(call: &mut Call<'_>, act: RecordAct) -> Result<Reply, Fault> {
     let mut members = Members::of(&call.request.body)?;
     let camera = camera(members.any("camera"))?;
     let stream = members.text("stream")?.unwrap_or_default();
+    if !["", "main", "sub", "mjpeg"].contains(&&*stream) {
+        let message = format!("{stream:?} is no stream; they are main, sub and mjpeg");
+        return Err(Fault::invalid_value("stream", message));
+    }
     let (mut seconds, mut name) = (None, String::new());
     if act == RecordAct::Start {
         seconds = members.number("duration", 1, 31_536_000)?.and_then(|n| u64::try_from(n).ok());
@@ -160,11 +164,7 @@ pub(super) fn snap(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let mut members = Members::of(&call.request.body)?;
     let camera = camera(members.any("camera"))?.unwrap_or(0);
     let quality = members.number("quality", 1, 100)?.and_then(|q| u8::try_from(q).ok());
-    let stamp = match members.any("stamp") {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(on)) => Some(on),
-        Some(_) => return Err(Fault::invalid_value("stamp", "Value must be true or false")),
-    };
+    let stamp = members.flag("stamp")?;
     let title = title(&mut members)?;
     members.end()?;
     running(call)?;
