@@ -27,11 +27,11 @@ pub(crate) fn is_disks(e: &io::Error) -> bool {
 
 /// Where such folders may be, best first.
 fn places() -> Vec<PathBuf> {
-    // systemd names a folder of its own for a service (RuntimeDirectory= in systemd.exec(5)).
+    // systemd names folders of its own for a service (RuntimeDirectory= in systemd.exec(5)).
     let own = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].map(std::env::var_os);
-    let own = own.into_iter().flatten().map(PathBuf::from).filter(|path| path.is_absolute());
-    let all = ["/run".into(), "/dev/shm".into(), std::env::temp_dir()];
-    own.chain(all).collect()
+    let own: Vec<PathBuf> = own.iter().flatten().flat_map(std::env::split_paths).collect();
+    let own = own.into_iter().filter(|path| path.is_absolute());
+    own.chain(["/run".into(), "/dev/shm".into(), std::env::temp_dir()]).collect()
 }
 
 /// The name of the folder that stands in for another, the same at every start.

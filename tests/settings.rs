@@ -167,6 +167,38 @@ fn settings_outlive_control_the_engine_and_the_server() {
 }
 
 #[test]
+fn what_an_import_cannot_have_meant_is_said() {
+    let server = Play::new().users().camera(CAMERA).start();
+    let password = "{\"password\": \"secret123\", \"old_password\": \"secret123\"}";
+    assert_eq!(ann(&server, "PUT", "api/users/ann/password", password).0, 200);
+    assert_eq!(set(&server, "record-segment", "5").0, 200);
+    let (status, mut all) = ann(&server, "POST", "api/config/export", "");
+    assert_eq!(status, 200, "{all}");
+    // Of the right kind, so that only the engine can know.
+    all["settings"]["record-schedule"] = json!("sometimes");
+    all["settings"]["record-segment"] = json!(7);
+    let (status, body) = ann(&server, "POST", "api/config/import", &all.to_string());
+    assert_eq!(status, 200, "{body}");
+    let started = |log: String| log.matches("start 12/12 servers").count() == 2;
+    until("another start", || started(server.log()).then_some(()));
+    until("what was imported", || (value(&server, "record-segment") == 7).then_some(()));
+    let refused = until("the reason", || {
+        let (_, body) = ann(&server, "GET", "api/settings/record-schedule", "");
+        body["data"]["error"].as_str().filter(|e| e.contains("not in force")).map(|_| body.clone())
+    });
+    assert_eq!(refused["data"]["value"], "", "{refused}");
+    assert!(refused["data"]["error"].as_str().unwrap().contains("sometimes"), "{refused}");
+    // All is published anew twice a second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let (_, later) = ann(&server, "GET", "api/settings/record-schedule", "");
+    assert_eq!(later["data"], refused["data"]);
+    // The next one that is good is all that is said.
+    assert_eq!(set(&server, "record-schedule", "\"\"").0, 200);
+    let (_, body) = ann(&server, "GET", "api/settings/record-schedule", "");
+    assert!(body["data"]["error"].is_null(), "{body}");
+}
+
+#[test]
 fn a_light_is_a_led() {
     let folder = Folder::new();
     let led = folder.file("led");

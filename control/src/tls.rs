@@ -26,6 +26,8 @@ const KEY: &str = "key.pem";
 /// Most names of a certificate that is made here, and the longest one (RFC 1035 2.3.4).
 const MAX_NAMES: usize = 32;
 const MAX_NAME: usize = 253;
+/// The subject of a certificate that was made here, by this program's two ways to do so.
+const OWN: &str = "CN=lensd";
 
 /// A certificate with those that lead to its issuer, and its key, both as PEM.
 pub(crate) struct Pair {
@@ -264,6 +266,22 @@ pub(crate) fn make(names: Vec<String>) -> Result<Pair, Fault> {
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+/// The pair at present, if somebody has brought it. One that was made here is this machine's own.
+pub(crate) fn brought(folder: &Path) -> Option<Pair> {
+    let pair = read(folder).ok()?;
+    let view = view(&pair.certificate, 0).ok()?;
+    (!view.self_signed || view.subject != OWN).then_some(pair)
+}
+
+/// The pair at present.
+///
+/// # Errors
+/// When the file system says so.
+pub(crate) fn read(folder: &Path) -> io::Result<Pair> {
+    let text = |name| fs::read_to_string(folder.join(name));
+    Ok(Pair { certificate: text(CERTIFICATE)?, key: text(KEY)? })
 }
 
 /// Replaces the files. The two belong together, so they are written into a folder of their own

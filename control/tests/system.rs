@@ -3,10 +3,11 @@
 
 mod house;
 
-use house::House;
+use house::{Folder, House};
 use lensd_control::Config;
 use lensd_ffi::link::Report;
 use serde_json::{Value, json};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -113,6 +114,12 @@ fn a_configuration_is_exported_and_comes_back() {
     let password = Some("{\"password\":\"secret123\"}");
     assert_eq!(house.ask("PUT", "/api/users/ann/password", password).0, 200);
     assert_eq!(house.set("device-name", json!("the old one")).0, 200);
+    // A certificate that somebody has brought is part of it, under the passphrase.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["camera.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let pair = json!({ "certificate": certificate, "key": key.serialize_pem() }).to_string();
+    assert_eq!(house.ask("POST", "/api/certificate", Some(&pair)).0, 200);
     let (status, plain) = house.ask("POST", "/api/config/export", None);
     assert_eq!((status, &plain["settings"]["device-name"]), (200, &json!("the old one")));
     assert!(plain.get("secrets").is_none());
@@ -124,9 +131,13 @@ fn a_configuration_is_exported_and_comes_back() {
     assert_eq!(status, 200);
     let text = sealed.to_string();
     assert!(sealed.get("secrets").is_some() && !text.contains("argon2id$"), "{text}");
+    assert!(!text.contains("PRIVATE") && !plain.to_string().contains("PRIVATE"));
     assert_eq!(house.curl("/api/config/export", &["-X", "POST", "-u", "bob:secret456"]).0, 403);
 
     assert_eq!(house.set("device-name", json!("the new one")).0, 200);
+    assert_eq!(house.ask("POST", "/api/certificate", Some("{\"generate\":true}")).0, 200);
+    let own = json!({ "passphrase": "a long passphrase" }).to_string();
+    let (_, other) = house.ask("POST", "/api/config/export", Some(&own));
     assert_eq!(house.ask("POST", "/api/config/import", Some("{}")).0, 422);
     let wrong = json!({ "configuration": sealed, "passphrase": "another one" }).to_string();
     assert_eq!(house.ask("POST", "/api/config/import", Some(&wrong)).0, 422);
@@ -134,8 +145,14 @@ fn a_configuration_is_exported_and_comes_back() {
     assert_eq!(house.ask("POST", "/api/config/import", Some(&right)).0, 200);
     assert!(matches!(house.report(), Report::Restart));
     let folder = house.stop();
+    let identity = |folder: &Folder| fs::read_to_string(folder.file("data/tls/cert.pem")).unwrap();
+    assert_eq!(identity(&folder), certificate);
     let house = House::start_in(folder, |_| Config::default());
     assert_eq!(house.value("device-name"), json!("the old one"));
+    // One that was made on the machine stays there, and so does what another machine has.
+    let made = json!({ "configuration": other, "passphrase": "a long passphrase" }).to_string();
+    assert_eq!(house.ask("POST", "/api/config/import", Some(&made)).0, 200);
+    assert_eq!(identity(&house.stop()), certificate);
 }
 
 #[test]

@@ -10,11 +10,19 @@ use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
 use crate::settings;
-use crate::store::{Import, Store, StoreError};
+use crate::store::{Import, Secrets, Store, StoreError};
+use crate::tls::{self, Pair};
 use lensd_ffi::auth::Role;
 use lensd_ffi::link::Report;
 use serde_json::{Value, json};
+use std::io;
+use std::path::Path;
 use zeroize::Zeroizing;
+
+/// By what the certificate is known among the secrets of an export.
+const CERTIFICATE: &str = "tls/certificate";
+/// Its key.
+const KEY: &str = "tls/key";
 
 /// Sets a key that does something, as every other way of setting it would.
 fn act(call: &mut Call<'_>, name: &'static str, what: &'static str) -> Result<Reply, Fault> {
@@ -93,10 +101,16 @@ pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let store = std::sync::Arc::clone(&call.desk.store);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let secrets = passphrase.is_some();
+    let identity = call.desk.identity.folder().to_owned();
     call.desk.answer_by_work(
         call.key,
         move || {
-            let mut made = store.export(passphrase.as_ref().map(|p| p.as_str()))?;
+            let mut more = Secrets::new();
+            if let Some(Pair { certificate, key }) = tls::brought(&identity) {
+                more.insert(CERTIFICATE.to_owned(), Zeroizing::new(certificate.into_bytes()));
+                more.insert(KEY.to_owned(), Zeroizing::new(key.into_bytes()));
+            }
+            let mut made = store.export(passphrase.as_ref().map(|p| p.as_str()), &more)?;
             made["cameras"] = json!(external::export(&store));
             Ok(made)
         },
@@ -114,7 +128,8 @@ pub(super) fn export(call: &mut Call<'_>) -> Result<Reply, Fault> {
 }
 
 /// Checks all of an import, then puts it in the place of what is here: all of it or nothing.
-fn put_in_place(store: &Store, mut import: Import) -> Result<(), StoreError> {
+fn put_in_place(store: &Store, identity: &Path, mut import: Import) -> Result<(), StoreError> {
+    let pair = pair_of(&mut import)?;
     accounts::check_import(&mut import).map_err(StoreError::Refused)?;
     settings::check_import(&mut import).map_err(StoreError::Refused)?;
     let secret = format!("secret/{}", external::SECRET);
@@ -124,7 +139,26 @@ fn put_in_place(store: &Store, mut import: Import) -> Result<(), StoreError> {
         let list = external::check(store, listed, open).map_err(StoreError::Refused)?;
         import.secrets.insert(secret, external::text(&list));
     }
-    store.import(&import)
+    let Some(pair) = pair else { return store.import(&import) };
+    // The only part that is not in the store's transaction.
+    let failed = |e: io::Error| StoreError::Io(format!("the certificate cannot be stored: {e}"));
+    let before = tls::read(identity);
+    tls::store(identity, &pair).map_err(failed)?;
+    store.import(&import).inspect_err(|_| {
+        if let Err(e) = before.and_then(|pair| tls::store(identity, &pair)) {
+            tracing::error!("the certificate that was there is lost: {e}");
+        }
+    })
+}
+
+/// The certificate of an import, if it has one.
+fn pair_of(import: &mut Import) -> Result<Option<Pair>, StoreError> {
+    let mut text = |name: &str| import.secrets.remove(name);
+    let (Some(certificate), Some(key)) = (text(CERTIFICATE), text(KEY)) else { return Ok(None) };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pair = Pair { certificate: text(&certificate), key: text(&key) };
+    tls::config(&pair).map_err(|why| StoreError::Refused(why.message))?;
+    Ok(Some(pair))
 }
 
 /// Takes an export, as it is or as `{"configuration": …, "passphrase": …}`, and starts again with
@@ -150,12 +184,13 @@ pub(super) fn import(call: &mut Call<'_>) -> Result<Reply, Fault> {
     let store = std::sync::Arc::clone(&call.desk.store);
     let (user, from) = (call.who.user.clone(), call.peer.ip().to_string());
     let secrets = passphrase.is_some();
+    let identity = call.desk.identity.folder().to_owned();
     let value = Value::Object(body);
     call.desk.answer_by_work(
         call.key,
         move || {
             let import = Import::read(value, passphrase.as_ref().map(|p| p.as_str()))?;
-            put_in_place(&store, import)
+            put_in_place(&store, &identity, import)
         },
         move |desk, made, at| {
             made.map_err(refused)?;

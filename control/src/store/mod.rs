@@ -24,7 +24,7 @@ mod transfer;
 mod tests;
 
 pub use check::check as check_file;
-pub use transfer::Import;
+pub use transfer::{Import, Secrets};
 
 use self::lmdb::Kv;
 use lensd_ffi::settings::{MASK, find};

@@ -238,12 +238,12 @@ fn what_is_secret_in_a_setting_is_sealed() {
     set.put("password/ann", "$argon2id$…");
     store.commit(&set).unwrap();
 
-    let bare = store.export(None).unwrap();
+    let bare = store.export(None, &Secrets::new()).unwrap();
     assert_eq!(bare["settings"][key][0]["credential"], "***");
     store.import(&Import::read(bare.clone(), None).unwrap()).unwrap();
     assert_eq!(store.load_settings()[key], servers, "what an export hides is still here");
     let passphrase = Some("a long passphrase");
-    let whole = store.export(passphrase).unwrap();
+    let whole = store.export(passphrase, &Secrets::new()).unwrap();
     assert!(!whole.to_string().contains("hidden77"));
 
     let there = Folder::new("sealed-there");
@@ -269,11 +269,11 @@ fn a_configuration_moves_to_another_device() {
     store.commit(&set).unwrap();
     store.save_settings(&settings(&[("fps", json!(30))])).unwrap();
 
-    let bare = store.export(None).unwrap();
+    let bare = store.export(None, &Secrets::new()).unwrap();
     assert!(!bare.to_string().contains("argon2id"), "{bare}");
-    let whole = store.export(Some("a long passphrase")).unwrap();
+    let whole = store.export(Some("a long passphrase"), &Secrets::new()).unwrap();
     assert!(!whole.to_string().contains("secret123"));
-    assert!(store.export(Some("short")).is_err());
+    assert!(store.export(Some("short"), &Secrets::new()).is_err());
 
     let other = Store::open(&there.0).unwrap();
     let import = |value: &Value, passphrase: Option<&str>| {

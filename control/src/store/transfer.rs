@@ -56,10 +56,11 @@ impl Store {
 
     /// The whole configuration. Passwords and other secrets are in it only with a passphrase,
     /// under which they are sealed (Argon2id and AES-256-GCM); sessions and tokens never are.
+    /// `more`: secrets that the store does not have.
     ///
     /// # Errors
     /// `Refused` for a passphrase that is too short; `Io`, without randomness.
-    pub fn export(&self, passphrase: Option<&str>) -> Result<Value, StoreError> {
+    pub fn export(&self, passphrase: Option<&str>, more: &Secrets) -> Result<Value, StoreError> {
         let mut out = Map::new();
         out.insert(MARK.to_owned(), json!(FORM));
         out.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
@@ -72,14 +73,15 @@ impl Store {
             out.insert((*name).to_owned(), Value::Object(part));
         }
         if let Some(passphrase) = passphrase {
-            out.insert(SEALED.to_owned(), self.export_secrets(passphrase)?);
+            out.insert(SEALED.to_owned(), self.export_secrets(passphrase, more)?);
         }
         Ok(Value::Object(out))
     }
 
-    fn export_secrets(&self, passphrase: &str) -> Result<Value, StoreError> {
+    fn export_secrets(&self, passphrase: &str, more: &Secrets) -> Result<Value, StoreError> {
         password::check(passphrase).map_err(StoreError::Refused)?;
-        let mut secrets: BTreeMap<String, String> = BTreeMap::new();
+        let more = more.iter().map(|(name, open)| (name.clone(), STANDARD.encode(&**open)));
+        let mut secrets: BTreeMap<String, String> = more.collect();
         for (name, bytes) in self.scan("password/") {
             secrets.insert(format!("password/{name}"), STANDARD.encode(bytes));
         }
@@ -158,7 +160,7 @@ impl Store {
 }
 
 /// Secrets by their names, open.
-pub(super) type Secrets = BTreeMap<String, Zeroizing<Vec<u8>>>;
+pub type Secrets = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
 /// An export that was read: the parts are there, what they say is still to be checked.
 #[derive(Default)]
@@ -171,7 +173,7 @@ pub struct Import {
     pub users: Map<String, Value>,
     /// The addresses of added cameras; none: the export is of a version that had none in it.
     pub cameras: Option<Vec<Value>>,
-    /// `password/NAME` and `secret/NAME`.
+    /// `password/NAME`, `secret/NAME`, and what is not the store's.
     pub secrets: Secrets,
 }
 

@@ -134,6 +134,8 @@ pub struct Apply {
     held: Vec<Held>,
     /// What control wants, by the keys' places.
     desired: BTreeMap<usize, Value>,
+    /// Stored values that were refused, until another is set: why.
+    passed_over: BTreeMap<usize, String>,
     reader: Option<BankReader<Region>>,
     cameras: Vec<Camera>,
     switchboard: Arc<Switchboard>,
@@ -175,6 +177,7 @@ impl Apply {
             bank,
             held: vec![Held::default(); entries().len()],
             desired: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
             reader: None,
             cameras,
             switchboard,
@@ -309,6 +312,7 @@ impl Apply {
         if !no_camera {
             tracing::warn!("the stored value of {key} is passed over: {why}");
             self.desired.remove(&entry.index);
+            self.passed_over.insert(entry.index, format!("what is stored is not in force: {why}"));
             self.publish(entry.index, self.held_now(entry));
         }
     }
@@ -383,6 +387,7 @@ impl Apply {
     fn done(&mut self, entry: &'static Entry, result: Result<Value, String>) -> Progress {
         let refused = match result {
             Ok(value) => {
+                self.passed_over.remove(&entry.index);
                 if !entry.key.action && !matches!(keys::means(entry.key.name), Means::Record) {
                     self.desired.insert(entry.index, value);
                 }
@@ -399,7 +404,10 @@ impl Apply {
     }
 
     /// Publishes a value if it is another than before.
-    fn publish(&mut self, index: usize, held: Held) {
+    fn publish(&mut self, index: usize, mut held: Held) {
+        if let Some(why) = self.passed_over.get(&index).filter(|_| held.error.is_empty()) {
+            held.error.clone_from(why);
+        }
         if self.held.get(index) != Some(&held) {
             if !self.bank.set(index, &held) {
                 tracing::warn!(
