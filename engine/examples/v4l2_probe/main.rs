@@ -579,6 +579,7 @@ fn loopback(node: &str) -> Check {
     // Its write() does not say how much of a buffer is used: write all of it.
     let format = Device::open(Path::new(node)).and_then(|d| d.g_fmt(QueueType::VideoOutput));
     let size = format.map_err(text)?.planes[0].size as usize;
+    let (begun, first) = crossbeam::channel::bounded(1);
     let write = move || -> std::io::Result<u32> {
         let mut file = fs::OpenOptions::new().write(true).open(path)?;
         let mut n = 0;
@@ -587,12 +588,14 @@ fn loopback(node: &str) -> Check {
             unit.resize(size, 0);
             std::io::Write::write_all(&mut file, &unit)?;
             n += 1;
+            let _ = begun.try_send(());
             std::thread::sleep(std::time::Duration::from_millis(40));
         }
         Ok(n)
     };
     let writer = std::thread::Builder::new().name("writer".into()).spawn(write).map_err(text)?;
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    // Before the first picture the device has no format to offer. A writer that fails ends the wait.
+    let _ = first.recv_timeout(std::time::Duration::from_secs(10));
     let result = loopback_units(node);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let written = writer.join().map_err(|_| "the writer panicked")?.map_err(text);
