@@ -603,7 +603,7 @@ fn cameras_of(config: &Config) -> Result<(Vec<Source>, Vec<String>), String> {
     // Those of an engine before this one come first, be they there or not.
     let known = roster::read(&config.data);
     let mut out = known.iter().cloned().map(found).collect::<Result<Vec<_>, _>>()?;
-    for device in devices::list() {
+    for device in devices::outline() {
         if device.role != devices::Role::Camera {
             continue;
         }

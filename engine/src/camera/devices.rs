@@ -107,10 +107,20 @@ const MOST: u32 = 512;
 /// All cameras, encoders and scalers, in the order of their numbers. Metadata, output and radio
 /// nodes and decoders are left out; what is busy or denied is listed with the reason.
 pub fn list() -> Vec<Device> {
+    listed(true)
+}
+
+/// As [`list`], without formats, inputs, controls: which devices there are, and what for. Asking for
+/// all takes seconds with some drivers, and disturbs cameras whose controls are asked over USB.
+pub fn outline() -> Vec<Device> {
+    listed(false)
+}
+
+fn listed(detailed: bool) -> Vec<Device> {
     let tree = Tree::default();
     let known = tree.identities();
     let mut devices: Vec<_> =
-        known.into_iter().filter_map(|i| Some((examine(&i)?, i.full()))).collect();
+        known.into_iter().filter_map(|i| Some((examine(&i, detailed)?, i.full()))).collect();
     tell_apart(&mut devices);
     devices.into_iter().map(|(device, _)| device).collect()
 }
@@ -153,8 +163,9 @@ pub fn paths() -> Vec<PathBuf> {
     tree.nodes().iter().map(|trace| tree.node(trace.number)).collect()
 }
 
-/// What a device is; `None` if it is neither camera nor encoder nor scaler.
-fn examine(identity: &Identity) -> Option<Device> {
+/// What a device is, and what it can do if that is asked for (`detailed`); `None` if it is neither
+/// camera nor encoder nor scaler.
+fn examine(identity: &Identity, detailed: bool) -> Option<Device> {
     let path = identity.path.as_path();
     let mut device = Device {
         path: path.to_owned(),
@@ -181,9 +192,11 @@ fn examine(identity: &Identity) -> Option<Device> {
     };
     if let Some(queue) = cap.capture_queue() {
         device.role = Role::Camera;
-        device.formats = formats(&node, queue, |_| true);
-        device.inputs = (0..64).map_while(|i| node.enuminput(i)).map(|i| i.name).collect();
-        device.input = node.g_input().ok().filter(|_| !device.inputs.is_empty());
+        if detailed {
+            device.formats = formats(&node, queue, |_| true);
+            device.inputs = (0..64).map_while(|i| node.enuminput(i)).map(|i| i.name).collect();
+            device.input = node.g_input().ok().filter(|_| !device.inputs.is_empty());
+        }
         if !cap.streams() {
             device.problem = Some("its driver has no streaming I/O".into());
         }
@@ -195,10 +208,14 @@ fn examine(identity: &Identity) -> Option<Device> {
             [] => return None,
             _ => Role::Encoder,
         };
-        device.formats = formats(&node, output, |_| true);
+        if detailed {
+            device.formats = formats(&node, output, |_| true);
+        }
     }
     (device.card, device.driver, device.bus) = (cap.card, cap.driver, cap.bus);
-    device.controls = controls::list(&node);
+    if detailed {
+        device.controls = controls::list(&node);
+    }
     Some(device)
 }
 

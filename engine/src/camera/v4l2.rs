@@ -492,7 +492,7 @@ fn failed(path: &Path, refusal: &Refusal) -> CameraError {
 }
 
 fn not_a_camera(name: &str, path: &Path) -> String {
-    let others: Vec<_> = devices::list()
+    let others: Vec<_> = devices::outline()
         .into_iter()
         .filter(|d| d.role == devices::Role::Camera && *d.path != *path)
         .map(|d| format!("{} ({})", d.path.display(), d.card))
