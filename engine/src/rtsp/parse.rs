@@ -223,6 +223,10 @@ fn message(
         let Some(status) = status else { return bad("the response has no status") };
         return Ok(Some((Item::Response(Reply { status, headers, body: body.to_vec() }), len)));
     }
+    if first.starts_with(' ') {
+        // What follows could as well be a response, or a packet.
+        return bad("the request line begins with a space");
+    }
     let mut words = first.split(' ').filter(|w| !w.is_empty());
     let (Some(method), Some(uri), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -332,6 +336,7 @@ mod tests {
             ("PLAY x\r\n\r\n", 400),
             ("PLAY x y RTSP/1.0\r\n\r\n", 400),
             ("PLAY x FTP/1\r\n\r\n", 400),
+            (" RTSP/1 x RTSP/1.0\r\n\r\n", 400),
             ("PLAY x RTSP/1.0\r\nA b: c\r\n\r\n", 400),
             ("PLAY x RTSP/1.0\r\n: c\r\n\r\n", 400),
             ("PLAY x RTSP/1.0\r\nContent-Length: -1\r\n\r\n", 400),
