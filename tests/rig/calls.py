@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Reads what strace saw of a program that uses V4L2, and says whether it kept to the rules.
 
-    strace -f -y -e trace=mmap,ioctl,fstat -o TRACE PROGRAM
+    strace -f -y -e trace=mmap,ioctl,close,fstat,newfstatat -o TRACE PROGRAM
     calls.py TRACE [--unmapped NODE]...
 
-Between VIDIOC_STREAMON and VIDIOC_STREAMOFF no call to a device may be refused, but for EAGAIN of
-VIDIOC_DQBUF, which says that nothing is ready. Before and after, refusals are expected where a driver
-is asked what it can do, and are listed.
+Between VIDIOC_STREAMON and VIDIOC_STREAMOFF, or the end of the descriptor, no call to a device may be
+refused, but for EAGAIN of VIDIOC_DQBUF, which says that nothing is ready. Before and after, refusals
+are expected where a driver is asked what it can do, and are listed.
 
 --unmapped: of a device's buffers none may be mapped. They are known by the descriptors that the
 device was asked to export and that were later looked up (fstat) to be imported elsewhere; there must
@@ -38,7 +38,23 @@ OPTIONAL = {
 IOCTL = re.compile(r"ioctl\((\d+)<(/dev/video\d+)(?:<[^>]*>)?>, (\w+).*= (-?\w+)(?: (E\w+))?")
 TYPE = re.compile(r"V4L2_BUF_TYPE_\w+")
 MMAP = re.compile(r"mmap\(.*, (\d+)<([^>]*)>?.*, \w+\) = ")
+CLOSE = re.compile(r"close\((\d+)<(/dev/video\d+)")
 FSTAT = re.compile(r"(?:newfstatat|fstat)\((\d+)<(/?dmabuf[^>]*|anon_inode:dmabuf)>")
+CUT = re.compile(r"(\d+) +(.*?) *<unfinished \.\.\.>$")
+REST = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)$")
+
+
+def whole(lines):
+    """Calls that strace wrote in two parts, because of another thread's between them, in one."""
+    begun = {}
+    for line in lines:
+        line = line.rstrip("\n")
+        if found := CUT.match(line):
+            begun[found[1]] = found[2]
+        elif (found := REST.match(line)) and found[1] in begun:
+            yield f"{found[1]} {begun.pop(found[1])}{found[2]}"
+        else:
+            yield line
 
 
 def main():
@@ -48,11 +64,14 @@ def main():
     exported = collections.Counter()
     mapped, imported = set(), set()
     asked, wrong, calls = collections.Counter(), [], 0
-    for line in open(trace, errors="replace"):
+    for line in whole(open(trace, errors="replace")):
         if found := FSTAT.search(line):
             imported.add(found[1])
         if (found := MMAP.search(line)) and "MAP_SHARED" in line:
             mapped.add((found[1], found[2]))
+        if found := CLOSE.search(line):
+            # Its number is the next one's.
+            streaming.pop((found[1], found[2]), None)
         if not (found := IOCTL.search(line)):
             continue
         fd, node, call, _, errno = found.groups()

@@ -68,7 +68,7 @@ wait $server; check "the end is clean" [ $? = 0 ]
 
 # A scaler for the sub stream, and a camera whose planes lie in buffers of their own; strace watches.
 mv lensd.log first.log
-LENSD_ADMIN_PASSWORD=password123 strace -f -y -e trace=mmap,ioctl,fstat,newfstatat -o trace ./lensd run --data scaled --open \
+LENSD_ADMIN_PASSWORD=password123 strace -f -y -e trace=mmap,ioctl,close,fstat,newfstatat -o trace ./lensd run --data scaled --open \
   --http 0.0.0.0:8080 --rtsp 0.0.0.0:8554 --rtsps off \
   --camera 'v4l2:/dev/video2?format=RGB24&size=640x480&fps=10' --camera 'v4l2:/dev/video3?format=NM12&size=320x180&fps=10' >lensd.log 2>&1 &
 tracer=$!
