@@ -28,7 +28,8 @@ const MAX_FRAMES: u32 = 20_000;
 const MAX_INPUT: usize = 16 * 1024;
 /// While this many bytes wait to be sent, no further message of the client is taken.
 const HIGH_WATER: usize = 64 * 1024;
-/// A client for whom this much waits does not read, and is dropped. One message is always taken.
+/// A client for whom this much waits does not read, and is dropped. What is sent when nothing waits is
+/// not counted: a large picture may take its time on a slow line, and news may come meanwhile.
 const MAX_QUEUED: usize = 1024 * 1024;
 const MAX_QUEUED_FRAMES: usize = 8192;
 /// A client for whom this much waits gets no more video until a key frame.
@@ -111,6 +112,8 @@ pub struct Session {
     /// Bytes of the first output that are sent.
     sent: usize,
     queued: usize,
+    /// What is left of bytes that were put there when nothing waited.
+    alone: usize,
     rate: Rate,
     next_ping: Nanos,
     awaits_pong: bool,
@@ -130,6 +133,7 @@ impl Session {
             output: VecDeque::new(),
             sent: 0,
             queued: 0,
+            alone: 0,
             rate: Rate { since: at.mono, ..Rate::default() },
             next_ping: at.mono.plus(PING_TIME),
             awaits_pong: false,
@@ -322,8 +326,10 @@ impl Session {
         if self.state != State::Open {
             return true;
         }
-        let full = self.queued + frame.len() > MAX_QUEUED || self.output.len() >= MAX_QUEUED_FRAMES;
-        if full && !self.output.is_empty() {
+        let waiting = self.queued - self.alone + frame.len();
+        if self.output.is_empty() {
+            self.alone = frame.len();
+        } else if waiting > MAX_QUEUED || self.output.len() >= MAX_QUEUED_FRAMES {
             self.abort();
             return false;
         }
@@ -339,7 +345,9 @@ impl Session {
         let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
         let fits = self.queued + bytes <= MAX_BEHIND
             && self.output.len() + frames.len() <= MAX_QUEUED_FRAMES;
-        if !fits && !self.output.is_empty() {
+        if self.output.is_empty() {
+            self.alone = bytes;
+        } else if !fits {
             return false;
         }
         for frame in frames {
@@ -388,7 +396,7 @@ impl Session {
     fn abort(&mut self) {
         self.finish();
         self.output = VecDeque::new();
-        (self.sent, self.queued) = (0, 0);
+        (self.sent, self.queued, self.alone) = (0, 0, 0);
     }
 
     /// Whether messages are exchanged.
@@ -416,6 +424,7 @@ impl Session {
     pub fn output_sent(&mut self, n: usize, at: At) {
         self.sent += n;
         self.queued -= n;
+        self.alone = self.alone.saturating_sub(n);
         while let Some(first) = self.output.front()
             && self.sent >= first.len()
         {

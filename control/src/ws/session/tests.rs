@@ -269,14 +269,25 @@ fn who_does_not_read_is_dropped() {
     let mut session = Session::new(AT);
     let half = Arc::new(vec![0; MAX_QUEUED / 2]);
     assert!(session.is_clear());
+    assert!(session.send(wire::frame_text("first")));
     assert!(session.send(Arc::clone(&half)) && session.send(Arc::clone(&half)));
     assert!(!session.is_clear());
     assert!(!session.send(wire::frame_text("one too many")));
     assert!(session.is_done(), "and nothing of it is kept");
     assert_eq!(Arc::strong_count(&half), 1);
-    let mut large = Session::new(AT);
-    assert!(large.send(Arc::new(vec![0; 3 * MAX_QUEUED])), "one is always taken");
-    assert!(!large.send(wire::frame_text("x")));
+    for together in [false, true] {
+        let mut large = Session::new(AT);
+        let picture = Arc::new(vec![0; 3 * MAX_QUEUED]);
+        let taken = if together { large.send_together(&[picture]) } else { large.send(picture) };
+        assert!(taken, "one is always taken");
+        assert!(large.send(wire::frame_text("news")), "and what comes while it goes out");
+        assert!(large.send(Arc::clone(&half)) && !large.send(Arc::clone(&half)), "not all of it");
+    }
+    let mut slow = Session::new(AT);
+    assert!(slow.send(Arc::clone(&half)));
+    slow.output_sent(half.len() - 1, AT);
+    assert!(slow.send(Arc::clone(&half)) && slow.send(Arc::clone(&half)));
+    assert!(!slow.send(wire::frame_text("x")), "what had gone out by then makes no room");
     let mut stalled = Session::new(AT);
     stalled.send(half);
     stalled.note_stall(AT);
