@@ -16,7 +16,7 @@ enum Done {
 struct Memory {
     /// As programs see it.
     now: Vec<u8>,
-    /// As it is after a power cut, if nothing of `unsafe_yet` came through.
+    /// As it is after a power cut, if nothing of `pending` came through.
     safe: Vec<u8>,
     pending: Vec<Done>,
     /// All that a power cut at some moment can leave.
