@@ -3,7 +3,8 @@
 #   LENSD_LONG=1   soak, stress and fuzz runs last minutes instead of seconds
 set -euo pipefail
 cd "$(dirname "$0")/.."
-say() { printf '\n== %s\n' "$*"; }
+# Minutes, and what is left of the disk: a full one shows itself as a linker's bus error.
+say() { printf '\n== %s (%d min, %s free)\n' "$*" $((SECONDS / 60)) "$(df -h --output=avail . | tail -n1 | tr -d ' ')"; }
 
 say "what the tests need"
 tests/setup.sh rig
