@@ -479,12 +479,20 @@ fn read_file(
             other => problems.push(Problem {
                 place: line(span(name, document.as_table(), other)),
                 key: name.to_owned(),
-                message: "the file has the tables [server], [http], [https], [rtsp], [rtsps], \
-                     [discovery], [hardware], [system] and any number of [[camera]]"
-                    .to_owned(),
+                message: format!(
+                    "the file has the tables {} and any number of [[camera]]",
+                    tables().join(", ")
+                ),
             }),
         }
     }
+}
+
+/// The tables of the file, in the order of their keys.
+fn tables() -> Vec<String> {
+    let mut names: Vec<&str> = SETTINGS.iter().filter_map(|s| s.key.split('.').next()).collect();
+    names.dedup();
+    names.into_iter().map(|name| format!("[{name}]")).collect()
 }
 
 /// Whether some key is in a table of this name.

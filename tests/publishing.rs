@@ -75,6 +75,31 @@ fn what_is_published_can_be_played() {
 }
 
 #[test]
+fn a_camera_is_there_as_long_as_somebody_publishes() {
+    let server = Play::open().users().camera("publish:live").start();
+    let file = server.folder.file("footage.mp4");
+    make_h264(&file, 100, 25);
+    let get = |path: &str| play::ann(&server, "GET", path, "").1["data"].clone();
+    let camera = |name: &str| get("api/camera/status")[name].clone();
+    until("the reason", || {
+        let error = camera("error").as_str()?.to_owned();
+        error.contains("nobody publishes to live").then_some(())
+    });
+    assert_eq!(camera("connected"), false);
+    for round in 1..=2 {
+        let publisher = publish(&file, "tcp", &server.rtsp_as("ann:secret123", "live"));
+        until("the camera", || (camera("connected") == true).then_some(()));
+        until("a picture", || (camera("width") == 320).then_some(()));
+        drop(publisher);
+        until("the camera's end", || (camera("connected") == false).then_some(()));
+        let events = get("api/events").to_string();
+        let count = |word: &str| events.matches(word).count();
+        assert!(count("camera.disconnected") >= round, "{events}");
+        assert!(count("camera.connected") >= round, "{events}");
+    }
+}
+
+#[test]
 fn publishers_are_refused_where_they_do_not_belong() {
     let server = Play::open().users().camera("publish:live").camera(play::CAMERA).start();
     let file = server.folder.file("footage.mp4");

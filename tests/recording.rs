@@ -567,11 +567,12 @@ fn the_schedule_records_and_retention_removes() {
 #[test]
 fn recordings_are_played_over_rtsp_also_while_they_grow_and_after_they_are_deleted() {
     let server = server();
+    let url = |path: &str| server.rtsp_as("ann:secret123", path);
     post(&server, "/api/recording/start", &Value::Null);
     recorded(&server, "cam1/main", 2000);
     // The newest is the one that is being written.
     let mut growing = Command::new("ffmpeg");
-    growing.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &server.rtsp("recording")]);
+    growing.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &url("recording")]);
     let seen = messages_of(&run(growing.args(["-t", "2", "-c", "copy", "-f", "h264", "-"])).out);
     let made = seen.len() as u64 + server.camera_lost(1);
     assert!(made >= 90, "{made} pictures");
@@ -580,14 +581,19 @@ fn recordings_are_played_over_rtsp_also_while_they_grow_and_after_they_are_delet
     let kept = messages(&file(&server, &row));
     let path = format!("recording/{}", row["id"]);
     let mut whole = Command::new("ffmpeg");
-    whole.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &server.rtsp(&path)]);
+    whole.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &url(&path)]);
     let played = messages_of(&run(whole.args(["-c", "copy", "-f", "h264", "-"])).out);
     let numbers = |all: &[Capture]| all.iter().map(|m| m.number).collect::<Vec<_>>();
     assert_eq!(numbers(&played), numbers(&kept));
 
+    // What everybody may watch is what the cameras show now.
+    let mut nobody = Command::new("ffprobe");
+    nobody.args(["-v", "error", "-rtsp_transport", "tcp", &server.rtsp(&path)]);
+    assert!(String::from_utf8_lossy(&nobody.output().unwrap().stderr).contains("401"));
+
     // Deleting takes nothing away from who plays, and there is nothing to play afterwards.
     let mut player = Command::new("ffmpeg");
-    player.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &server.rtsp(&path)]);
+    player.args(["-v", "error", "-rtsp_transport", "tcp", "-i", &url(&path)]);
     let player = play::Running::start(player.args(["-c", "copy", "-f", "h264", "-"]));
     until("the player", || {
         let list = server.clients();
@@ -601,7 +607,7 @@ fn recordings_are_played_over_rtsp_also_while_they_grow_and_after_they_are_delet
     assert!(!file(&server, &row).exists() && rows(&server).is_empty());
     assert_eq!(numbers(&messages_of(&player.succeed().out)), numbers(&kept));
     let mut late = Command::new("ffprobe");
-    let done = late.args(["-v", "error", "-rtsp_transport", "tcp", &server.rtsp(&path)]).output();
+    let done = late.args(["-v", "error", "-rtsp_transport", "tcp", &url(&path)]).output();
     assert!(String::from_utf8_lossy(&done.unwrap().stderr).contains("404"));
 }
 

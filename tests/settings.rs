@@ -118,6 +118,74 @@ fn wrong_ones_are_refused_in_the_given_words() {
 }
 
 #[test]
+fn what_a_camera_refuses_changes_no_other() {
+    let folder = Folder::new();
+    let file = folder.file("coded.h264");
+    play::make_h264(&file, 50, 25);
+    let coded = format!("file:{}", file.display());
+    let server = Play::open().users().camera(&coded).camera(CAMERA).start();
+    let second = || {
+        let camera = ann(&server, "GET", "api/cameras/2", "").1["data"].clone();
+        (camera["connected"] == true).then(|| camera["fps"].as_f64().unwrap())
+    };
+    assert!((until("the camera", second) - 30.0).abs() < 1.0);
+    // The active camera's pictures come as they are.
+    let (status, refused) = set(&server, "fps", "12");
+    assert_eq!((status, &refused["code"]), (422, &json!("INVALID_VALUE")), "{refused}");
+    assert!((until("the camera", second) - 30.0).abs() < 1.0, "it was not asked");
+    assert_eq!(set(&server, "main-camera", "2").0, 200);
+    assert_eq!(set(&server, "fps", "12").0, 200);
+    until("the rate", || ((second()? - 12.0).abs() < 1.0).then_some(()));
+}
+
+#[test]
+fn a_module_can_be_sent_back_as_it_was_got() {
+    let server = Play::open().users().camera(CAMERA).start();
+    until("the camera", || value(&server, "resolution").is_string().then_some(()));
+    let modules = ann(&server, "GET", "api/config", "").1["data"].clone();
+    for (name, got) in modules.as_object().unwrap() {
+        // What the machine's network is, is not ours to set here; what lasts only a moment is past.
+        if ["network", "time"].contains(&name.as_str()) {
+            continue;
+        }
+        let path = format!("api/config/{name}");
+        let (status, answer) = ann(&server, "PUT", &path, &got.to_string());
+        assert_eq!(status, 200, "{name}: {answer}");
+    }
+    // By two of its names, one key would be confirmed with two values.
+    let twins = r#"{"jpeg-quality":20,"pictureQuality":30}"#;
+    let (status, answer) = ann(&server, "PATCH", "api/settings", twins);
+    assert_eq!(status, 422, "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("names of one key"), "{answer}");
+    // What is measured is refused where it is another than it is.
+    let (status, answer) = ann(&server, "PATCH", "api/config/recording", r#"{"record-dropped":7}"#);
+    assert_eq!((status, &answer["key"]), (422, &json!("record-dropped")), "{answer}");
+}
+
+#[test]
+fn each_key_says_who_may_set_it() {
+    let server = Play::open().users().camera(CAMERA).start();
+    let role = r#"{"name":"image","permissions":["Device_rw"]}"#;
+    assert_eq!(ann(&server, "POST", "api/roles", role).0, 200);
+    let eve = r#"{"username":"eve","password":"secret789","role":"image"}"#;
+    assert_eq!(ann(&server, "POST", "api/users", eve).0, 200);
+    let ask = |method: &str, path: &str, body: &str| {
+        play::ask(&server, "eve:secret789", method, path, body)
+    };
+    until("the camera", || value(&server, "brightness").is_number().then_some(()));
+    let (status, answer) = ask("POST", "api/settings/brightness", "60");
+    assert_eq!((status, &answer["data"]["value"]), (200, &json!(60)), "{answer}");
+    assert_eq!(ask("PATCH", "api/config/image", r#"{"brightness":61}"#).0, 200);
+    assert_eq!(ask("GET", "api/settings/brightness", "").1["data"]["value"], 61);
+    let (status, answer) = ask("POST", "api/settings/limit-upload", "5");
+    assert_eq!((status, &answer["code"]), (403, &json!("PERMISSION_DENIED")), "{answer}");
+    assert_eq!(ask("GET", "api/settings/version", "").0, 403);
+    let all = ask("GET", "api/settings", "").1;
+    let keys = all["data"].as_object().unwrap();
+    assert!(keys.contains_key("brightness") && !keys.contains_key("version"), "{all}");
+}
+
+#[test]
 fn settings_outlive_control_the_engine_and_the_server() {
     let cameras = ["test:?size=640x360&fps=30", CAMERA];
     let mut server = Play::new().users().camera(cameras[0]).camera(cameras[1]).start();
@@ -245,6 +313,10 @@ async def main(url):
         assert wrong['authenticated'] is False and 'error' in wrong, wrong
         welcome = await ask(a, {'username': 'ann', 'password': 'secret123'})
         assert welcome['authenticated'] is True and 'Device_rw' in welcome['permissions'], welcome
+        other = await ask(b, {'username': 'bob', 'token': welcome['token']})
+        assert other['authenticated'] is False and 'error' in other, other
+        again = await ask(b, {'username': 'ann', 'token': welcome['token']})
+        assert again['authenticated'] is True and again['user'] == 'ann', again
         again = await ask(b, {'token': welcome['token']})
         assert again['authenticated'] is True, again
 

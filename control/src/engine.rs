@@ -11,7 +11,7 @@ use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, LoginNews, Received};
 use lensd_ffi::region::Region;
 use lensd_ffi::ring::{Missed, RingReader};
 use lensd_ffi::state::{CameraState, EngineState, StateReader, StreamState};
-use lensd_ffi::time::{Nanos, Stamp};
+use lensd_ffi::time::{Nanos, Stamp, now};
 use lensd_ffi::unit::Codec;
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +25,8 @@ const MAX_ASKS: usize = 1024;
 const COALESCE: Nanos = Nanos::from_millis(50);
 /// How old the newest picture of a live stream may be to be sent at once.
 const FRESH: Nanos = Nanos::from_secs(2);
+/// An engine that has said nothing for so long hangs; it says something twice a second.
+const HUNG: Nanos = Nanos::from_secs(5);
 /// How long the engine may take to open a ring.
 const RING_TIME: Nanos = Nanos::from_secs(5);
 
@@ -107,6 +109,8 @@ pub(crate) struct Engine {
     state: EngineState,
     /// Whether this incarnation has said anything yet.
     published: bool,
+    /// When it was found to have said something last.
+    heard: Nanos,
     bell: Bell,
     next_id: u64,
     logins: Vec<LoginNews>,
@@ -121,6 +125,7 @@ impl Engine {
             peer: None,
             state: EngineState::default(),
             published: false,
+            heard: Nanos(0),
             bell: Bell::new()?,
             next_id: 1,
             logins: Vec::new(),
@@ -180,6 +185,15 @@ impl Engine {
         self.published
     }
 
+    /// The same in a word, which also says that it has hung for a while: its state is old then.
+    pub(crate) fn word(&mut self) -> &'static str {
+        match self.is_running() {
+            true if now().since(self.heard) > HUNG => "stalled",
+            true => "running",
+            false => "starting",
+        }
+    }
+
     /// Its state, the last that is known.
     pub(crate) fn state(&mut self) -> &EngineState {
         self.refresh();
@@ -192,6 +206,7 @@ impl Engine {
         {
             self.state = state;
             self.published = true;
+            self.heard = now();
         }
     }
 

@@ -7,7 +7,7 @@ use crate::engine::Outcome;
 use crate::http::At;
 use crate::http::respond::{Fault, Response};
 use crate::presets::{self, Home, Preset};
-use crate::settings;
+use crate::settings::{self, By};
 use lensd_ffi::link::{Answer, Ask};
 use lensd_ffi::ptz::{PtzAct, PtzStatus, PtzVector};
 use lensd_ffi::time::Nanos;
@@ -251,7 +251,7 @@ fn note(
     };
     // Whether the user may was asked by whoever called.
     let items = propose(&desk.board, [(name.to_owned(), value)], |_| true);
-    settings::set(desk, items, false, None, user, at, then);
+    settings::set(desk, items, false, By::user(user), at, then);
     None
 }
 

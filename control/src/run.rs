@@ -270,7 +270,7 @@ impl House {
                 onvif::check_logins(&mut self.desk, at);
             }
             // Else more turns would mean more messages: until then news gather.
-            if !self.serve.is_telling() {
+            if !self.serve.is_telling() && self.desk.board.may_tell(at.mono) {
                 v1::tell(&mut self.desk);
             }
             if !self.desk.reports.is_empty() {
@@ -302,7 +302,8 @@ impl House {
         let busy = !self.serve.is_empty() || self.desk.engine.is_waiting() || self.end.is_some();
         let next = if busy { self.next_tick.min(self.next_look) } else { self.next_look };
         let beacon = self.beacon.as_ref().and_then(Beacon::deadline);
-        beacon.map_or(next, |deadline| next.min(deadline)).since(at.mono)
+        let deadlines = beacon.into_iter().chain(self.desk.board.news_deadline());
+        deadlines.fold(next, Nanos::min).since(at.mono)
     }
 
     fn tick(&mut self, at: At) {

@@ -16,9 +16,9 @@ use crate::http::At;
 use crate::http::auth::Who;
 use crate::http::respond::Fault;
 use crate::login::{Attempt, log_in};
-use crate::settings;
+use crate::settings::{self, By};
 use crate::ws::frame_text;
-use lensd_ffi::auth::{Access, Permission, Users};
+use lensd_ffi::auth::{Access, Users};
 use lensd_ffi::settings::{Entry, entries, find};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -146,7 +146,8 @@ fn take(desk: &mut Desk, key: ConnKey, text: &str, at: At) {
     }
     let has = |name: &str| message.contains_key(name);
     if has("username") || has("password") || has("token") {
-        let also: &[&str] = if has("token") { &["token"] } else { &["username", "password"] };
+        let with = if has("token") { "token" } else { "password" };
+        let also: &[&str] = &["username", with];
         refuse_rest(desk, key, &message, "login", also);
         login(desk, key, &message, at);
     } else if let Some(wanted) = message.get("get") {
@@ -193,8 +194,18 @@ fn login(desk: &mut Desk, key: ConnKey, message: &Map<String, Value>, at: At) {
     let word = |name: &str| message.get(name).and_then(Value::as_str).map(str::to_owned);
     let token = word("token");
     match (token, word("username"), word("password")) {
-        (Some(token), ..) => {
-            let outcome = desk.door.admit_token(&token, peer, at).map(|who| (who, token));
+        (Some(token), name, _) => {
+            let outcome = desk.door.admit_token(&token, peer, at).and_then(|who| {
+                match name.is_none_or(|name| name == who.user) {
+                    true => Ok((who, token)),
+                    false => Err(Fault::new(
+                        401,
+                        "UNAUTHORIZED",
+                        "Unauthorized",
+                        "the token is another user's: leave username out, or give the token's",
+                    )),
+                }
+            });
             logged_in(desk, key, outcome, at);
         }
         (None, Some(name), Some(password)) => {
@@ -298,7 +309,7 @@ fn become_guest(desk: &mut Desk, key: ConnKey, at: At) -> bool {
     let was_user = !client.who.user.is_empty();
     client.class = class_of(&guest);
     client.until_ms = None;
-    let pictures = client.pictures.take_if(|_| !guest.allows(Access::read(Permission::Media)));
+    let pictures = client.pictures.take_if(|_| !guest.allows(Access::LIVE));
     client.who = guest;
     if let Some(watched) = pictures {
         desk.engine.unwatch(&watched.stream, at.mono);
@@ -377,7 +388,8 @@ fn change(desk: &mut Desk, key: ConnKey, message: Vec<(String, Value)>, at: At) 
     let items = propose(&desk.board, message, may(desk, key));
     let user = desk.clients.map.get(&key).map(|c| c.who.user.clone()).unwrap_or_default();
     wait_for_it(desk, key);
-    settings::set(desk, items, false, Some(key), &user, at, move |desk, results, at| {
+    let by = By { origin: Some(key), ..By::user(&user) };
+    settings::set(desk, items, false, by, at, move |desk, results, at| {
         confirm(desk, key, &results);
         go_on(desk, key, at);
     });

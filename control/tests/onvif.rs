@@ -250,6 +250,38 @@ fn subscriptions_are_bounded_and_end() {
 }
 
 #[test]
+fn a_soft_reset_is_answered() {
+    let house = house("onvif-soft");
+    let reset = format!(
+        "<SetSystemFactoryDefault xmlns='{TDS}'><FactoryDefault>Soft</FactoryDefault>\
+         </SetSystemFactoryDefault>"
+    );
+    let (status, text) = call(&house, DEVICE, &reset);
+    assert!(status == 200 && text.contains("SetSystemFactoryDefaultResponse"), "{text}");
+}
+
+#[test]
+fn users_are_set_together() {
+    let house = house("onvif-users");
+    let user = |name: &str, level: &str| {
+        format!(
+            "<User><s:Username xmlns:s='http://www.onvif.org/ver10/schema'>{name}</s:Username>\
+             <s:UserLevel xmlns:s='http://www.onvif.org/ver10/schema'>{level}</s:UserLevel></User>"
+        )
+    };
+    // Nobody would administer any more: bob stays what he is.
+    let both = user("bob", "Operator") + &user("ann", "User");
+    let (status, text) = call(&house, DEVICE, &format!("<SetUser xmlns='{TDS}'>{both}</SetUser>"));
+    assert!(status == 400 && text.contains("FixedUser"), "{text}");
+    let (_, listed) = call(&house, DEVICE, &format!("<GetUsers xmlns='{TDS}'/>"));
+    assert!(!listed.contains("Operator"), "{listed}");
+    let twice = "<Username>bob</Username><Username>bob</Username>";
+    let (status, text) =
+        call(&house, DEVICE, &format!("<DeleteUsers xmlns='{TDS}'>{twice}</DeleteUsers>"));
+    assert_eq!(status, 200, "{text}");
+}
+
+#[test]
 fn events_are_not_pushed_to_where_the_subscriber_is_not() {
     let house = house("onvif-push");
     let subscribe = |address: &str| {
@@ -415,9 +447,31 @@ fn digital_inputs_are_told_when_they_change() {
         );
         call(&house, &point, &body).1
     };
+    // A client that waits for its answer no more takes nothing with it.
+    let leave = || {
+        let body = format!(
+            "<PullMessages xmlns='{TEV}'><Timeout>PT20S</Timeout><MessageLimit>9</MessageLimit>\
+             </PullMessages>"
+        );
+        let text = envelope(&login("ann", "secret123"), &body);
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", house.port)).unwrap();
+        write!(
+            stream,
+            "POST {point} HTTP/1.1\r\nHost: x\r\nContent-Type: application/soap+xml\r\n\
+             Content-Length: {}\r\n\r\n{text}",
+            text.len()
+        )
+        .unwrap();
+        stream
+    };
     let first = pull();
     assert!(first.matches("Initialized").count() == 2, "{first}");
     for on in [true, false] {
+        let gone = leave();
+        // Its request is there when one that came later is answered.
+        assert_eq!(house.curl("/health", &[]).0, 200);
+        drop(gone);
+        assert_eq!(house.curl("/health", &[]).0, 200);
         door(if on { "1\n" } else { "0\n" });
         let text = pull();
         assert!(text.contains(r#"Name="InputToken" Value="door""#), "{text}");

@@ -306,9 +306,12 @@ fn run_with(
                 panics: &panics,
             };
             let span = if error.retry { wait } else { LAST_WAIT };
-            let back = || {
-                let CameraSpec::V4l2(v4l2) = &spec else { return false };
-                hotplug.changes() != changes && hotplug.is_there(id, &v4l2.device)
+            let back = || match &spec {
+                CameraSpec::V4l2(v4l2) => {
+                    hotplug.changes() != changes && hotplug.is_there(id, &v4l2.device)
+                }
+                CameraSpec::Publish { name } => desk.is_live(name),
+                _ => false,
             };
             let is_back;
             (own, is_back) = absence.pass(own, stop, now().plus(span), back);
@@ -397,7 +400,7 @@ fn open(
         CameraSpec::Test(test) => Ok(Box::new(pattern::open(test)?)),
         CameraSpec::Publish { name } => {
             let bell = bell.try_clone().map_err(|e| CameraError::passing(e.to_string()))?;
-            Ok(Box::new(PublishedCamera::new(name, desk.open(name, bell))))
+            Ok(Box::new(PublishedCamera::open(name, desk.open(name, bell))?))
         }
         CameraSpec::File(file) => Ok(Box::new(file::open(file)?)),
         CameraSpec::V4l2(v4l2) => {

@@ -10,7 +10,7 @@ use crate::sdp::Announced;
 use crate::syntax::sps::parse_sps;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use lensd_ffi::bell::Bell;
-use lensd_ffi::time::Nanos;
+use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::{Codec, split_annex_b};
 use parking_lot::Mutex;
 use rtp_rs::RtpReader;
@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// How long a publisher may send nothing: its rate is not known, and some send a picture each
+/// second.
+pub const SILENCE: Nanos = Nanos::from_secs(4);
 /// Units that may wait for the camera's thread.
 const QUEUE: usize = 64;
 
@@ -33,7 +36,8 @@ pub struct Place {
     sender: Sender<CodedUnit>,
     receiver: Receiver<CodedUnit>,
     bell: Bell,
-    busy: Mutex<bool>,
+    /// Since when somebody publishes.
+    busy: Mutex<Option<Nanos>>,
     lost: AtomicU64,
 }
 
@@ -46,9 +50,13 @@ impl Place {
 
     /// Begins to send units there; `None` if somebody does already.
     pub fn begin(self: &Arc<Self>, what: &Announced) -> Option<Ingest> {
-        if std::mem::replace(&mut *self.busy.lock(), true) {
+        let mut busy = self.busy.lock();
+        if busy.is_some() {
             return None;
         }
+        *busy = Some(now());
+        // The camera's thread, which may wait for somebody.
+        self.bell.ring();
         Some(Ingest {
             place: Arc::clone(self),
             payload_type: what.payload_type,
@@ -74,9 +82,15 @@ impl Place {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether units wait for the camera's thread, or somebody has just begun, so that they will.
+    pub fn is_live(&self) -> bool {
+        let just = |since: Nanos| now().since(since) < SILENCE;
+        !self.receiver.is_empty() || self.busy.lock().is_some_and(just)
+    }
+
     /// Whether somebody publishes.
     pub fn is_busy(&self) -> bool {
-        *self.busy.lock()
+        self.busy.lock().is_some()
     }
 }
 
@@ -91,6 +105,11 @@ impl Desk {
     /// Whether a path may be published to.
     pub fn has(&self, name: &str) -> bool {
         self.places.lock().contains_key(name)
+    }
+
+    /// See [`Place::is_live`].
+    pub fn is_live(&self, name: &str) -> bool {
+        self.places.lock().get(name).is_some_and(|place| place.is_live())
     }
 
     /// Begins to publish; `None` if somebody does already.
@@ -250,7 +269,7 @@ impl Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        *self.place.busy.lock() = false;
+        *self.place.busy.lock() = None;
         self.place.bell.ring();
     }
 }

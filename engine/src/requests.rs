@@ -201,10 +201,12 @@ impl Requests {
                 self.subscriptions.remove(&stream);
                 Answer::Done
             }
-            Ask::Set { changes, until } => match self.apply.set(id, changes, until, now()) {
-                None => return true,
-                Some(answer) => answer,
-            },
+            Ask::Set { changes, until, camera } => {
+                match self.apply.set(id, changes, (until, camera), now()) {
+                    None => return true,
+                    Some(answer) => answer,
+                }
+            }
             Ask::Rtc { from, act } => match self.webrtc.ask(*from, act) {
                 Ok(answer) => return self.await_media(link, id, answer),
                 Err(refusal) => fault(refusal.code, refusal.message),

@@ -13,7 +13,7 @@ use lensd_engine::rtsp::serve::{Server, View};
 use lensd_engine::rtsp::udp::Pair;
 use lensd_engine::rtsp::world::World;
 use lensd_engine::users::UserTable;
-use lensd_ffi::auth::Lockout;
+use lensd_ffi::auth::{Access, Lockout, Permission, Rights, Users};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::unit::Codec;
 use std::collections::HashMap;
@@ -51,6 +51,10 @@ impl Running {
         let users = Arc::new(UserTable::new(true, Lockout::new()));
         let bell = Arc::new(Bell::new().unwrap());
         let shelf: Arc<dyn Shelf> = Arc::new(Files(folder.0.clone()));
+        // What was recorded is for those who may read Media: here everybody.
+        let guest = Rights::NONE.with(Access::read(Permission::Media));
+        let mut guard = users.guard([0; 32]);
+        guard.set_users(Users { guest, ..Users::default() });
         let world = World {
             options: RtspOptions::default(),
             switchboard: Arc::default(),
@@ -58,7 +62,7 @@ impl Running {
             udp: Pair::bind(address.ip(), 0).unwrap(),
             way: Way { segment_ok: true, ..Way::default() },
             addresses: HashMap::new(),
-            guard: users.guard([0; 32]),
+            guard,
             users,
             bell: Arc::clone(&bell),
             sessions: 0,

@@ -284,6 +284,9 @@ pub enum Ask {
         changes: Vec<(String, serde_json::Value)>,
         /// When whoever asks stops waiting, and takes it for refused: after that nothing is done.
         until: Nanos,
+        /// The camera that is meant, whose word counts; none: the active one. Settings of pictures
+        /// are for all cameras, and one that cannot be set so leaves the others as they are.
+        camera: Option<u32>,
     },
     /// The clients of a stream, or of all (empty name).
     Clients {

@@ -19,6 +19,7 @@
 mod command;
 mod import;
 mod legacy;
+mod several;
 mod tokens;
 
 #[cfg(test)]

@@ -249,3 +249,32 @@ fn without_the_devices_key_passwords_still_log_in_and_make_the_rest_anew() {
     assert_eq!(md5(), Algorithm::Md5.hash("admin:lensd:secret123"));
     std::fs::remove_dir_all(&data).unwrap();
 }
+
+#[test]
+fn several_users_are_changed_together_or_not_at_all() {
+    let accounts = two();
+    let mut accounts = accounts.lock();
+    let role = |all: &Accounts, name: &str| all.users()[name].role.clone();
+    let both = |ann, bob| [("ann".to_owned(), ann, None), ("bob".to_owned(), bob, None)];
+    for refused in [
+        vec![("bob".to_owned(), Role::Operator, None), ("eve".to_owned(), Role::Viewer, None)],
+        Vec::from(both(Role::Viewer, Role::Operator)),
+    ] {
+        assert!(accounts.change_all(&refused, 5).is_err());
+        assert_eq!(
+            (role(&accounts, "ann"), role(&accounts, "bob")),
+            words("administrator", "viewer")
+        );
+    }
+    // Each would be the last administrator without the other.
+    accounts.change_all(&both(Role::Viewer, Role::Administrator), 5).unwrap();
+    assert_eq!((role(&accounts, "ann"), role(&accounts, "bob")), words("viewer", "administrator"));
+    let credential = Credential::make("ann", "ann-other").unwrap();
+    let change = [("ann".to_owned(), Role::Viewer, Some(credential))];
+    accounts.change_all(&change, 6).unwrap();
+    assert_eq!(accounts.users()["ann"].generation, 1);
+}
+
+fn words(ann: &str, bob: &str) -> (String, String) {
+    (ann.to_owned(), bob.to_owned())
+}

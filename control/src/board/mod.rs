@@ -2,10 +2,12 @@
 //! is news, and which changes are under way. What is done with it is in the room above (`settings`).
 
 mod events;
+mod news;
 mod notices;
 mod proposal;
 
 pub(crate) use events::{Event as Happened, Events};
+use news::News;
 pub(crate) use notices::{Meter, Notices, Seen};
 pub(crate) use proposal::{Item, MOST_KEYS, Refusal, known, propose};
 
@@ -16,6 +18,7 @@ use lensd_ffi::region::Region;
 use lensd_ffi::settings::bank::{BankReader, BankWriter, Held};
 use lensd_ffi::settings::{Entry, Plane, entries, find};
 use lensd_ffi::state::BANK_AT;
+use lensd_ffi::time::Nanos;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -45,6 +48,8 @@ pub(crate) struct Set<W> {
     pub(crate) origin: Option<ConnKey>,
     /// Who asked, for the log.
     pub(crate) user: String,
+    /// The camera whose word counts; none: the active one.
+    pub(crate) camera: Option<u32>,
     pub(crate) then: Then<W>,
 }
 
@@ -74,6 +79,8 @@ pub(crate) struct Saves<W> {
     /// Of the transaction that is under way.
     pub(crate) saved: Vec<Stored<W>>,
     pub(crate) under_way: bool,
+    /// Transactions that came to their end.
+    pub(crate) over: u64,
 }
 
 /// See the module.
@@ -93,8 +100,7 @@ pub(crate) struct Board<W> {
     pub(crate) trials: VecDeque<Set<W>>,
     pub(crate) next_id: u64,
     pub(crate) saves: Saves<W>,
-    /// Keys with another value than clients were told, and who knows already.
-    news: BTreeMap<usize, Option<ConnKey>>,
+    news: News,
     /// What was set since the last look, for the audit log: by user and key.
     pub(crate) changed: BTreeMap<(String, &'static str), Value>,
     pub(crate) notices: Notices,
@@ -119,8 +125,9 @@ impl<W> Board<W> {
                 thens: Vec::new(),
                 saved: Vec::new(),
                 under_way: false,
+                over: 0,
             },
-            news: BTreeMap::new(),
+            news: News::default(),
             changed: BTreeMap::new(),
             notices: Notices::default(),
             meter: Meter::default(),
@@ -192,10 +199,7 @@ impl<W> Board<W> {
         }
         let told = self.held[index].value != held.value && !entries()[index].key.action;
         if told {
-            let known = self.news.entry(index).or_insert(origin);
-            if *known != origin {
-                *known = None;
-            }
+            self.news.note(index, origin);
         }
         self.held[index] = held;
     }
@@ -209,9 +213,20 @@ impl<W> Board<W> {
         }
     }
 
+    /// Whether it is time for [`Board::take_news`]: not while a change is on its way to the disk.
+    pub(crate) fn may_tell(&mut self, now: Nanos) -> bool {
+        let saves = &self.saves;
+        self.news.is_time(saves.under_way.then_some(saves.over), now)
+    }
+
+    /// When news have waited long enough.
+    pub(crate) fn news_deadline(&self) -> Option<Nanos> {
+        self.news.deadline()
+    }
+
     /// Keys whose values have changed, and who knows already. Calling takes them.
     pub(crate) fn take_news(&mut self) -> BTreeMap<usize, Option<ConnKey>> {
-        std::mem::take(&mut self.news)
+        self.news.take()
     }
 }
 

@@ -5,6 +5,7 @@ use crate::http::respond::Fault;
 use lensd_ffi::auth::Access;
 use lensd_ffi::settings::{Entry, Kind, Plane, find, resolve};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Why a change was not made.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,7 +181,26 @@ pub(crate) fn propose<W>(
             Item { name, entry, outcome: Err(why), before: Value::Null, in_force: false }
         }
     };
-    changes.into_iter().map(item).collect()
+    let mut items: Vec<Item> = changes.into_iter().map(item).collect();
+    refuse_twins(&mut items);
+    items
+}
+
+/// A key that stands there by two of its names would be confirmed with two values.
+fn refuse_twins(items: &mut [Item]) {
+    let mut names: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, item) in items.iter().enumerate() {
+        if let Some(entry) = item.entry {
+            names.entry(entry.index).or_default().push(place);
+        }
+    }
+    for twins in names.into_values().filter(|places| places.len() > 1) {
+        let all: Vec<String> = twins.iter().map(|place| items[*place].name.clone()).collect();
+        let why = format!("{} are names of one key: give one of them", all.join(" and "));
+        for place in twins {
+            items[place].refuse(Refusal::Invalid(why.clone()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -192,11 +212,15 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn names_are_suggested_for_the_first_few_only() {
+    fn names_are_suggested_for_the_first_few_only_and_mean_one_key_once() {
         let memory = Arc::new(Region::create("proposal", PLANE_WORDS).unwrap());
         let board = Board::<()>::new(memory, &Store::volatile(None));
         let changes = (0..100).map(|i| (format!("brightnes{i}"), Value::Null));
         let items = propose(&board, changes, |_| true);
+        let twins = ["jpeg-quality", "pictureQuality", "brightness"];
+        let items_of_twins = propose(&board, twins.map(|n| (n.to_owned(), 20.into())), |_| true);
+        let refused: Vec<bool> = items_of_twins.iter().map(|i| i.outcome.is_err()).collect();
+        assert_eq!(refused, [true, true, false]);
         let near = |i: &Item| matches!(&i.outcome, Err(Refusal::Unknown(near)) if !near.is_empty());
         assert_eq!(items.iter().filter(|i| near(i)).count(), SUGGESTED);
         assert!(items.iter().all(|i| matches!(i.outcome, Err(Refusal::Unknown(_)))));

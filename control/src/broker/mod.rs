@@ -309,10 +309,20 @@ impl<W> Broker<W> {
     /// A connection is gone: what it waited for stays for the next one.
     pub(crate) fn forget(&mut self, key: ConnKey) {
         for subscription in self.subscriptions.values_mut() {
+            if let Way::Pull { waits, .. } = &mut subscription.way {
+                waits.take_if(|pull| pull.key == key);
+            }
+        }
+    }
+
+    /// A client sends no more while it waits. Mostly that means that it has gone, which shows only
+    /// when it is written to: it gets no messages, which stay for the next one, and at once.
+    pub(crate) fn conclude(&mut self, key: ConnKey) {
+        for subscription in self.subscriptions.values_mut() {
             if let Way::Pull { waits, .. } = &mut subscription.way
-                && waits.as_ref().is_some_and(|p| p.key == key)
+                && let Some(pull) = waits.take_if(|pull| pull.key == key)
             {
-                *waits = None;
+                self.ended.push((pull.wake, Woken::Messages(Vec::new(), subscription.until)));
             }
         }
     }
@@ -537,6 +547,21 @@ mod tests {
         assert!(
             !broker.pull("a", key(3), 1, later, NOW, wake("5")) && !broker.renew("a", SPAN, NOW)
         );
+    }
+
+    #[test]
+    fn who_sends_no_more_gets_nothing_that_another_could_have() {
+        let (mut broker, mut log) = (Broker::default(), Log::new());
+        assert!(pull_point(&mut broker, "a", "ann"));
+        let later = NOW.plus(Nanos::from_secs(5));
+        broker.pull("a", key(1), 1, later, NOW, wake("1"));
+        broker.conclude(key(2));
+        broker.conclude(key(1));
+        broker.publish(motion(true));
+        turn(&mut broker, &mut log, NOW);
+        broker.pull("a", key(2), 1, later, NOW, wake("2"));
+        turn(&mut broker, &mut log, NOW);
+        assert_eq!(log, ["1: ", "2: Initialized=true"]);
     }
 
     #[test]

@@ -591,7 +591,11 @@ mod tests {
         assert_eq!(ask(&mut d, "POST /x", &[basic], WRITE, AT), 403);
         assert_eq!(ask(&mut d, "GET /x", &["Authorization: Bearer tok"], READ, AT), 200);
         assert_eq!(ask(&mut d, "GET /x", &[basic, basic], READ, AT), 401);
-        assert_eq!(ask(&mut door(true), "GET /x", &[], READ, AT), 200);
+        let live = Some(Access::LIVE);
+        assert_eq!(ask(&mut door(true), "GET /x", &[], live, AT), 200);
+        assert_eq!(ask(&mut door(true), "GET /x", &[], READ, AT), 401, "recordings are not live");
+        assert_eq!(ask(&mut d, "GET /x", &[basic], live, AT), 200);
+        assert_eq!(ask(&mut d, "GET /x", &[], live, AT), 401);
     }
 
     #[test]

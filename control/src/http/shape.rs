@@ -6,15 +6,25 @@ use super::parse::{Method, Request};
 use super::respond::{Fault, FileBody, Payload, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bodies from here on are compressed; shorter ones fit a packet anyway.
 const MIN_GZIP: usize = 1024;
-/// Longer ones are not: that would hold up everybody else.
+/// Longer ones are not: that would hold up everybody else. But for those that are always the same,
+/// such as the description of the API: they are compressed once.
 const MAX_GZIP: usize = 256 * 1024;
+/// Longest of those, and most that are kept.
+const MAX_SAME: usize = 4 << 20;
+const MOST_SAME: usize = 4;
+
+/// Compressed texts that are always the same, by their tags.
+static SAME: Mutex<BTreeMap<String, Arc<Vec<u8>>>> = Mutex::new(BTreeMap::new());
 
 /// What a request says about the form of its answer.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -169,10 +179,38 @@ fn is_compressible(response: &Response) -> bool {
                 | "application/vnd.apple.mpegurl"
         );
     let length = response.body.bytes().len();
-    text && (MIN_GZIP..=MAX_GZIP).contains(&length) && response.find("Content-Encoding").is_none()
+    let most = if is_same(response) { MAX_SAME } else { MAX_GZIP };
+    text && (MIN_GZIP..=most).contains(&length) && response.find("Content-Encoding").is_none()
+}
+
+/// Whether an answer is the same for everybody, and has a tag.
+fn is_same(response: &Response) -> bool {
+    matches!(response.body, Payload::Shared(_)) && response.find("ETag").is_some()
 }
 
 fn gzip(response: Response) -> Response {
+    let tag = response.find("ETag").map(str::to_owned);
+    let Some(tag) = tag.filter(|_| response.body.len() > MAX_GZIP as u64) else {
+        return gzip_now(response);
+    };
+    if let Some(bytes) = SAME.lock().get(&tag).map(Arc::clone) {
+        return Response { body: Payload::Shared(bytes), ..response }
+            .header("Content-Encoding", "gzip");
+    }
+    let mut response = gzip_now(response);
+    if let Payload::Own(bytes) = &mut response.body {
+        let bytes = Arc::new(std::mem::take(bytes));
+        let mut same = SAME.lock();
+        if same.len() >= MOST_SAME {
+            same.clear();
+        }
+        same.insert(tag, Arc::clone(&bytes));
+        response.body = Payload::Shared(bytes);
+    }
+    response
+}
+
+fn gzip_now(response: Response) -> Response {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
     // Into memory, where nothing fails.
     let done = out.write_all(response.body.bytes()).and_then(|()| out.finish());
@@ -266,6 +304,19 @@ mod tests {
             Response { status: 404, ..text(5000) },
         ] {
             assert_eq!(wants(&all).shape(other).find("Content-Encoding"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_always_the_same_is_compressed_however_long() {
+        let same = Arc::new(vec![b'y'; MAX_GZIP + 1]);
+        for _ in 0..2 {
+            let response = Response::new(200, "text/plain", Payload::Shared(Arc::clone(&same)));
+            let shaped = wants(&[("accept-encoding", "gzip")]).shape(response);
+            assert_eq!(shaped.find("Content-Encoding"), Some("gzip"));
+            let mut out = Vec::new();
+            flate2::read::GzDecoder::new(shaped.body.bytes()).read_to_end(&mut out).unwrap();
+            assert_eq!(out, *same);
         }
     }
 

@@ -75,8 +75,9 @@ pub(super) struct Conn {
     pub(super) writable: bool,
     /// Whether the loop is to write, so that it is noted once.
     pub(super) is_noted: bool,
-    /// Whether the peer has said that it sends no more.
+    /// Whether the peer has said that it sends no more, and whether that is still to be told.
     ended: bool,
+    end_is_news: bool,
     /// Whether the peer knows that we send no more, and until when it may go on.
     is_shut: bool,
     lingers: Option<Nanos>,
@@ -103,6 +104,7 @@ impl Conn {
             writable: true,
             is_noted: false,
             ended: false,
+            end_is_news: false,
             is_shut: false,
             lingers: None,
             broken: false,
@@ -155,6 +157,7 @@ impl Conn {
             Ok(0) => {
                 self.readable = false;
                 self.ended = true;
+                self.end_is_news = true;
                 match &mut self.machine {
                     Machine::Http(session) => session.handle_end(),
                     Machine::Ws(socket) => socket.session.handle_end(),
@@ -172,6 +175,11 @@ impl Conn {
             Err(_) => self.broken = true,
         }
         true
+    }
+
+    /// Whether the peer has ended its side; true once.
+    pub(super) const fn take_end(&mut self) -> bool {
+        std::mem::replace(&mut self.end_is_news, false)
     }
 
     /// Writes what the machine has, as far as the socket takes it. False: nothing went out.

@@ -201,6 +201,9 @@ impl Serve {
         let mut turns = TURN;
         loop {
             let read = conn.read(&mut self.scratch, at);
+            if conn.take_end() {
+                desk.broker.conclude(conn.key);
+            }
             let mut asked = false;
             while turns > 0 && go_on(conn, desk, at) {
                 asked = true;

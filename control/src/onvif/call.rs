@@ -8,7 +8,7 @@ use crate::desk::{ConnKey, Desk};
 use crate::engine::Outcome;
 use crate::http::At;
 use crate::http::respond::Response;
-use crate::settings;
+use crate::settings::{self, By};
 use crate::soap::{self, Fault, Header, Node, Writer};
 use lensd_ffi::auth::{Access, Login};
 use lensd_ffi::link::{Answer as Said, Ask};
@@ -48,6 +48,8 @@ pub(super) struct Call<'a> {
     pub(super) segments: &'a [String],
     pub(super) operation: &'static Operation,
     pub(super) header: Header,
+    /// The camera whose word counts for settings of pictures; none: the active one.
+    pub(super) camera: Option<u32>,
 }
 
 /// What is kept of a call until its answer.
@@ -138,7 +140,8 @@ impl Call<'_> {
                 None => then(desk, w, at),
             });
         };
-        settings::set(self.desk, items, true, None, &who.user, self.at, follow);
+        let by = By { camera: self.camera, ..By::user(&who.user) };
+        settings::set(self.desk, items, true, by, self.at, follow);
         Ok(Done::Later)
     }
 
@@ -152,7 +155,7 @@ impl Call<'_> {
         make: impl FnOnce(&mut Desk) -> Result<(Vec<(String, Value)>, T), Fault> + 'static,
         then: impl FnOnce(T, &mut Writer) + 'static,
     ) -> Answer {
-        let (ticket, who) = (self.ticket(), self.who.clone());
+        let (ticket, who, camera) = (self.ticket(), self.who.clone(), self.camera);
         let then = |made, w: &mut Writer| {
             then(made, w);
             Ok(())
@@ -177,7 +180,8 @@ impl Call<'_> {
                 });
                 edited(desk, key, at);
             };
-            settings::set(desk, items, true, None, &who.user, at, follow);
+            let by = By { camera, ..By::user(&who.user) };
+            settings::set(desk, items, true, by, at, follow);
         };
         match self.desk.edits.get_mut(key) {
             Some(waiting) if waiting.len() >= MOST_EDITS => {

@@ -44,6 +44,8 @@ pub(super) struct Options {
     pub(super) kbits: (u64, u64),
     /// Pictures between key frames.
     pub(super) gop: (u32, u32),
+    /// Of H.264, as Media1 names them.
+    pub(super) profiles: Vec<&'static str>,
 }
 
 /// What an encoder of a camera can be set to.
@@ -78,10 +80,16 @@ pub(super) fn options(camera: &Camera, encoder: &Encoder) -> Options {
         (_, Codec::H264 | Codec::Jpeg) if settable => vec![Codec::H264, Codec::Jpeg],
         (_, codec) => vec![codec],
     };
+    if encoder.fixed {
+        let (kbits, gop) = (kbits(encoder), encoder.gop());
+        let (kbits, gop, profiles) = ((kbits, kbits), (gop, gop), vec![encoder.profile]);
+        return Options { codecs, sizes, rates, kbits, gop, profiles };
+    }
     let kbits = if encoder.kind == Kind::Sub { SUB_KBITS } else { MAIN_KBITS };
     let gop = |secs: f64, fps: f64| whole((secs * fps).max(1.0));
     let gop = (gop(*GOP_SECS.start(), encoder.fps), gop(*GOP_SECS.end(), encoder.fps));
-    Options { codecs, sizes, rates, kbits, gop }
+    let profiles = PROFILES.map(|(name, _)| name).to_vec();
+    Options { codecs, sizes, rates, kbits, gop, profiles }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held in range")]
@@ -196,6 +204,9 @@ fn merged(list: &[(Options, Encoder)], codec: Codec) -> Option<Options> {
         all.rates = (all.rates.0.min(more.rates.0), all.rates.1.max(more.rates.1));
         all.kbits = (all.kbits.0.min(more.kbits.0), all.kbits.1.max(more.kbits.1));
         all.gop = (all.gop.0.min(more.gop.0), all.gop.1.max(more.gop.1));
+        // In the order of the table.
+        let either = |name: &&str| all.profiles.contains(name) || more.profiles.contains(name);
+        all.profiles = PROFILES.map(|(name, _)| name).into_iter().filter(either).collect();
         all
     }))
 }
@@ -211,7 +222,7 @@ fn write_codec(name: &'static str, codec: Codec, options: &Options, w: &mut Writ
     range("tt:FrameRateRange", options.rates, w);
     range("tt:EncodingIntervalRange", (1, 1), w);
     if codec == Codec::H264 {
-        for (profile, _) in PROFILES {
+        for profile in &options.profiles {
             w.leaf("tt:H264ProfilesSupported", profile);
         }
     }
@@ -233,7 +244,7 @@ pub(super) fn write_options2(name: &'static str, list: &[(Options, Encoder)], w:
         w.open(name);
         if codec != Codec::Jpeg {
             w.attribute("GovLengthRange", format!("{} {}", options.gop.0, options.gop.1));
-            w.attribute("ProfilesSupported", PROFILES.map(|(name, _)| name).join(" "));
+            w.attribute("ProfilesSupported", options.profiles.join(" "));
             w.attribute("ConstantBitRateSupported", true);
         }
         w.attribute("FrameRatesSupported", joined(rates));
@@ -293,6 +304,7 @@ pub(super) fn set(call: &mut Call<'_>, request: Node<'_>, response: &'static str
     let camera = camera(call.desk, encoder.camera).ok_or_else(|| profiles::no_config(token))?;
     let wanted = Wanted::of(node, media2)?;
     let mut changes = changes(&camera, &encoder, &wanted)?;
+    call.camera = Some(camera.id);
     let (group, path) = (multicast::named(node)?, encoder.path());
     let make = move |desk: &mut Desk| {
         let groups = desk.board.value(multicast::KEY);
@@ -377,6 +389,7 @@ pub(super) fn fuzz(node: Node<'_>) {
             gop_secs: 1.0,
             profile: "Baseline",
             quality: 100,
+            fixed: false,
         };
         let Ok(wanted) = Wanted::of(node, media2) else { continue };
         for (key, value) in changes(&camera, &encoder, &wanted).unwrap_or_default() {
@@ -441,10 +454,10 @@ fn changes(
         let key = if is_sub { "sub-encoding" } else { "main-encoding" };
         put(key, json!(if codec == Codec::Jpeg { "jpeg" } else { "h264" }));
     }
-    // Quality and rates: the nearest that is possible.
+    // Quality and rates: the nearest that is possible, which is none for pictures that come coded.
     #[expect(clippy::cast_possible_truncation, reason = "1 to 100")]
     let quality = wanted.quality.round().clamp(1.0, 100.0) as i64;
-    if quality != encoder.quality || codec != encoder.codec {
+    if !encoder.fixed && quality != encoder.quality || codec != encoder.codec {
         match codec {
             Codec::Jpeg => put("jpeg-quality", json!(quality)),
             _ => put("qp-min", json!(qp_min_of(quality))),
@@ -456,6 +469,9 @@ fn changes(
     let kbits = wanted.kbits.unwrap_or(kbits(encoder)).clamp(options.kbits.0, options.kbits.1);
     if kbits != self::kbits(encoder) {
         put(if is_sub { "sub-bitrate" } else { "bitrate" }, json!(kbits * 1000));
+    }
+    if encoder.fixed {
+        return unchanged(encoder, wanted).map(|()| out);
     }
     if let Some(gop) = wanted.gop {
         let secs = f64::from(gop) / real_fps;
@@ -481,6 +497,24 @@ fn changes(
         put("rate-mode", json!(if constant { "constant" } else { "variable" }));
     }
     Ok(out)
+}
+
+/// Whether a client wants pictures that come coded as they are. Their distance of key frames is a
+/// measured one: what a client read a moment ago is as good.
+fn unchanged(encoder: &Encoder, wanted: &Wanted) -> Result<(), Fault> {
+    let now = encoder.gop();
+    let near = |gop: u32| gop.abs_diff(now) <= 1 + now / 4;
+    if let Some(gop) = wanted.gop.filter(|gop| !near(*gop)) {
+        let why = format!("GovLength is {now} as this camera's stream comes, and not {gop}");
+        return Err(refuse(why));
+    }
+    match wanted.profile.as_deref() {
+        Some(profile) if profile != encoder.profile => Err(refuse(format!(
+            "the profile is {} as this camera's stream comes, and not {profile:?}",
+            encoder.profile
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -512,6 +546,7 @@ mod tests {
             gop_secs: 2.0,
             profile: "Baseline",
             quality: 100,
+            fixed: false,
         };
         (camera, encoder)
     }
@@ -606,5 +641,26 @@ mod tests {
         let options = options(&camera, &encoder);
         assert_eq!((options.sizes.len(), options.rates), (1, (25, 25)));
         assert_eq!(options.codecs, [Codec::H264]);
+    }
+
+    #[test]
+    fn what_comes_coded_is_offered_as_it_is() {
+        let (mut camera, encoder) = fixture(Kind::Main);
+        camera.modes.clear();
+        let encoder = Encoder { fixed: true, ..encoder };
+        let offered = options(&camera, &encoder);
+        assert_eq!((offered.kbits, offered.gop), ((4000, 4000), (50, 50)));
+        assert_eq!(offered.profiles, ["Baseline"]);
+        let w = same(&encoder);
+        // What is measured was a little different a moment ago; qualities and rates adapt.
+        let near = Wanted { gop: Some(52), kbits: Some(9), quality: 3.0, ..w.clone() };
+        assert_eq!(changes(&camera, &encoder, &near), Ok(vec![]));
+        for (wanted, word) in [
+            (Wanted { gop: Some(25), ..w.clone() }, "GovLength is 50"),
+            (Wanted { profile: Some("High".to_owned()), ..w }, "the profile is Baseline"),
+        ] {
+            let fault = changes(&camera, &encoder, &wanted).unwrap_err();
+            assert!(fault.reason.contains(word), "{}", fault.reason);
+        }
     }
 }

@@ -116,6 +116,8 @@ pub(super) struct Encoder {
     pub(super) profile: &'static str,
     /// 1 to 100.
     pub(super) quality: i64,
+    /// Whether the pictures come coded from elsewhere, and stay as they are.
+    pub(super) fixed: bool,
 }
 
 impl Encoder {
@@ -290,7 +292,17 @@ fn encoder(desk: &mut Desk, camera: &Camera, kind: Kind) -> Encoder {
         Kind::Sub => whole("sub-bitrate").unwrap_or(500_000),
         Kind::Main | Kind::Mjpeg => whole("bitrate").unwrap_or(4_000_000),
     };
-    let gop_secs = desk.board.value("gop").as_f64().unwrap_or(1.0);
+    let mut gop_secs = desk.board.value("gop").as_f64().unwrap_or(1.0);
+    let codes = ["openh264", "m2m", "encoder"].iter().any(|word| words.contains(word));
+    let fixed = kind == Kind::Main && camera.modes.is_empty() && !words.is_empty() && !codes;
+    let mut bitrate = bitrate;
+    if let Some(stream) = stream.filter(|_| fixed) {
+        // Not what is set, for that is nothing here, but what comes.
+        bitrate = if stream.bitrate > 0 { stream.bitrate } else { bitrate };
+        if stream.keys > 0 {
+            gop_secs = stream.units as f64 / stream.keys as f64 / fps;
+        }
+    }
     Encoder {
         camera: camera.id,
         kind,
@@ -302,6 +314,7 @@ fn encoder(desk: &mut Desk, camera: &Camera, kind: Kind) -> Encoder {
         gop_secs,
         profile,
         quality,
+        fixed,
     }
 }
 

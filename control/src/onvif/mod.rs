@@ -125,7 +125,8 @@ pub(crate) fn handle(desk: &mut Desk, request: &Request, from: From, at: At) -> 
     let header = Header { message_id: asked.header.message_id.clone(), to: asked.header.to };
     let address = Address::of(desk, request, from);
     let segments = request.segments.get(1..).unwrap_or_default();
-    let mut call = Call { desk, who, from, at, address, segments, operation, header };
+    let camera = None;
+    let mut call = Call { desk, who, from, at, address, segments, operation, header, camera };
     let mut w = Writer::new();
     match (operation.handler)(&mut call, asked.operation, &mut w) {
         Ok(Done::Now) => Some(call.ticket().response(w)),

@@ -34,7 +34,7 @@ impl Class {
             Self::ReadSystem => Access::read(Permission::System),
             Self::ReadSystemSecret => Access::read(Permission::User),
             Self::WriteSystem | Self::Unrecoverable => Access::write(Permission::System),
-            Self::ReadMedia => Access::read(Permission::Media),
+            Self::ReadMedia => Access::LIVE,
             Self::Actuate => Access::write(Permission::Device),
         })
     }

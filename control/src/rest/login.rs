@@ -125,7 +125,8 @@ pub(super) fn logout(call: &mut Call<'_>) -> Result<Reply, Fault> {
 
 /// Whose sessions and tokens one may see and end: all, or one's own.
 fn reach(call: &Call<'_>, write: bool) -> Option<String> {
-    let access = Access { permission: Permission::User, write };
+    let of = if write { Access::write } else { Access::read };
+    let access = of(Permission::User);
     (!call.who.allows(access)).then(|| call.who.user.clone())
 }
 

@@ -9,7 +9,7 @@ use crate::external;
 use crate::http::body::Members;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
-use crate::settings;
+use crate::settings::{self, By};
 use crate::store::{Import, Secrets, Store, StoreError};
 use crate::tls::{self, Pair};
 use lensd_ffi::auth::Role;
@@ -43,7 +43,7 @@ fn act(call: &mut Call<'_>, name: &'static str, what: &'static str) -> Result<Re
         };
         desk.answer_later(key, response);
     };
-    settings::set(call.desk, items, false, None, &user, call.at, then);
+    settings::set(call.desk, items, false, By::user(&user), call.at, then);
     Ok(Reply::Later)
 }
 

@@ -139,7 +139,7 @@ fn general() -> Named {
 }
 
 fn engine() -> Value {
-    word(&["running", "starting"])
+    word(&["running", "starting", "stalled"])
 }
 
 /// Which moment of a picture's life its capture time is; empty before the first one.

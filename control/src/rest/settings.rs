@@ -6,7 +6,7 @@ use crate::desk::Desk;
 use crate::engine::Outcome;
 use crate::http::respond::{Fault, Response};
 use crate::http::{At, json};
-use crate::settings as change;
+use crate::settings::{self as change, By};
 use lensd_ffi::auth::{Access, Permission};
 use lensd_ffi::link::Answer;
 use lensd_ffi::settings::{Entry, entries, render, resolve};
@@ -89,7 +89,7 @@ pub(super) fn set_one(call: &mut Call<'_>) -> Result<Reply, Fault> {
         };
         desk.answer_later(key, response);
     };
-    change::set(call.desk, items, false, None, &call.who.user, call.at, then);
+    change::set(call.desk, items, false, By::user(&call.who.user), call.at, then);
     Ok(Reply::Later)
 }
 
@@ -124,6 +124,9 @@ fn changes_of(call: &Call<'_>) -> Result<Map<String, Value>, Fault> {
         return Err(forbidden(call, asked));
     }
     let changes = json::object(&call.request.body)?;
+    if changes.is_empty() {
+        return Err(invalid("the object has no members"));
+    }
     check_count(changes.len())?;
     Ok(changes)
 }
@@ -137,7 +140,8 @@ fn check_count(keys: usize) -> Result<(), Fault> {
 
 fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result<Reply, Fault> {
     if changes.is_empty() {
-        return Err(invalid("the object has no members"));
+        // All of it is as it is.
+        return Ok(Reply::Now(Response::success(json!({}), call.at)));
     }
     let items = propose(&call.desk.board, changes, |access| call.who.allows(access));
     if atomic || call.who.user.is_empty() {
@@ -148,7 +152,7 @@ fn set(call: &mut Call<'_>, changes: Map<String, Value>, atomic: bool) -> Result
         let response = many(&results, atomic, at);
         desk.answer_later(key, response);
     };
-    change::set(call.desk, items, atomic, None, &call.who.user, call.at, then);
+    change::set(call.desk, items, atomic, By::user(&call.who.user), call.at, then);
     Ok(Reply::Later)
 }
 
@@ -246,7 +250,19 @@ pub(super) fn set_config(call: &mut Call<'_>) -> Result<Reply, Fault> {
             changes.insert(key, value);
         }
     }
+    pass_over_unchanged(call, &mut changes, false);
     set(call, changes, true)
+}
+
+/// Leaves out what nobody can set and what is not known, if it is as it is: what GET gave may come
+/// back as a whole. `any`: also measured values that have become others meanwhile.
+fn pass_over_unchanged(call: &Call<'_>, changes: &mut Map<String, Value>, any: bool) {
+    changes.retain(|name, value| {
+        let Ok(entry) = resolve(name) else { return true };
+        let measured = entry.write().is_none();
+        let same = call.desk.board.held(entry).value == *value;
+        !(call.who.allows(entry.read()) && (measured && (any || same) || value.is_null() && same))
+    });
 }
 
 fn in_section(key: &str, section: &str) -> Result<(), Fault> {
@@ -268,7 +284,8 @@ pub(super) fn set_section(call: &mut Call<'_>) -> Result<Reply, Fault> {
     for key in changes.keys() {
         in_section(key, section)?;
     }
-    if call.request.method == crate::http::parse::Method::Put {
+    let whole = call.request.method == crate::http::parse::Method::Put;
+    if whole {
         let given: Vec<usize> =
             changes.keys().filter_map(|k| resolve(k).ok()).map(|e| e.index).collect();
         let left_out = entries().iter().filter(|e| {
@@ -282,6 +299,7 @@ pub(super) fn set_section(call: &mut Call<'_>) -> Result<Reply, Fault> {
             }
         }
     }
+    pass_over_unchanged(call, &mut changes, whole);
     set(call, changes, true)
 }
 

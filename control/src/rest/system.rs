@@ -5,9 +5,9 @@ use crate::http::respond::{Fault, Response};
 use crate::page;
 use serde_json::{Value, json};
 
-/// `running`, or `starting` while there is none.
+/// `running`, `starting` while there is none, or `stalled` while it says nothing.
 pub(super) fn engine_word(call: &mut Call<'_>) -> &'static str {
-    if call.desk.engine.is_running() { "running" } else { "starting" }
+    call.desk.engine.word()
 }
 
 pub(super) fn index(_: &mut Call<'_>) -> Result<Reply, Fault> {
@@ -23,8 +23,13 @@ pub(super) fn live(call: &mut Call<'_>) -> Result<Reply, Fault> {
 }
 
 pub(super) fn ready(call: &mut Call<'_>) -> Result<Reply, Fault> {
-    if !call.desk.engine.is_running() {
-        return Err(Fault::unavailable("ENGINE_STARTING", "the engine is starting"));
+    match call.desk.engine.word() {
+        "running" => {}
+        "stalled" => {
+            let why = "the engine has said nothing for seconds: is the machine overloaded?";
+            return Err(Fault::unavailable("ENGINE_STALLED", why));
+        }
+        _ => return Err(Fault::unavailable("ENGINE_STARTING", "the engine is starting")),
     }
     Ok(Reply::Now(Response::success(json!({ "status": "ready" }), call.at)))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,6 +100,12 @@ impl Network {
         if name.is_empty() || name.len() > 15 || !name.bytes().all(plain) || name.starts_with('.') {
             return Err(format!("{name:?} is no name of an interface"));
         }
+        if name == "lo" {
+            return Err("lo is the machine's way to itself: choose an interface".to_owned());
+        }
+        if let Some(wrong) = wanted.dns.iter().find(|ip| ip.is_unspecified() || ip.is_multicast()) {
+            return Err(format!("{wrong} is no address of a server for names"));
+        }
         if wanted.dns.len() > MOST_DNS {
             return Err(format!("at most {MOST_DNS} servers for names"));
         }
@@ -109,7 +115,12 @@ impl Network {
                     return Err("with dhcp the gateway comes from there".to_owned());
                 }
             }
-            Some(address) if !wanted.dhcp => check_address(address)?,
+            Some(address) if !wanted.dhcp => {
+                let network = check_address(address)?;
+                if let Some(gateway) = wanted.gateway {
+                    check_gateway(gateway, network)?;
+                }
+            }
             _ => return Err("give either dhcp or an address such as 192.168.1.5/24".to_owned()),
         }
         Ok(wanted)
@@ -219,13 +230,57 @@ fn made_of(path: &Path) -> Option<Value> {
     serde_json::from_str(text.lines().next()?.strip_prefix(MADE_OF)?).ok()
 }
 
-fn check_address(text: &str) -> Result<(), String> {
+/// An address and how many of its bits are the network's.
+fn check_address(text: &str) -> Result<(IpAddr, u8), String> {
     let wrong = || format!("{text:?} is no address with its network, such as 192.168.1.5/24");
     let (address, bits) = text.split_once('/').ok_or_else(wrong)?;
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits: u8 = bits.parse().map_err(|_| wrong())?;
-    if (1..=most).contains(&bits) { Ok(()) } else { Err(wrong()) }
+    if !(1..=most).contains(&bits) {
+        return Err(wrong());
+    }
+    check_host(address, (address, bits)).map(|()| (address, bits))
+}
+
+/// Whether an address is one that an interface can have in a network.
+fn check_host(ip: IpAddr, (of, bits): (IpAddr, u8)) -> Result<(), String> {
+    let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || broadcast {
+        return Err(format!("{ip} is no address that an interface can have"));
+    }
+    if let (IpAddr::V4(ip), IpAddr::V4(_), 1..=30) = (ip, of, bits) {
+        let hosts = u32::MAX >> bits;
+        let host = ip.to_bits() & hosts;
+        if host == 0 || host == hosts {
+            let what = if host == 0 { "the network itself" } else { "everybody in the network" };
+            return Err(format!("{ip}/{bits} is {what}, not an address of one machine"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a gateway can be reached from an address.
+fn check_gateway(gateway: IpAddr, network: (IpAddr, u8)) -> Result<(), String> {
+    let (own, bits) = network;
+    check_host(gateway, network).map_err(|why| format!("gateway: {why}"))?;
+    let reached = match (own, gateway) {
+        (IpAddr::V4(own), IpAddr::V4(gateway)) => {
+            let shift = 32 - u32::from(bits);
+            (own.to_bits() ^ gateway.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(own), IpAddr::V6(gateway)) => {
+            let shift = 128 - u32::from(bits);
+            let near = (own.to_bits() ^ gateway.to_bits()).checked_shr(shift).unwrap_or(0) == 0;
+            // Routers are mostly known by their address on the link (RFC 4861 4.2).
+            near || gateway.is_unicast_link_local()
+        }
+        _ => false,
+    };
+    match reached && own != gateway {
+        true => Ok(()),
+        false => Err(format!("the gateway {gateway} is no other machine in {own}/{bits}")),
+    }
 }
 
 /// Puts a file in the place of another in one step.
@@ -319,6 +374,18 @@ mod tests {
             json!({"interface": "eth0", "dhcp": true, "gateway": "10.0.0.1"}),
             json!({"interface": "eth0", "address": "10.0.0.2"}),
             json!({"interface": "eth0", "address": "10.0.0.2/33"}),
+            json!({"interface": "lo", "dhcp": true}),
+            json!({"interface": "eth0", "address": "0.0.0.0/24"}),
+            json!({"interface": "eth0", "address": "127.0.0.1/8"}),
+            json!({"interface": "eth0", "address": "224.0.0.1/4"}),
+            json!({"interface": "eth0", "address": "10.0.0.0/24"}),
+            json!({"interface": "eth0", "address": "10.0.0.255/24"}),
+            json!({"interface": "eth0", "address": "10.0.0.5/24", "gateway": "11.0.0.1"}),
+            json!({"interface": "eth0", "address": "10.0.0.5/24", "gateway": "10.0.0.5"}),
+            json!({"interface": "eth0", "address": "10.0.0.5/24", "gateway": "0.0.0.0"}),
+            json!({"interface": "eth0", "address": "10.0.0.5/24", "gateway": "fe80::1"}),
+            json!({"interface": "eth0", "address": "fd00::5/64", "gateway": "fd01::1"}),
+            json!({"interface": "eth0", "address": "10.0.0.5/24", "dns": ["0.0.0.0"]}),
             json!({"interface": "eth0", "address": "10.0.0.2/24\nx"}),
             json!({"interface": "../x", "dhcp": true}),
             json!({"interface": "a\nb", "dhcp": true}),

@@ -53,6 +53,24 @@ pub(crate) fn follow(desk: &mut Desk, at: At) {
     }
 }
 
+/// Who sets.
+#[derive(Clone, Copy)]
+pub(crate) struct By<'a> {
+    /// The client that is told by its answer and by nothing else.
+    pub(crate) origin: Option<ConnKey>,
+    /// For the log.
+    pub(crate) user: &'a str,
+    /// The camera that is meant, whose word counts; none: the active one.
+    pub(crate) camera: Option<u32>,
+}
+
+impl<'a> By<'a> {
+    /// A user who means the active camera.
+    pub(crate) const fn user(user: &'a str) -> Self {
+        Self { origin: None, user, camera: None }
+    }
+}
+
 /// Sets several keys in their order. `atomic`: if one is refused, nothing is changed; what does
 /// something is done only when all values were taken. `then` is called on the loop, now or later,
 /// and always.
@@ -60,16 +78,15 @@ pub(crate) fn set(
     desk: &mut Desk,
     items: Vec<Item>,
     atomic: bool,
-    origin: Option<ConnKey>,
-    user: &str,
+    by: By<'_>,
     at: At,
     then: impl FnOnce(&mut Desk, Vec<Result1>, At) + 'static,
 ) {
     let full = desk.board.sets.len() >= MOST;
     let spoilt = atomic && items.iter().any(|i| i.outcome.is_err());
     let stage = if atomic { Stage::Values } else { Stage::All };
-    let user = user.to_owned();
-    let mut set = Set { items, stage, began: false, origin, user, then: Box::new(then) };
+    let (By { origin, camera, .. }, user) = (by, by.user.to_owned());
+    let mut set = Set { items, stage, began: false, origin, user, camera, then: Box::new(then) };
     if full || spoilt {
         for item in &mut set.items {
             if item.outcome.is_ok() {
@@ -94,7 +111,8 @@ fn engine_part(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     }
     let id = desk.board.next_id;
     desk.board.next_id += 1;
-    match desk.engine.ask_for_board(id, within(changes, at), PATIENCE, at.mono) {
+    let ask = within(changes, set.camera, at);
+    match desk.engine.ask_for_board(id, ask, PATIENCE, at.mono) {
         Ok(()) => _ = desk.board.sets.insert(id, set),
         Err(fault) => {
             refuse_engine_part(&mut set, &Refusal::Away(fault));
@@ -105,8 +123,8 @@ fn engine_part(desk: &mut Desk, mut set: Set<Desk>, at: At) {
 
 /// A set for the engine, which is to do nothing after we have given it up: it gets a little less
 /// time than we wait, for its answer has a way to go.
-fn within(changes: Vec<(String, Value)>, at: At) -> Ask {
-    Ask::Set { changes, until: at.mono.plus(PATIENCE.since(WAY)) }
+fn within(changes: Vec<(String, Value)>, camera: Option<u32>, at: At) -> Ask {
+    Ask::Set { changes, until: at.mono.plus(PATIENCE.since(WAY)), camera }
 }
 
 fn refuse_engine_part(set: &mut Set<Desk>, why: &Refusal) {

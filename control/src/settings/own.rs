@@ -207,7 +207,10 @@ pub(crate) fn soft_reset(
             then(desk, made, at);
         }
     });
-    if let (Err(fault), Some(then)) = (begun, then.take()) {
+    // Taken only then: else it would be gone when the work is done.
+    if let Err(fault) = begun
+        && let Some(then) = then.take()
+    {
         then(desk, Err(fault.message), At::now());
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn go_on(desk: &mut Desk) {
     let job = move || store.save_settings(&changes).map_err(|e| e.to_string());
     let begun = desk.work.try_run(job, |desk: &mut Desk, stored, at| {
         desk.board.saves.under_way = false;
+        desk.board.saves.over += 1;
         let stored = stored.unwrap_or_else(|_| Err("the store has panicked".to_owned()));
         if let Err(why) = &stored {
             tracing::error!("settings cannot be stored: {why}");

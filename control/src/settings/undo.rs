@@ -74,11 +74,12 @@ pub(super) fn take_back(desk: &mut Desk, mut set: Set<Desk>, at: At) {
     }
     let id = desk.board.next_id;
     desk.board.next_id += 1;
-    let user = set.user.clone();
+    let (user, camera) = (set.user.clone(), set.camera);
     // One more than there is, until all have begun.
     desk.board.backs.insert(id, (set, 1));
     if !changes.is_empty() {
-        match desk.engine.ask_for_board(id, within(changes, at), PATIENCE, at.mono) {
+        let ask = within(changes, camera, at);
+        match desk.engine.ask_for_board(id, ask, PATIENCE, at.mono) {
             Ok(()) => begun(desk, id),
             // Then it has ended, and the next one gets what is wanted.
             Err(fault) => tracing::warn!("settings could not be taken back: {}", fault.message),

@@ -79,9 +79,11 @@ impl Fault {
         Self { status: 401, ..Self::not_authorized(reason) }
     }
 
-    /// An operation that there is not. Clients look for these very words.
+    /// An operation that there is not. Clients look for these very words: ONVIF's own, and Home
+    /// Assistant for the same in small letters.
     pub fn not_implemented() -> Self {
-        Self::receiver(&["ter:ActionNotSupported"], "Optional Action Not Implemented")
+        let reason = "Optional Action Not Implemented: it is not implemented here";
+        Self::receiver(&["ter:ActionNotSupported"], reason)
     }
 
     /// Something is missing here for now.

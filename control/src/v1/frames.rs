@@ -6,7 +6,7 @@ use crate::clients::{Playing, Watched};
 use crate::desk::{ConnKey, Desk};
 use crate::fmp4::{Broadcast, Frame};
 use crate::http::At;
-use lensd_ffi::auth::{Access, Permission};
+use lensd_ffi::auth::Access;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +18,8 @@ pub(super) fn subscribe(
     on: bool,
     at: At,
 ) {
-    let media = Access::read(Permission::Media);
-    if on && !may(desk, key)(media) {
-        return say(desk, key, &refusal("frames", &Refusal::Denied(media)));
+    if on && !may(desk, key)(Access::LIVE) {
+        return say(desk, key, &refusal("frames", &Refusal::Denied(Access::LIVE)));
     }
     let Some(before) = desk.clients.map.get_mut(&key).map(|c| c.pictures.take()) else { return };
     if let Some(watched) = before {

@@ -185,14 +185,19 @@ impl Apply {
         self.tell_each(entry, value.clone(), changes)
     }
 
-    /// Tells cameras, each its own change.
+    /// Tells cameras, each its own change: first the one whose word counts, if it is among them, for
+    /// what it refuses is to change nothing at the others either.
     pub(super) fn tell_each(
         &mut self,
         entry: &'static Entry,
         value: Value,
-        changes: Vec<(usize, Change)>,
+        mut changes: Vec<(usize, Change)>,
     ) -> Progress {
-        let active = self.active();
+        let decider = self.decider();
+        let mut others = Vec::new();
+        if changes.iter().any(|(index, _)| Some(*index) == decider) {
+            (changes, others) = changes.into_iter().partition(|(index, _)| Some(*index) == decider);
+        }
         let mut answers = Vec::new();
         for (index, change) in changes {
             let Some(camera) = self.cameras.get(index) else { continue };
@@ -200,30 +205,45 @@ impl Apply {
             if camera.orders.try_send(Order { change: change.clone(), reply }).is_ok() {
                 camera.bell.ring();
                 answers.push((index, change, answer));
-            } else if active == Some(index) {
-                return self.done(entry, Err("the active camera is busy; try again".to_owned()));
             }
         }
         if answers.is_empty() {
-            return self.done(entry, Err("there is no such camera, or it is busy".to_owned()));
+            let why = "the camera is busy, or there is none; try again";
+            return self.done(entry, Err(why.to_owned()));
         }
-        let only = answers.len() == 1;
-        Progress::Told { entry, value, answers, only, verdict: None }
+        Progress::Told { entry, value, answers, others, follows: false, verdict: None }
+    }
+
+    /// The same for those whose word does not count: what they cannot do they go without, and nobody
+    /// waits for them.
+    pub(super) fn tell_others(
+        &mut self,
+        entry: &'static Entry,
+        value: Value,
+        changes: Vec<(usize, Change)>,
+        at: Nanos,
+    ) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut told = self.tell_each(entry, value, changes);
+        if let Progress::Told { follows, .. } = &mut told {
+            *follows = true;
+            let (progress, deadline) = (vec![told], at.plus(PATIENCE));
+            self.requests.push(Request { id: None, progress, deadline });
+        }
     }
 
     /// Mirrors or flips: a camera that can by its control, another one's pictures by the processor.
     pub(super) fn orient(&mut self, entry: &'static Entry, value: &Value, at: Nanos) -> Progress {
         let taken = self.set_image(entry, value);
-        let active = self.active();
+        let active = self.decider();
         let (mut changes, mut others) = (Vec::new(), Vec::new());
         for index in 0..self.cameras.len() {
             let Some(change) = self.reoriented(index, entry.key.name, value) else { continue };
             if active == Some(index) { &mut changes } else { &mut others }.push((index, change));
         }
-        if !others.is_empty() {
-            let progress = vec![self.tell_each(entry, value.clone(), others)];
-            self.requests.push(Request { id: None, progress, deadline: at.plus(PATIENCE) });
-        }
+        self.tell_others(entry, value.clone(), others, at);
         let lacks = active
             .and_then(|i| self.cameras.get(i))
             .is_some_and(|c| c.state.lock().connected && !c.has(entry.key.name));

@@ -113,11 +113,23 @@ enum Progress {
         value: Value,
         /// Who has not answered yet.
         answers: Vec<Told>,
-        /// Whether only one was told, whose word counts then; else the active camera's.
-        only: bool,
-        /// What the active camera said.
+        /// Who is told when these have taken it.
+        others: Vec<(usize, Change)>,
+        /// Whether these are such others: whatever they say, nothing follows.
+        follows: bool,
+        /// What that one said, or else the first.
         verdict: Option<Result<(), String>>,
     },
+}
+
+/// Whose word counts, by which others are told or not.
+#[derive(Clone, Copy)]
+enum Word {
+    Active,
+    /// By index.
+    Camera(usize),
+    /// Nobody waits for an answer: each takes what it can.
+    Nobody,
 }
 
 struct Request {
@@ -153,6 +165,8 @@ pub struct Apply {
     /// Where watermarks are.
     uploads: PathBuf,
     requests: Vec<Request>,
+    /// Whose word counts in the request that is being begun.
+    word: Word,
     ptz: crate::ptz::Options,
     scenes: Arc<crate::scene::Scenes>,
     webrtc: Option<Arc<crate::webrtc::view::View>>,
@@ -196,6 +210,7 @@ impl Apply {
             recorder: recording::Recorder::new(hub),
             uploads,
             requests: Vec::new(),
+            word: Word::Active,
             ptz: crate::ptz::Options::default(),
             scenes: Arc::default(),
             webrtc: None,
@@ -255,7 +270,9 @@ impl Apply {
         if !changes.is_empty() {
             self.meet_cameras(at);
             tracing::info!(settings = changes.len(), "settings of control are applied");
+            self.word = Word::Nobody;
             self.begin(None, changes, at.plus(PATIENCE));
+            self.word = Word::Active;
         }
         self.recorder.hub.settle();
     }
@@ -265,7 +282,7 @@ impl Apply {
         &mut self,
         id: u64,
         changes: Vec<(String, Value)>,
-        until: Nanos,
+        (until, camera): (Nanos, Option<u32>),
         at: Nanos,
     ) -> Option<Answer> {
         // It was answered already that nothing came of it.
@@ -277,7 +294,10 @@ impl Apply {
             let message = "too many changes wait for the cameras".to_owned();
             return Some(Answer::Fault { code: "RATE_LIMITED".to_owned(), message });
         }
+        let meant = camera.and_then(|id| self.cameras.iter().position(|c| c.id == id));
+        self.word = meant.map_or(Word::Active, Word::Camera);
         self.begin(Some(id), changes, until.min(at.plus(PATIENCE)));
+        self.word = Word::Active;
         self.finish(at).pop().map(|(_, answer)| answer)
     }
 
@@ -424,6 +444,15 @@ impl Apply {
         self.cameras.iter().position(|c| c.id == main)
     }
 
+    /// The camera whose word counts.
+    fn decider(&self) -> Option<usize> {
+        match self.word {
+            Word::Active => self.active(),
+            Word::Camera(index) => Some(index),
+            Word::Nobody => None,
+        }
+    }
+
     fn select(&self, value: &Value) -> Result<(), String> {
         let camera = value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         if self.switchboard.select(camera) {
@@ -455,19 +484,20 @@ impl Apply {
         Ok(())
     }
 
-    /// Sets a control of every camera that has it; the active one's word counts.
+    /// Sets a control of every camera that has it, if the one whose word counts takes it.
     fn set_image(&mut self, entry: &Entry, value: &Value) -> Result<(), String> {
-        let active = self.active();
-        let mut verdict = Err("no camera is active".to_owned());
-        for index in 0..self.cameras.len() {
-            let result = self.set_control(index, entry.key.name, value);
-            if Some(index) == active {
-                verdict = result;
-            } else if let Err(why) = result {
+        let first = self.decider();
+        match (first, self.word) {
+            (Some(first), _) => self.set_control(first, entry.key.name, value)?,
+            (None, Word::Nobody) => {}
+            (None, _) => return Err("no camera is active".to_owned()),
+        }
+        for index in (0..self.cameras.len()).filter(|index| Some(*index) != first) {
+            if let Err(why) = self.set_control(index, entry.key.name, value) {
                 tracing::debug!(camera = index + 1, key = entry.key.name, "{why}");
             }
         }
-        verdict
+        Ok(())
     }
 
     fn set_control(&mut self, index: usize, key: &str, value: &Value) -> Result<(), String> {
@@ -579,7 +609,7 @@ impl Apply {
         for mut request in std::mem::take(&mut self.requests) {
             let late = request.deadline <= at;
             for progress in &mut request.progress {
-                self.go_on(progress, late);
+                self.go_on(progress, late, at);
             }
             if request.progress.iter().any(|p| matches!(p, Progress::Told { .. })) {
                 self.requests.push(request);
@@ -596,9 +626,10 @@ impl Apply {
         out
     }
 
-    fn go_on(&mut self, progress: &mut Progress, late: bool) {
-        let Progress::Told { entry, value, answers, only, verdict } = progress else { return };
-        let active = self.active();
+    fn go_on(&mut self, progress: &mut Progress, late: bool, at: Nanos) {
+        let Progress::Told { entry, value, answers, others, follows, verdict } = progress else {
+            return;
+        };
         let mut heard = Vec::new();
         answers.retain(|(index, change, answer)| {
             let result = match answer.try_recv() {
@@ -614,13 +645,18 @@ impl Apply {
             if result.is_ok() {
                 change.configure(&mut self.cameras[index].config);
             }
-            if *only || Some(index) == active || verdict.is_none() {
-                *verdict = Some(result);
-            }
+            verdict.get_or_insert(result);
         }
         if answers.is_empty() {
-            let result = verdict.take().unwrap_or_else(|| Err("there is no camera".to_owned()));
-            let (entry, value) = (*entry, value.take());
+            let mut result = verdict.take().unwrap_or_else(|| Err("there is no camera".to_owned()));
+            if *follows {
+                // Something else may be wanted by now.
+                result = Err("only who was asked first is heard".to_owned());
+            }
+            let (entry, value, others) = (*entry, value.take(), std::mem::take(others));
+            if result.is_ok() {
+                self.tell_others(entry, value.clone(), others, at);
+            }
             *progress = self.done(entry, result.map(|()| value));
         }
     }

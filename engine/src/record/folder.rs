@@ -114,6 +114,14 @@ impl Folder {
         Ok(())
     }
 
+    /// The folder for recordings, on a disk that has none.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn make_recordings(&self) -> io::Result<()> {
+        self.make(What::Recording.words().0)
+    }
+
     /// A folder for thumbnails.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use super::folder::Folder;
 use super::keeper::{Job, Keeper, Picture, Store};
+use super::list::{Going, List};
 use super::plan::{Mode, Options, Plan, Which};
 use super::reel::{Order, Reel, Shared};
 use super::work::{Wanted, Worker};
@@ -14,12 +15,9 @@ use lensd_ffi::link::{Answer, RecordAct};
 use lensd_ffi::state::{CameraState, MediaEvent, RecordingState, StorageState};
 use lensd_ffi::time::{Nanos, Stamp, now};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -66,20 +64,14 @@ pub struct Snap {
     pub alone: bool,
 }
 
-/// What is recorded, so that it goes on after a restart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Going {
-    stream: String,
-    plan: Plan,
-    paused: bool,
-}
-
 struct Running {
     stream: Arc<Stream>,
     shared: Arc<Shared>,
     orders: Sender<Order>,
     bell: Arc<Bell>,
     plan: Option<Plan>,
+    /// Pictures a second of its camera, as the reel was told.
+    fps: f64,
     paused: bool,
     keep: Nanos,
     scheduled: bool,
@@ -108,10 +100,11 @@ pub struct Hub {
     reels: Mutex<Vec<Running>>,
     cameras: Mutex<HashMap<u32, CameraState>>,
     wanted: Sender<Wanted>,
-    list: PathBuf,
+    list: Arc<List>,
+    /// What the settings said of bounds at the last look.
+    bounds: Mutex<Plan>,
     /// What went on when the last engine ended, until it goes on again.
     left: Mutex<Vec<Going>>,
-    written: Mutex<Vec<Going>>,
     started: Nanos,
     settled: AtomicBool,
     in_window: AtomicBool,
@@ -127,7 +120,9 @@ impl Hub {
         let folder = Folder::new(data);
         let (jobs, taken) = bounded(JOBS);
         let store = Arc::new(Store::new(jobs, bell));
-        let keeper = Keeper::new(Arc::clone(&store), folder.clone(), data, taken);
+        let list = Arc::new(List::read(&data.join("state/recording.json"), MOST));
+        let keeper =
+            Keeper::new(Arc::clone(&store), folder.clone(), data, taken, Arc::clone(&list));
         let (wanted, thumbnails) = bounded(ORDERS);
         let worker = Worker {
             store: Arc::clone(&store),
@@ -148,8 +143,7 @@ impl Hub {
             start("record-work", Box::new(move |stop: &Stop| worker.run(stop)))?,
             start("record-keep", Box::new(move |stop: &Stop| keeper.run(stop)))?,
         ];
-        let list = data.join("state/recording.json");
-        let left = read_list(&list);
+        let left = list.all();
         Ok(Self {
             switchboard,
             folder,
@@ -158,7 +152,7 @@ impl Hub {
             cameras: Mutex::default(),
             wanted,
             list,
-            written: Mutex::new(left.clone()),
+            bounds: Mutex::default(),
             left: Mutex::new(left),
             started: now(),
             settled: AtomicBool::new(false),
@@ -291,15 +285,19 @@ impl Hub {
             let message = format!("{} is being recorded already", names.join(", "));
             return refuse("RECORDING_IN_PROGRESS", message);
         }
+        let away: Vec<String> = streams
+            .iter()
+            .filter_map(|stream| Some(format!("camera {}: {}", stream.camera, stream.away()?)))
+            .collect();
+        // Those that are away are recorded from their return on, as one that went away meanwhile.
+        if away.len() == streams.len() && !scheduled {
+            return refuse("CAMERA_NOT_CONNECTED", away.into_iter().next().unwrap_or_default());
+        }
         for stream in &streams {
-            if let (Some(why), false) = (stream.away(), scheduled) {
-                let message = format!("camera {}: {why}", stream.camera);
-                return refuse("CAMERA_NOT_CONNECTED", message);
-            }
             self.check(stream, plan)?;
         }
         for stream in &streams {
-            self.begin_one(&mut reels, stream, plan, scheduled)
+            self.begin_one(&mut reels, stream, plan, scheduled, Nanos(0))
                 .or_else(|e| refuse("INTERNAL", format!("no recorder can be started: {e}")))?;
         }
         let at = now();
@@ -334,20 +332,30 @@ impl Hub {
         stream: &Arc<Stream>,
         plan: &Plan,
         scheduled: bool,
+        spent: Nanos,
     ) -> io::Result<()> {
         let fps = self.fps(stream.camera);
         let reel = self.reel(reels, stream)?;
         if reel.plan.is_none() {
+            let away = stream.away().unwrap_or_default();
+            if !away.is_empty() {
+                let text = format!("it is recorded once it is there: {away}");
+                tracing::warn!(stream = stream.name, "{text}");
+                self.store.note("recording.error", stream.camera, "", &text);
+            }
             reel.plan = Some(plan.clone());
+            reel.fps = fps;
             reel.scheduled = scheduled;
             reel.paused = false;
             // Until the reel says so itself.
+            reel.shared.set_spent(spent);
             let mut state = reel.shared.state.lock();
             state.started_ms = lensd_ffi::time::utc_now().millis();
             "waiting".clone_into(&mut state.state);
             plan.mode.name().clone_into(&mut state.mode);
+            state.error = away;
             drop(state);
-            reel.tell(Order::Start(Box::new(plan.clone()), fps));
+            reel.tell(Order::Start(Box::new(plan.clone()), fps, spent));
         }
         Ok(())
     }
@@ -396,6 +404,7 @@ impl Hub {
             orders,
             bell,
             plan: None,
+            fps: 0.0,
             paused: false,
             keep: Nanos(0),
             scheduled: false,
@@ -519,7 +528,13 @@ impl Hub {
                 // It has come to its limit, or there was no room.
                 reel.plan = None;
             }
+            let fps = self.fps(reel.stream.camera);
+            if reel.plan.is_some() && fps > 0.0 && (fps - reel.fps).abs() > 0.001 {
+                reel.fps = fps;
+                reel.tell(Order::Rate(fps));
+            }
         }
+        self.follow_bounds(&mut reels, &options.plan);
         reels.retain(|reel| {
             if reel.thread.is_finished() {
                 return false;
@@ -528,6 +543,28 @@ impl Hub {
             used || !reel.orders.is_empty()
         });
         self.write_list(&reels);
+    }
+
+    /// Bounds that are set hold for what is recorded, too, unless its start named others.
+    fn follow_bounds(&self, reels: &mut [Running], set: &Plan) {
+        let old = std::mem::replace(&mut *self.bounds.lock(), set.clone());
+        for reel in reels {
+            let Some(plan) = &mut reel.plan else { continue };
+            let before = plan.clone();
+            for (bound, old, new) in [
+                (&mut plan.segment_secs, old.segment_secs, set.segment_secs),
+                (&mut plan.segment_bytes, old.segment_bytes, set.segment_bytes),
+                (&mut plan.limit_secs, old.limit_secs, set.limit_secs),
+            ] {
+                if *bound == old {
+                    *bound = new;
+                }
+            }
+            if *plan != before {
+                let bounds = Box::new(plan.clone());
+                reel.tell(Order::Bounds(bounds));
+            }
+        }
     }
 
     /// What was being recorded when the last engine ended goes on.
@@ -543,7 +580,12 @@ impl Hub {
         let mut reels = self.reels.lock();
         for going in left {
             let Some(stream) = self.switchboard.resolve(&going.stream) else { continue };
-            if let Err(e) = self.begin_one(&mut reels, &stream, &going.plan, false) {
+            let (limit, spent) = (going.plan.limit_secs, going.spent_secs);
+            if limit > 0 && spent >= limit {
+                continue;
+            }
+            let spent = Nanos::from_secs(spent);
+            if let Err(e) = self.begin_one(&mut reels, &stream, &going.plan, false, spent) {
                 tracing::warn!(stream = going.stream, "recording does not go on: {e}");
             } else {
                 tracing::info!(stream = going.stream, "recording goes on");
@@ -583,33 +625,13 @@ impl Hub {
         if !self.left.lock().is_empty() {
             return;
         }
-        let going: Vec<Going> = reels
-            .iter()
-            .filter(|reel| !reel.scheduled)
-            .filter_map(|reel| {
-                let plan = reel.plan.clone()?;
-                Some(Going { stream: reel.name().to_owned(), plan, paused: reel.paused })
-            })
-            .collect();
-        let mut written = self.written.lock();
-        if *written == going {
-            return;
-        }
-        let draft = self.list.with_extension("tmp");
-        let kept = serde_json::to_vec(&going)
-            .map_err(io::Error::from)
-            .and_then(|bytes| {
-                let mut options = OpenOptions::new();
-                let mut file =
-                    options.create(true).write(true).truncate(true).mode(0o600).open(&draft)?;
-                file.write_all(&bytes)?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&draft, &self.list));
-        match kept {
-            Ok(()) => *written = going,
-            Err(e) => tracing::debug!("what is recorded is not written down: {e}"),
-        }
+        let going = reels.iter().filter(|reel| !reel.scheduled).filter_map(|reel| {
+            let plan = reel.plan.clone()?;
+            let limited = plan.limit_secs > 0;
+            let spent_secs = if limited { reel.shared.spent().0 / 1_000_000_000 } else { 0 };
+            Some(Going { stream: reel.name().to_owned(), plan, paused: reel.paused, spent_secs })
+        });
+        self.list.set(going.collect());
     }
 
     /// Ends all recordings in order, and waits until their files are closed.
@@ -628,12 +650,5 @@ impl Hub {
     }
 }
 
-fn read_list(path: &Path) -> Vec<Going> {
-    /// Many times what is ever written.
-    const LONGEST: u64 = 1 << 20;
-    if fs::metadata(path).map_or(true, |meta| meta.len() > LONGEST) {
-        return Vec::new();
-    }
-    let text = fs::read(path).unwrap_or_default();
-    serde_json::from_slice::<Vec<Going>>(&text).unwrap_or_default().into_iter().take(MOST).collect()
-}
+#[cfg(test)]
+mod tests;

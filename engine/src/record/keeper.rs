@@ -1,17 +1,20 @@
 //! The thread that owns the catalogue: rows, completion of files, retention, the state of storage.
 
+mod storage;
+
 use super::folder::{Folder, What};
 use super::hub::Snap;
+use super::list::List;
 use super::mend::{self, Mended};
-use super::plan::Options;
+use super::plan::{Mode, Options};
 use super::reel::Shared;
 use super::{reconcile, work};
 use crate::thread::Stop;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::catalogue::{
-    Catalogue, CatalogueError, Encoding, Finished, MediaType, NewRecord, Progress, Record, State,
-    Totals,
+    Catalogue, CatalogueError, Encoding, Finished, MediaType, NewRecord, Progress, Query, Record,
+    State, Totals,
 };
 use lensd_ffi::link::Answer;
 use lensd_ffi::state::{MAX_EVENTS, MediaEvent, StorageState};
@@ -29,10 +32,6 @@ const TICK: Nanos = Nanos::from_millis(200);
 const LOOK: Nanos = Nanos::from_secs(1);
 /// How often running recordings are noted, and what is kept is looked at.
 const BATCH: Nanos = Nanos::from_secs(5);
-/// Most rows that retention removes at once.
-const REMOVED: u32 = 200;
-/// Room that is made ahead of time, at least, unless the disk is tiny.
-const SPARE: u64 = 100_000_000;
 /// When storage has not answered for so long, it is stalled.
 const STALL: Nanos = Nanos::from_secs(10);
 
@@ -163,13 +162,28 @@ pub(super) struct Keeper {
     catalogue: Option<Catalogue>,
     /// Files that are being written: their numbers, and who writes them.
     running: HashMap<String, (i64, Arc<Shared>)>,
-    totals: Totals,
+    list: Arc<List>,
+    /// Of files that are there and whole, or being written.
+    there: Totals,
+    /// Whether this disk has, or had, the recordings: then an empty place is one that lost it. None:
+    /// that was not looked at yet.
+    had: Option<bool>,
+    /// Whether files are to be compared with rows as soon as there is a disk.
+    unlike: bool,
+    /// Whether a folder is where a disk is mounted.
+    mounts: fn(&Path) -> bool,
     told: String,
     batched: Nanos,
 }
 
 impl Keeper {
-    pub(super) fn new(store: Arc<Store>, folder: Folder, data: &Path, jobs: Receiver<Job>) -> Self {
+    pub(super) fn new(
+        store: Arc<Store>,
+        folder: Folder,
+        data: &Path,
+        jobs: Receiver<Job>,
+        list: Arc<List>,
+    ) -> Self {
         Self {
             store,
             folder,
@@ -177,7 +191,11 @@ impl Keeper {
             jobs,
             catalogue: None,
             running: HashMap::new(),
-            totals: Totals::default(),
+            list,
+            there: Totals::default(),
+            had: None,
+            unlike: false,
+            mounts: storage::is_mount,
             told: String::new(),
             batched: Nanos(0),
         }
@@ -206,29 +224,36 @@ impl Keeper {
         }
         if self.catalogue.is_none() {
             match Catalogue::open(&self.database) {
-                Ok(mut catalogue) => {
+                Ok(catalogue) => {
                     for note in catalogue.notes() {
                         tracing::warn!("{note}");
                     }
-                    if self.folder.root().is_dir() {
-                        let report = reconcile::compare(&mut catalogue, &self.folder, &|name| {
-                            self.store.writing.lock().contains(name)
-                        });
-                        match report {
-                            Ok(report) if report.is_quiet() => {}
-                            Ok(report) => {
-                                tracing::info!("recordings: {report}");
-                                self.store.note("storage", 0, "", &report.to_string());
-                            }
-                            Err(e) => tracing::warn!("recordings cannot be compared: {e}"),
-                        }
-                    }
+                    self.unlike = true;
                     self.catalogue = Some(catalogue);
                 }
                 Err(e) => self.complain(&format!("the catalogue cannot be opened: {e}")),
             }
         }
         self.catalogue.as_mut()
+    }
+
+    /// Compares files with rows, if that is due and there is a disk that can be written.
+    fn compare(&mut self) {
+        let there = matches!(self.store.state.lock().state.as_str(), "ok" | "full");
+        if !there || !std::mem::take(&mut self.unlike) {
+            return;
+        }
+        let (store, folder) = (Arc::clone(&self.store), self.folder.clone());
+        let mounted = (self.mounts)(folder.root());
+        let report = self.with("recordings cannot be compared", |catalogue| {
+            reconcile::compare(catalogue, &folder, mounted, &|name| {
+                store.writing.lock().contains(name)
+            })
+        });
+        if let Some(report) = report.filter(|report| !report.is_quiet()) {
+            tracing::info!("recordings: {report}");
+            self.store.note("storage", 0, "", &report.to_string());
+        }
     }
 
     fn complain(&mut self, text: &str) {
@@ -302,7 +327,7 @@ impl Keeper {
             }
             // The catalogue was away, or is another one, since it began.
             None => {
-                if let Some(found) = reconcile::adopt(&self.folder, filename) {
+                if let Some(found) = reconcile::adopt(&self.folder, filename, now()) {
                     self.with("a recording is not entered", |c| c.adopt(&[found]));
                 }
             }
@@ -313,10 +338,7 @@ impl Keeper {
     /// Writes a snapshot: whole or not at all.
     fn snap(&mut self, picture: &Picture) -> Answer {
         let snap = &picture.snap;
-        let before = snap
-            .alone
-            .then(|| self.with("snapshots", |c| c.newest(MediaType::Image)).flatten())
-            .flatten();
+        let before = if snap.alone { self.snapshot_before(snap.camera) } else { None };
         let made = work::finished(picture).map_err(io::Error::other);
         let made = made.and_then(|jpeg| Ok((self.write_snapshot(snap, &jpeg)?, jpeg.len() as u64)));
         let (filename, size) = match made {
@@ -352,11 +374,22 @@ impl Keeper {
             Ok(id)
         });
         self.store.note("snapshot.taken", snap.camera, &filename, "");
-        let replaced = before.filter(|old| old.tag_markers.is_empty() && old.camera == snap.camera);
-        if let Some(old) = replaced {
+        if let Some(old) = before.filter(|old| old.tag_markers.is_empty()) {
             self.remove(&[old.id]);
         }
         Answer::Kept { id: id.unwrap_or_default(), filename, size, captured_ms }
+    }
+
+    /// The newest snapshot of a camera: each has its own that is replaced.
+    fn snapshot_before(&mut self, camera: u32) -> Option<Record> {
+        let query = Query {
+            camera: Some(camera),
+            media_type: Some(MediaType::Image),
+            state: Some(State::Ready),
+            limit: 1,
+            ..Query::default()
+        };
+        self.with("snapshots", |c| c.list(&query))?.records.pop()
     }
 
     fn write_snapshot(&self, snap: &Snap, jpeg: &[u8]) -> io::Result<String> {
@@ -417,8 +450,12 @@ impl Keeper {
         if self.batched.0 > 0 && at.since(looked) < LOOK {
             return;
         }
+        // What the catalogue knows tells whether the disk is the one that is meant.
+        self.refresh();
         self.look_at_disk();
         self.store.looked.store(now().0, Ordering::Release);
+        self.compare();
+        self.list.write();
         if at.since(self.batched) < BATCH && self.batched.0 > 0 {
             return;
         }
@@ -437,125 +474,17 @@ impl Keeper {
     }
 
     fn refresh(&mut self) {
-        if let Some(totals) = self.with("the catalogue cannot be read", |c| c.totals()) {
-            self.totals = totals;
+        let totals = self.with("the catalogue cannot be read", |c| {
+            let totals = c.totals()?;
+            Ok((totals, storage::there(c, totals)?))
+        });
+        if let Some((totals, there)) = totals {
+            self.there = there;
             let mut state = self.store.state.lock();
             (state.videos, state.video_bytes) = (totals.video.count, totals.video.bytes);
             (state.images, state.image_bytes) = (totals.image.count, totals.image.bytes);
         }
     }
-
-    fn look_at_disk(&mut self) {
-        let mut disk = self.disk();
-        if self.store.options.lock().replace && matches!(disk.word, "ok" | "full") {
-            // Before it is full: a recording that was interrupted has a gap.
-            let floor = self.floor(disk.total);
-            let spare = (floor / 10).max(SPARE).min(disk.total / 20);
-            if disk.free < floor.saturating_add(spare) {
-                self.remove_oldest(floor.saturating_add(2 * spare) - disk.free);
-                disk = self.disk();
-            }
-        }
-        let Disk { word, why, total, free } = disk;
-        let mut state = self.store.state.lock();
-        let news = state.state != word;
-        word.clone_into(&mut state.state);
-        state.error.clone_from(&why);
-        (state.total, state.free) = (total, free);
-        drop(state);
-        if news {
-            self.store.note("storage", 0, "", if why.is_empty() { word } else { &why });
-            if word == "ok" {
-                tracing::debug!("storage: {} MiB are free", free >> 20);
-            } else {
-                tracing::warn!("storage: {why}");
-            }
-        }
-    }
-
-    fn disk(&self) -> Disk {
-        let root = self.folder.root();
-        let disk = match rustix::fs::statvfs(root) {
-            Err(e) => {
-                let why = format!("{}: {e}", root.display());
-                return Disk { word: "gone", why, total: 0, free: 0 };
-            }
-            Ok(disk) => disk,
-        };
-        let total = disk.f_blocks.saturating_mul(disk.f_frsize);
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let floor = self.floor(total);
-        let (word, why) = if self.totals.video.count > 0 && !root.join("recordings").is_dir() {
-            ("gone", "the recordings are not there: is the disk mounted?".to_owned())
-        } else if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
-            ("read-only", "the file system is read-only".to_owned())
-        } else if free < floor {
-            ("full", format!("{} MiB are free, {} MiB are to stay", free >> 20, floor >> 20))
-        } else {
-            ("ok", String::new())
-        };
-        Disk { word, why, total, free }
-    }
-
-    /// Bytes that are to stay free: as set, but no more than half of a small disk.
-    fn floor(&self, total: u64) -> u64 {
-        self.store.options.lock().keep.free.min(total / 2)
-    }
-
-    /// Removes what is kept no longer, oldest first.
-    fn keep_house(&mut self) {
-        let keep = self.store.options.lock().keep;
-        if keep.days == 0 && keep.bytes == 0 && keep.count == 0 {
-            return;
-        }
-        let oldest = (keep.days > 0).then(|| {
-            let days = i64::try_from(keep.days).unwrap_or(i64::MAX / 86_400_000 - 1);
-            utc_now().millis() - days.saturating_mul(86_400_000)
-        });
-        self.refresh();
-        let (videos, images) = (self.totals.video, self.totals.image);
-        let (mut count, mut bytes) = (videos.count + images.count, videos.bytes + images.bytes);
-        self.remove_while(|row| {
-            let end = row.timestamp_end.unwrap_or(row.timestamp_start);
-            let goes = oldest.is_some_and(|at| end < at)
-                || (keep.bytes > 0 && bytes > keep.bytes)
-                || (keep.count > 0 && count > keep.count);
-            count = count.saturating_sub(1);
-            bytes = bytes.saturating_sub(row.size);
-            goes
-        });
-    }
-
-    /// Makes room of so many bytes.
-    fn remove_oldest(&mut self, bytes: u64) {
-        let mut short = bytes;
-        self.remove_while(|row| {
-            let goes = short > 0;
-            short = short.saturating_sub(row.size);
-            goes
-        });
-    }
-
-    /// Removes the oldest of those that may be, as long as they are `wanted` to go.
-    fn remove_while(&mut self, mut wanted: impl FnMut(&Record) -> bool) {
-        let oldest = self.with("retention", |c| c.oldest_removable(REMOVED));
-        let oldest = oldest.unwrap_or_default().into_iter();
-        let ids: Vec<i64> = oldest.take_while(|row| wanted(row)).map(|row| row.id).collect();
-        if !ids.is_empty() {
-            let count = ids.len();
-            self.remove(&ids);
-            tracing::info!(count, "retention removed what was oldest");
-            self.store.note("storage", 0, "", &format!("{count} of the oldest files were removed"));
-        }
-    }
-}
-
-/// The file system of the recordings.
-struct Disk {
-    word: &'static str,
-    why: String,
-    total: u64,
-    free: u64,
 }
 
 /// What a row says of a file that was closed.
@@ -568,9 +497,11 @@ pub(super) fn finished(
     match mended {
         Ok(mended) if mended.fragments > 0 => {
             let duration_ms = i64::try_from(mended.duration_ms).unwrap_or(i64::MAX);
-            // Pictures may be played at another rate than they were captured: then the row knows.
-            let begun = if mended.captured_ms > 0 { mended.captured_ms } else { start };
-            let end = row.and_then(|row| row.timestamp_end).unwrap_or(begun + duration_ms);
+            // The row is seconds behind. But pictures may be played at another rate than they were
+            // captured: then it may know more than the times of the file say.
+            let stretched = row.filter(|row| row.mode != Mode::Video.name());
+            let known = stretched.and_then(|row| row.timestamp_end).unwrap_or(i64::MIN);
+            let end = mended.until_ms.max(known);
             let size = mended.bytes;
             Finished { timestamp_end_ms: end, duration_ms, size, state: State::Ready, error }
         }
@@ -589,3 +520,6 @@ pub(super) fn finished(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

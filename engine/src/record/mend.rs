@@ -10,7 +10,8 @@ use lensd_ffi::mux::{
     End, Form, Fragment, Header, Next, SEAL, Scanner, TIMESCALE, TooMany, Unreadable, Whole,
     same_samples, whole_lid,
 };
-use std::fs::OpenOptions;
+use lensd_ffi::time::{Nanos, UtcNanos, now};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -27,6 +28,9 @@ pub struct Mended {
     pub duration_ms: u64,
     /// When the first picture was captured, in milliseconds since 1970, UTC.
     pub captured_ms: i64,
+    /// When the last picture was captured, by the file's own times; where these are not those of
+    /// capture (time-lapse, slow motion) it may be some pictures off.
+    pub until_ms: i64,
     /// Number of fragments. 0: nothing was recorded, and the file is as it was.
     pub fragments: usize,
     /// Number of pictures.
@@ -77,12 +81,51 @@ pub fn mend(path: &Path, title: Option<&str>) -> Result<Mended, Failed> {
     close(&mut OnDisk(file), title)
 }
 
+/// The same for a file of which nobody knows whether it is as it was written: all its seals are
+/// looked at, until `until`.
+///
+/// # Errors
+/// [`Failed`].
+pub fn mend_found(path: &Path, until: Nanos) -> Result<Mended, Failed> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    close_found(&mut OnDisk(file), None, &mut || now() < until)
+}
+
+/// Where the first fragment begins whose seal is wrong, in a file that was closed. `goes_on` is asked
+/// ahead of each.
+///
+/// # Errors
+/// Of the device.
+pub(super) fn damage(path: &Path, goes_on: &mut dyn FnMut() -> bool) -> io::Result<Option<u64>> {
+    let disk = OnDisk(File::open(path)?);
+    // One that has no such front was not taken for a recording.
+    let Ok(header) = Header::read(&disk) else { return Ok(None) };
+    for fragment in whole_fragments(&disk, &header)?.0 {
+        if !goes_on() {
+            return Ok(None);
+        }
+        if !fragment.check(&disk)? {
+            return Ok(Some(fragment.offset));
+        }
+    }
+    Ok(None)
+}
+
 /// Closes a recording. All fragments that its writer has made safe, and those behind them that are
 /// whole all the same, are kept.
 ///
 /// # Errors
 /// [`Failed`].
 pub fn close(disk: &mut impl Disk, title: Option<&str>) -> Result<Mended, Failed> {
+    close_found(disk, title, &mut || false)
+}
+
+/// The same; fragments are read and their seals looked at while `looks` says so.
+fn close_found(
+    disk: &mut impl Disk,
+    title: Option<&str>,
+    looks: &mut dyn FnMut() -> bool,
+) -> Result<Mended, Failed> {
     let size = disk.size()?;
     let nothing = Mended { bytes: size, ..Mended::default() };
     let header = match Header::read(disk) {
@@ -107,6 +150,11 @@ pub fn close(disk: &mut impl Disk, title: Option<&str>) -> Result<Mended, Failed
     if misplaced || (torn && seal_behind(disk, at + 1, u64::MAX)?) {
         return Err(Failed::Damaged(at));
     }
+    for fragment in fragments.iter().take_while(|_| looks()) {
+        if !fragment.check(disk)? {
+            return Err(Failed::Damaged(fragment.offset));
+        }
+    }
     let mut whole = Whole::default();
     for fragment in &fragments {
         whole.push(fragment).map_err(Failed::TooMany)?;
@@ -117,6 +165,7 @@ pub fn close(disk: &mut impl Disk, title: Option<&str>) -> Result<Mended, Failed
         bytes,
         duration_ms: whole.duration() * 1000 / u64::from(TIMESCALE),
         captured_ms: whole.captured_ms(),
+        until_ms: fragments.last().map_or(0, last_captured_ms),
         fragments: fragments.len(),
         pictures: whole.samples(),
         trimmed: size.saturating_sub(at),
@@ -137,6 +186,19 @@ pub fn close(disk: &mut impl Disk, title: Option<&str>) -> Result<Mended, Failed
     disk.write_at(header.lid, &whole_lid(at - header.lid))?;
     disk.sync()?;
     Ok(mended)
+}
+
+/// When the last picture of a fragment was captured.
+fn last_captured_ms(fragment: &Fragment) -> i64 {
+    let mut decode = fragment.decode;
+    let mut last = fragment.time;
+    for sample in &fragment.samples {
+        last = last.max(decode.saturating_add_signed(sample.cts.into()));
+        decode += u64::from(sample.duration);
+    }
+    let nanos = u128::from(last - fragment.time) * 1_000_000_000 / u128::from(TIMESCALE);
+    let begun = UtcNanos::of_ntp64(fragment.ntp);
+    UtcNanos(begun.0.saturating_add(i64::try_from(nanos).unwrap_or(0))).millis()
 }
 
 /// The fragments up to the last whose seal is right, and what follows behind them.

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod folder;
 mod hub;
 mod keeper;
+mod list;
 pub mod mend;
 pub mod plan;
 mod reconcile;

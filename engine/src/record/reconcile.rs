@@ -1,5 +1,6 @@
 //! Compares files with rows at the start: recordings that were cut off are mended and closed, files
-//! without rows get them, rows without files say so. Nothing is removed.
+//! without rows get them, rows without files say so. Nothing is removed. A row whose file is missing
+//! weighs nothing, until the file is there again.
 
 use super::folder::Folder;
 use super::keeper::finished;
@@ -8,6 +9,7 @@ use lensd_ffi::catalogue::{
     Catalogue, CatalogueError, Encoding, Finished, FoundRecord, MediaType, NewRecord, Record, State,
 };
 use lensd_ffi::mux::Header;
+use lensd_ffi::time::{Nanos, now};
 use lensd_ffi::unit::Codec;
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -18,7 +20,13 @@ const DEPTH: usize = 4;
 /// Files that are entered at once.
 const BATCH: usize = 500;
 /// What a row says whose file is away.
-const MISSING: &str = "the file is missing";
+pub(super) const MISSING: &str = "the file is missing";
+/// What a row says whose file was there without it.
+pub(super) const FOUND: &str = "found without a row";
+/// How long the seals of a file that is found are looked at, and those of all. What is left over is
+/// looked at with its check sum, when nobody waits.
+const CHECKED: Nanos = Nanos::from_secs(1);
+const ALL_CHECKED: Nanos = Nanos::from_secs(3);
 
 /// What was found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +62,12 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Compares. `running`: whether a file is being written now.
+/// Compares. `mounted`: the folder is known to be that of a disk, also if it is empty. `running`:
+/// whether a file is being written now.
 pub(super) fn compare(
     catalogue: &mut Catalogue,
     folder: &Folder,
+    mounted: bool,
     running: &dyn Fn(&str) -> bool,
 ) -> Result<Report, CatalogueError> {
     let mut report = Report::default();
@@ -81,33 +91,46 @@ pub(super) fn compare(
     for (top, suffix) in [("recordings", "mp4"), ("snapshots", "jpg")] {
         walk(folder.root(), top, suffix, DEPTH, &mut there);
     }
-    let (mut missing, mut back) = (Vec::new(), Vec::new());
-    let mut known = 0_usize;
-    catalogue.filenames(|id, name, _, state| {
-        known += 1;
-        match (there.remove(name), state) {
-            (false, State::Ready | State::Recording) => missing.push(id),
-            (true, State::Defect) => back.push(id),
-            _ => {}
-        }
+    let (mut missing, mut back, mut heavy) = (Vec::new(), Vec::new(), Vec::new());
+    let mut seen = there.len();
+    catalogue.filenames(|id, name, size, state| match (there.remove(name), state) {
+        (false, _) if running(name) => seen += 1,
+        (false, State::Ready | State::Recording) => missing.push(id),
+        (false, State::Defect) if size > 0 => heavy.push(id),
+        (true, State::Defect) => back.push(id),
+        _ => {}
     })?;
     // A disk that is not mounted says nothing of its files.
-    if missing.len() == known && known > 0 && there.is_empty() {
+    if seen == 0 && !mounted {
         return Ok(report);
     }
     for id in missing {
         if let Some(row) = catalogue.record(id)? {
-            catalogue.finish(id, &defect(&row, MISSING))?;
+            catalogue.finish(id, &Finished { size: 0, ..defect(&row, MISSING) })?;
             report.missing += 1;
+        }
+    }
+    for id in heavy {
+        // It was damaged before it was away, or is known to be away from before sizes were taken off.
+        if let Some(row) = catalogue.record(id)? {
+            let why = row.error.clone().unwrap_or_default();
+            catalogue.finish(id, &Finished { size: 0, ..defect(&row, &why) })?;
         }
     }
     for id in back {
         let Some(row) = catalogue.record(id)? else { continue };
+        let size = fs::metadata(folder.path(&row.filename)).map_or(row.size, |file| file.len());
         if row.error.as_deref() != Some(MISSING) {
+            if row.size != size {
+                let why = row.error.clone().unwrap_or_default();
+                catalogue.finish(id, &Finished { size, ..defect(&row, &why) })?;
+            }
             continue;
         }
         let end = match row.media_type {
-            MediaType::Image => Finished { state: State::Ready, error: None, ..defect(&row, "") },
+            MediaType::Image => {
+                Finished { size, state: State::Ready, error: None, ..defect(&row, "") }
+            }
             MediaType::Video => {
                 finished(mend::mend(&folder.path(&row.filename), None), Some(&row), None)
             }
@@ -118,8 +141,9 @@ pub(super) fn compare(
     let mut found = Vec::new();
     let mut names: Vec<String> = there.into_iter().filter(|name| !running(name)).collect();
     names.sort_unstable();
+    let checked = now().plus(ALL_CHECKED);
     for name in names {
-        found.extend(adopt(folder, &name));
+        found.extend(adopt(folder, &name, checked));
         if found.len() >= BATCH {
             report.adopted += catalogue.adopt(&std::mem::take(&mut found))?.len();
         }
@@ -155,8 +179,9 @@ fn walk(root: &Path, below: &str, suffix: &str, depth: usize, out: &mut HashSet<
     }
 }
 
-/// A row for a file that has none; it is mended first. None: it cannot even be looked at.
-pub(super) fn adopt(folder: &Folder, name: &str) -> Option<FoundRecord> {
+/// A row for a file that has none; it is mended first, its seals looked at until `checked` or a
+/// little less. None: it cannot even be looked at.
+pub(super) fn adopt(folder: &Folder, name: &str, checked: Nanos) -> Option<FoundRecord> {
     let path = folder.path(name);
     let size = fs::metadata(&path).ok()?.len();
     let stem = Path::new(name).file_stem()?.to_str()?;
@@ -191,7 +216,7 @@ pub(super) fn adopt(folder: &Folder, name: &str) -> Option<FoundRecord> {
         };
         return Some(FoundRecord { record, end });
     }
-    let mended = mend::mend(&path, None);
+    let mended = mend::mend_found(&path, checked.min(now().plus(CHECKED)));
     if let Ok(mended) = &mended
         && mended.fragments > 0
     {
@@ -212,9 +237,9 @@ pub(super) fn adopt(folder: &Folder, name: &str) -> Option<FoundRecord> {
             Codec::Jpeg => Encoding::Mjpeg,
         };
     }
-    let mut end = finished(mended, None, Some("found without a row".to_owned()));
-    end.timestamp_end_ms = record.timestamp_start_ms + end.duration_ms;
+    let mut end = finished(mended, None, Some(FOUND.to_owned()));
     if end.state == State::Defect {
+        end.timestamp_end_ms = record.timestamp_start_ms;
         end.size = size;
     }
     Some(FoundRecord { record, end })

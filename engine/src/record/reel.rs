@@ -19,11 +19,14 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often it looks around when no unit comes.
 const TICK: Nanos = Nanos::from_millis(100);
 /// How long a fresh key frame is waited for before the newest one of the ring will do.
 const FRESH: Nanos = Nanos::from_millis(200);
+/// A stream whose newest picture is older does not flow.
+const FLOWS: Nanos = Nanos::from_secs(2);
 /// Most bytes that are kept from before the start.
 const MOST_BEFORE: usize = 128 << 20;
 /// How long it waits until it tries storage again.
@@ -35,8 +38,12 @@ const STALL: Nanos = Nanos::from_secs(3);
 #[derive(Debug)]
 pub(super) enum Order {
     /// Record like this, pictures of a camera that gives so many a second; what is recorded already
-    /// goes on.
-    Start(Box<Plan>, f64),
+    /// goes on. So much of it was recorded before the engine's start.
+    Start(Box<Plan>, f64, Nanos),
+    /// The bounds of files and of the recording are those of this plan now.
+    Bounds(Box<Plan>),
+    /// The camera gives so many pictures a second now.
+    Rate(f64),
     /// End the file.
     Stop,
     /// Leave out what comes.
@@ -54,6 +61,8 @@ pub(super) struct Shared {
     /// Since when it is at the disk.
     busy: Mutex<Option<Nanos>>,
     pub(super) progress: Mutex<Option<Progress>>,
+    /// For how long was recorded, in nanoseconds of capture time.
+    spent: AtomicU64,
 }
 
 impl Shared {
@@ -66,6 +75,15 @@ impl Shared {
             "storage does not answer".clone_into(&mut state.error);
         }
         state
+    }
+
+    /// For how long was recorded as captured, so that the limit holds over a restart.
+    pub(super) fn spent(&self) -> Nanos {
+        Nanos(self.spent.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_spent(&self, spent: Nanos) {
+        self.spent.store(spent.0, Ordering::Relaxed);
     }
 
     /// Whether a recording is asked for, be it that storage has no room.
@@ -140,7 +158,9 @@ impl Reel {
     /// Runs until told to stop, or until there is nothing to do.
     pub(super) fn run(mut self, stop: &Stop, bell: &Bell) -> io::Result<()> {
         loop {
-            let wait = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.0).unwrap_or(0) };
+            let wait = self.session.as_ref().and_then(Session::deadline);
+            let wait = wait.map_or(TICK, |until| until.since(now()).min(TICK));
+            let wait = Timespec { tv_sec: 0, tv_nsec: i64::try_from(wait.0).unwrap_or(0) };
             let _ = poll(&mut [PollFd::new(bell, PollFlags::IN)], Some(&wait));
             bell.take();
             while let Ok(order) = self.orders.try_recv() {
@@ -156,7 +176,11 @@ impl Reel {
             }
             if self.subscription.is_none() {
                 self.subscription = Some(Subscription::new(&self.stream, bell.try_clone()?));
-                self.cursor = Cursor::at_key(self.stream.ring());
+                self.cursor = if self.flows(now()) {
+                    Cursor::at_key(self.stream.ring())
+                } else {
+                    Cursor::at_head(self.stream.ring())
+                };
             }
             self.read(now());
         }
@@ -164,9 +188,21 @@ impl Reel {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Start(plan, fps) => {
+            Order::Start(plan, fps, spent) => {
                 self.fps = fps;
-                self.start(*plan, now());
+                self.start(*plan, spent, now());
+            }
+            Order::Bounds(bounds) => {
+                if let Some(session) = &mut self.session {
+                    session.set_bounds(&bounds);
+                }
+            }
+            Order::Rate(fps) => {
+                self.fps = fps;
+                if let Some(session) = &mut self.session {
+                    session.set_rate(fps);
+                    self.perform(now());
+                }
             }
             Order::Stop => self.end(),
             Order::Keep(span) => {
@@ -200,7 +236,7 @@ impl Reel {
         word.clone_into(&mut self.shared.state.lock().state);
     }
 
-    fn start(&mut self, plan: Plan, at: Nanos) {
+    fn start(&mut self, plan: Plan, spent: Nanos, at: Nanos) {
         if self.plan.is_some() {
             return;
         }
@@ -208,10 +244,11 @@ impl Reel {
         plan.mode.name().clone_into(&mut state.mode);
         "waiting".clone_into(&mut state.state);
         state.started_ms = utc_now().millis();
-        state.error.clear();
+        state.error = self.stream.away().unwrap_or_default();
         (state.dropped_units, state.dropped_groups) = (0, 0);
         drop(state);
-        let mut session = Session::new(plan.clone(), self.fps);
+        let mut session = Session::new(plan.clone(), self.fps, spent);
+        self.shared.set_spent(spent);
         self.plan = Some(plan);
         self.stream.want_key();
         if self.keep.0 > 0 && !self.before.is_empty() {
@@ -272,6 +309,11 @@ impl Reel {
         if let Some(until) = self.fresh_until
             && at > until
         {
+            // Else the camera is away, or only begins to encode: what comes is waited for.
+            if !self.flows(at) {
+                self.fresh_until = Some(at.plus(FRESH));
+                return;
+            }
             // Whoever passes pictures through cannot be asked: then it begins a little early.
             self.fresh_until = None;
             if let Some(key) = self.stream.ring().newest_key() {
@@ -282,9 +324,21 @@ impl Reel {
         }
         if let Some(session) = &mut self.session {
             session.handle_time(at);
+            self.shared.set_spent(session.spent());
         }
         self.perform(at);
         self.try_again(at);
+    }
+
+    /// Whether what is in the ring is of now, and not from before its camera went away or had no
+    /// reader.
+    fn flows(&self, at: Nanos) -> bool {
+        if self.stream.silent().is_some() {
+            return false;
+        }
+        let ring = self.stream.ring();
+        let newest = ring.head().checked_sub(1).and_then(|seq| ring.view(seq).ok());
+        newest.is_some_and(|unit| at.since(unit.meta.capture.mono) < FLOWS)
     }
 
     fn copy(&self, view: &UnitView) -> Option<Unit> {

@@ -13,8 +13,11 @@ const FRAGMENT: u64 = TIMESCALE as u64 * 3 / 10;
 const MOST_PICTURES: usize = 256;
 /// Most bytes of a fragment before it is closed.
 const MOST_BYTES: usize = 16 << 20;
-/// When no picture comes, those that are there are written after this.
-const IDLE: Nanos = Nanos::from_secs(1);
+/// When no picture comes, those that are there are written so long after the capture of the first:
+/// with what writing takes that is half a second, however few pictures come.
+const IDLE: Nanos = Nanos::from_millis(380);
+/// Pictures that come late wait for others at least so long, so that each is not one fragment.
+const GATHER: Nanos = Nanos::from_millis(200);
 /// What a picture is thought to last that no other follows: 30 a second.
 const USUAL: u64 = TIMESCALE as u64 / 30;
 
@@ -76,6 +79,31 @@ struct Part {
     joins: bool,
     /// Ticks between the last two pictures.
     step: u64,
+    /// How many ticks of the file a tick of capture takes.
+    slower: f64,
+}
+
+/// For how long was recorded, in ticks of capture time, whatever rate it is played at.
+#[derive(Debug, Default)]
+struct Spent {
+    ticks: u64,
+    /// The newest capture time that counts; none: what comes next counts from itself on.
+    last: Option<u64>,
+}
+
+impl Spent {
+    fn take(&mut self, capture: u64) {
+        let last = self.last.unwrap_or(capture);
+        self.ticks += capture.saturating_sub(last);
+        self.last = Some(last.max(capture));
+    }
+
+    /// What comes until the next picture does not count; the last one took `step`.
+    fn interrupt(&mut self, step: u64) {
+        if self.last.take().is_some() {
+            self.ticks += step;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -95,22 +123,23 @@ pub struct Session {
     part: Option<Part>,
     group: Vec<Held>,
     group_bytes: usize,
-    /// When the group began to wait.
-    since: Nanos,
+    /// When the group is written at the latest.
+    until: Nanos,
     paused: bool,
     /// When the next picture of a time-lapse is due, in ticks of capture time.
     due: Option<u64>,
     asked: bool,
-    /// Ticks of file time of all parts so far.
-    total: u64,
+    spent: Spent,
+    /// The open file is to end with the next key frame, whatever its limits.
+    renew: bool,
     done: bool,
     out: VecDeque<Output>,
 }
 
 impl Session {
     /// Begins with the next key frame. `captured_fps`: pictures a second of the camera; for slow
-    /// motion.
-    pub fn new(plan: Plan, captured_fps: f64) -> Self {
+    /// motion. `spent`: how much was recorded before, for the plan's limit.
+    pub fn new(plan: Plan, captured_fps: f64, spent: Nanos) -> Self {
         Self {
             plan,
             captured_fps,
@@ -118,11 +147,12 @@ impl Session {
             part: None,
             group: Vec::new(),
             group_bytes: 0,
-            since: Nanos(0),
+            until: Nanos(0),
             paused: false,
             due: None,
             asked: false,
-            total: 0,
+            spent: Spent { ticks: ticks(spent), last: None },
+            renew: false,
             done: false,
             out: VecDeque::new(),
         }
@@ -131,6 +161,37 @@ impl Session {
     /// What is to be done, until there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.out.pop_front()
+    }
+
+    /// For how long was recorded as captured: pauses do not count.
+    pub fn spent(&self) -> Nanos {
+        let ticks = u128::from(self.spent.ticks) * 1_000_000_000 / u128::from(TIMESCALE);
+        Nanos(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+
+    /// When [`Session::handle_time`] has something to do; none: nothing waits.
+    pub fn deadline(&self) -> Option<Nanos> {
+        (!self.group.is_empty()).then_some(self.until)
+    }
+
+    /// The bounds of files and of the recording are others, also for what is recorded already.
+    pub const fn set_bounds(&mut self, plan: &Plan) {
+        self.plan.segment_secs = plan.segment_secs;
+        self.plan.segment_bytes = plan.segment_bytes;
+        self.plan.limit_secs = plan.limit_secs;
+    }
+
+    /// The camera gives so many pictures a second from now on. What depends on that begins another
+    /// file: the catalogue has one rate for each, and what is stretched one scale.
+    pub fn set_rate(&mut self, captured_fps: f64) {
+        self.captured_fps = captured_fps;
+        if let Some(part) = &mut self.part
+            && !matches!(self.plan.mode, Mode::TimeLapse { .. })
+        {
+            self.renew = true;
+            part.asked = true;
+            self.out.push_back(Output::WantKey);
+        }
     }
 
     /// Units are missing before the next one.
@@ -143,6 +204,7 @@ impl Session {
         if !self.paused {
             self.paused = true;
             self.flush(None);
+            self.spent.interrupt(self.step());
         }
     }
 
@@ -158,8 +220,7 @@ impl Session {
     /// Ends the file. What comes after begins another one.
     pub fn close(&mut self) {
         self.flush(None);
-        if let Some(part) = self.part.take() {
-            self.total += part.end;
+        if self.part.take().is_some() {
             self.out.push_back(Output::Close);
         }
         self.track.skip_to_key();
@@ -170,13 +231,14 @@ impl Session {
         self.group.clear();
         self.group_bytes = 0;
         self.out.clear();
-        self.total += self.part.take().map_or(0, |part| part.end);
+        self.spent.interrupt(self.step());
+        self.part = None;
         self.track.skip_to_key();
     }
 
-    /// Nothing came until `now`.
+    /// It is `now`: what has waited long enough is written.
     pub fn handle_time(&mut self, now: Nanos) {
-        if !self.group.is_empty() && now.since(self.since) >= IDLE {
+        if self.deadline().is_some_and(|until| now >= until) {
             self.flush(None);
         }
     }
@@ -190,8 +252,18 @@ impl Session {
             return Ok(());
         }
         let capture = ticks(unit.meta.capture.mono);
-        if matches!(self.plan.mode, Mode::TimeLapse { .. }) && !self.is_due(&unit, capture) {
-            return Ok(());
+        if matches!(self.plan.mode, Mode::TimeLapse { .. }) {
+            // Pictures that are left out tell the time, too.
+            if self.part.is_some() {
+                self.spent.take(capture);
+            }
+            if self.limit_reached() {
+                self.end_for_good();
+                return Ok(());
+            }
+            if !self.is_due(&unit, capture) {
+                return Ok(());
+            }
         }
         let init = self.track.take(&unit.meta, &unit.bytes, &unit.nals)?;
         let new = self.track.init().is_none_or(|known| **known != *init);
@@ -200,8 +272,7 @@ impl Session {
             self.flush(Some(next));
             self.close();
             if self.limit_reached() {
-                self.done = true;
-                self.out.push_back(Output::Done);
+                self.end_for_good();
                 return Ok(());
             }
         }
@@ -218,13 +289,15 @@ impl Session {
             self.flush(Some(at));
         }
         if self.group.is_empty() {
-            self.since = now;
+            let capture = unit.meta.capture.mono;
+            self.until = now.plus(IDLE).min(capture.plus(IDLE).max(now.plus(GATHER)));
         }
         if let Some(part) = &mut self.part {
             part.joins = false;
         }
         self.group_bytes += unit.bytes.len();
         self.group.push(Held { unit, at });
+        self.spent.take(capture);
         self.look_at_limits(capture);
         Ok(())
     }
@@ -254,6 +327,11 @@ impl Session {
     fn open(&mut self, init: &Init, unit: &Unit, capture: u64) {
         let mut head = Vec::with_capacity(2048);
         mux::begin(init, &mut head);
+        self.renew = false;
+        let slower = match self.plan.mode {
+            Mode::SlowMotion { rate } if rate > 0 => (self.captured_fps / f64::from(rate)).max(1.0),
+            _ => 1.0,
+        };
         self.part = Some(Part {
             zero: capture,
             paused: 0,
@@ -264,6 +342,7 @@ impl Session {
             asked: false,
             joins: false,
             step: USUAL,
+            slower,
         });
         self.out.push_back(Output::Open { head, first: unit.meta });
     }
@@ -272,19 +351,13 @@ impl Session {
     #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a ratio of rates")]
     fn file_time(&mut self, capture: u64) -> u64 {
         let waiting = self.group.len() as u64;
-        let slower = match self.plan.mode {
-            Mode::SlowMotion { rate } if self.captured_fps > f64::from(rate) => {
-                self.captured_fps / f64::from(rate)
-            }
-            _ => 1.0,
-        };
         let Some(part) = &mut self.part else { return 0 };
         if let Mode::TimeLapse { rate, .. } = self.plan.mode {
             return (part.pictures + waiting) * u64::from(TIMESCALE) / u64::from(rate.max(1));
         }
         let mut at = capture.saturating_sub(part.zero);
-        if slower > 1.0 {
-            at = (at as f64 * slower).round() as u64;
+        if part.slower > 1.0 {
+            at = (at as f64 * part.slower).round() as u64;
         }
         if part.joins {
             part.paused = at.saturating_sub(part.end);
@@ -300,24 +373,36 @@ impl Session {
         let over = |value: u64, limit: u64| limit > 0 && value >= limit;
         over(age, self.plan.segment_secs)
             || over(written, self.plan.segment_bytes)
+            || self.renew
             || self.limit_reached()
     }
 
+    /// For how long the last picture stands, as captured.
+    #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a ratio of rates")]
+    fn step(&self) -> u64 {
+        match (&self.part, self.plan.mode) {
+            // Other pictures tell when its time is over.
+            (None, _) | (_, Mode::TimeLapse { .. }) => 0,
+            (Some(part), _) if part.slower > 1.0 => (part.step as f64 / part.slower).round() as u64,
+            (Some(part), _) => part.step,
+        }
+    }
+
     fn limit_reached(&self) -> bool {
-        let open = self
-            .part
-            .as_ref()
-            .map_or(0, |part| self.group.last().map_or(part.end, |last| last.at + part.step));
         let limit = self.plan.limit_secs * u64::from(TIMESCALE);
-        limit > 0 && self.total + open >= limit
+        limit > 0 && self.spent.ticks + self.step() >= limit
+    }
+
+    fn end_for_good(&mut self) {
+        self.close();
+        self.done = true;
+        self.out.push_back(Output::Done);
     }
 
     /// Asks for the key frame with which the next file begins, and ends where the limit is.
     fn look_at_limits(&mut self, capture: u64) {
         if self.limit_reached() {
-            self.close();
-            self.done = true;
-            self.out.push_back(Output::Done);
+            self.end_for_good();
         } else if self.is_full(capture)
             && let Some(part) = &mut self.part
             && !part.asked
@@ -396,189 +481,4 @@ pub const fn encoding(codec: Codec) -> lensd_ffi::catalogue::Encoding {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use lensd_ffi::mux::{Header, Next, Scanner};
-    use lensd_ffi::time::UtcNanos;
-
-    const MS: u64 = 1_000_000;
-
-    fn unit(ms: u64, key: bool) -> Unit {
-        // JPEG needs no parameter sets; for the rest of it a unit is a unit.
-        let mono = Nanos(ms * MS);
-        let utc = UtcNanos(i64::try_from(ms * MS).unwrap());
-        let capture = Stamp { mono, utc, ..Stamp::default() };
-        let meta = UnitMeta {
-            codec: Codec::Jpeg,
-            key,
-            width: 64,
-            height: 48,
-            capture,
-            ..UnitMeta::default()
-        };
-        Unit { meta, bytes: vec![7; 100], nals: Vec::new() }
-    }
-
-    /// Files that come out: presentation times of their pictures in ms, and how long they play.
-    #[derive(Default)]
-    struct Files {
-        open: Option<Vec<u8>>,
-        closed: Vec<Vec<u8>>,
-        wanted: usize,
-        done: bool,
-        played: u64,
-    }
-
-    impl Files {
-        fn take(&mut self, session: &mut Session) {
-            while let Some(output) = session.poll_output() {
-                assert!(!self.done, "there is no more to come");
-                match output {
-                    Output::Open { head, .. } => assert!(self.open.replace(head).is_none()),
-                    Output::Fragment { bytes, played, .. } => {
-                        self.open.as_mut().unwrap().extend(bytes);
-                        self.played = played;
-                    }
-                    Output::Close => self.closed.extend(self.open.take()),
-                    Output::WantKey => self.wanted += 1,
-                    Output::Done => self.done = true,
-                }
-            }
-        }
-    }
-
-    fn feed(session: &mut Session, files: &mut Files, times: impl IntoIterator<Item = u64>) {
-        for ms in times {
-            session.handle_unit(unit(ms, true), Nanos(ms * MS)).unwrap();
-            files.take(session);
-        }
-    }
-
-    fn times(file: &[u8]) -> Vec<f64> {
-        let header = Header::read(file).unwrap();
-        let mut scanner = Scanner::new(&header);
-        let (mut out, mut end) = (Vec::new(), 0);
-        while let Next::Fragment(fragment) = scanner.next(file).unwrap() {
-            assert!(fragment.check(file).unwrap());
-            assert!(fragment.decode >= end, "decode times go on");
-            let mut decode = fragment.decode;
-            for sample in &fragment.samples {
-                let shown = decode.saturating_add_signed(sample.cts.into());
-                out.push(f64::from(u32::try_from(shown).unwrap()) / 90.0);
-                decode += u64::from(sample.duration);
-            }
-            end = decode;
-        }
-        out
-    }
-
-    fn same(file: &[u8], expected: impl IntoIterator<Item = f64>) {
-        let (got, expected) = (times(file), expected.into_iter().collect::<Vec<_>>());
-        assert_eq!(got.len(), expected.len(), "{got:?}");
-        for (a, b) in got.iter().zip(&expected) {
-            assert!((a - b).abs() < 0.02, "{got:?} {expected:?}");
-        }
-    }
-
-    #[test]
-    fn file_times_are_capture_times_whatever_these_are() {
-        let mut session = Session::new(Plan::default(), 25.0);
-        let mut files = Files::default();
-        // Jitter, a gap, and pictures out of order as with B pictures.
-        let captured = [5000, 5040, 5083, 5120, 5900, 6020, 5940, 5980, 6060, 6060, 7000];
-        feed(&mut session, &mut files, captured);
-        session.close();
-        files.take(&mut session);
-        assert_eq!(files.closed.len(), 1);
-        same(&files.closed[0], captured.iter().map(|ms| (ms - 5000) as f64));
-    }
-
-    #[test]
-    fn nothing_waits_longer_than_it_must() {
-        let mut session = Session::new(Plan::default(), 25.0);
-        let mut files = Files::default();
-        feed(&mut session, &mut files, (0..100).map(|n| 1000 + n * 40));
-        // 4 s came, and what is not written yet is less than a fragment.
-        assert!(files.played / 90 >= 4000 - 40 - 300, "{} ms", files.played / 90);
-        session.handle_time(Nanos(6600 * MS));
-        files.take(&mut session);
-        assert_eq!(files.played / 90, 4000);
-    }
-
-    #[test]
-    fn a_pause_shifts_what_follows() {
-        let mut session = Session::new(Plan::default(), 25.0);
-        let mut files = Files::default();
-        feed(&mut session, &mut files, [1000, 1040, 1080]);
-        session.pause();
-        feed(&mut session, &mut files, [1120, 2000]);
-        session.resume();
-        assert_eq!(files.wanted, 0);
-        feed(&mut session, &mut files, [9000, 9040]);
-        assert_eq!(files.wanted, 1);
-        session.close();
-        files.take(&mut session);
-        same(&files.closed[0], [0.0, 40.0, 80.0, 120.0, 160.0]);
-    }
-
-    #[test]
-    fn files_end_at_their_limits_and_the_last_one_with_all() {
-        let plan = Plan { segment_secs: 2, limit_secs: 5, ..Plan::default() };
-        let mut session = Session::new(plan, 25.0);
-        let mut files = Files::default();
-        feed(&mut session, &mut files, (0..200).map(|n| n * 40).take_while(|ms| *ms < 5000));
-        assert!(files.done && files.open.is_none());
-        let count: usize = files.closed.iter().map(|file| times(file).len()).sum();
-        assert_eq!((files.closed.len(), count), (3, 125));
-        feed(&mut session, &mut files, [9000]);
-        let plan = Plan { segment_bytes: 2000, ..Plan::default() };
-        let mut session = Session::new(plan, 25.0);
-        let mut files = Files::default();
-        feed(&mut session, &mut files, (0..50).map(|n| n * 40));
-        session.close();
-        files.take(&mut session);
-        assert!(files.closed.len() > 2);
-        assert_eq!(files.closed.iter().map(|file| times(file).len()).sum::<usize>(), 50);
-    }
-
-    #[test]
-    fn a_time_lapse_takes_a_key_frame_each_interval() {
-        let mode = Mode::TimeLapse { interval_ms: 1000, rate: 10 };
-        let mut session = Session::new(Plan { mode, ..Plan::default() }, 25.0);
-        let mut files = Files::default();
-        for n in 0..100 {
-            // A key frame every 8th, a third of a second.
-            let ms = 1000 + n * 40;
-            session.handle_unit(unit(ms, n % 8 == 0), Nanos(ms * MS)).unwrap();
-            files.take(&mut session);
-        }
-        session.close();
-        files.take(&mut session);
-        same(&files.closed[0], [0.0, 100.0, 200.0, 300.0]);
-        assert_eq!(files.wanted, 3, "each is asked for once");
-    }
-
-    #[test]
-    fn slow_motion_stretches_time() {
-        let mode = Mode::SlowMotion { rate: 25 };
-        let mut session = Session::new(Plan { mode, ..Plan::default() }, 100.0);
-        let mut files = Files::default();
-        feed(&mut session, &mut files, (0..10).map(|n| 3000 + n * 10));
-        session.close();
-        files.take(&mut session);
-        same(&files.closed[0], (0..10).map(|n| f64::from(n) * 40.0));
-    }
-
-    #[test]
-    fn after_a_failure_another_file_begins() {
-        let mut session = Session::new(Plan::default(), 25.0);
-        let mut files = Files::default();
-        feed(&mut session, &mut files, (0..20).map(|n| n * 40));
-        session.give_up();
-        files.open = None;
-        feed(&mut session, &mut files, (30..40).map(|n| n * 40));
-        session.close();
-        files.take(&mut session);
-        same(&files.closed[0], (0..10).map(|n| f64::from(n) * 40.0));
-    }
-}
+mod tests;

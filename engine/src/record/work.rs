@@ -3,6 +3,7 @@
 use super::disk::OnDisk;
 use super::folder::Folder;
 use super::keeper::{Picture, Store};
+use super::{mend, reconcile};
 use crate::encode::jpeg::Jpeg;
 use crate::frame::Colour;
 use crate::picture::decode::{H264Decoder, JpegDecoder};
@@ -13,12 +14,13 @@ use crate::thread::Stop;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use exif::experimental::Writer;
 use exif::{Field, In, Tag, Value};
-use lensd_ffi::catalogue::{Catalogue, Encoding, MediaType, Record};
+use lensd_ffi::catalogue::{Catalogue, Encoding, Finished, MediaType, Record, State};
 use lensd_ffi::link::Answer;
 use lensd_ffi::mux::{Header, Next, ReadAt as _, Scanner};
 use lensd_ffi::time::{Nanos, Stamp, now};
 use lensd_ffi::unit::Codec;
 use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Cursor, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -41,6 +43,14 @@ const SUMS: Nanos = Nanos::from_secs(5);
 const PIECE: usize = 1 << 20;
 const BREATH: Duration = Duration::from_millis(4);
 
+/// Files of which check sums are made in one go.
+const GO: usize = 16;
+/// When a file that cannot be read is tried again, twice as long each time up to the longest.
+const AGAIN: Nanos = Nanos::from_secs(60);
+const LONGEST: Nanos = Nanos::from_secs(3600);
+/// Most files that are remembered for that; with more, all are tried anew.
+const MOST_BAD: usize = 4096;
+
 /// A thumbnail that somebody waits for.
 pub(super) struct Wanted {
     pub(super) id: i64,
@@ -58,6 +68,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn run(self, stop: &Stop) {
         let mut catalogue = None;
+        let mut bad = Bad::default();
         let mut looked = now();
         while !stop.is_set() {
             match self.wanted.recv_timeout(TICK) {
@@ -79,7 +90,7 @@ impl Worker {
                     if self.store.has_room().is_ok()
                         && let Some(catalogue) = self.open(&mut catalogue)
                     {
-                        self.sum_up(catalogue, stop);
+                        self.sum_up(catalogue, &mut bad, stop);
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -99,21 +110,63 @@ impl Worker {
     }
 
     /// Check sums of files that have none.
-    fn sum_up(&self, catalogue: &mut Catalogue, stop: &Stop) {
-        let Ok(rows) = catalogue.missing_sha256(16) else { return };
-        for row in rows {
+    fn sum_up(&self, catalogue: &mut Catalogue, bad: &mut Bad, stop: &Stop) {
+        let most = u32::try_from(GO + bad.0.len()).unwrap_or(u32::MAX);
+        let Ok(rows) = catalogue.missing_sha256(most) else { return };
+        let at = now();
+        bad.0.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        let due: Vec<Record> =
+            rows.into_iter().filter(|row| bad.is_due(row.id, at)).take(GO).collect();
+        for row in due {
             if stop.is_set() || !self.wanted.is_empty() {
                 return;
             }
-            match sum(&self.folder.path(&row.filename), stop) {
-                Ok(Some(sum)) => _ = catalogue.set_sha256(row.id, &sum),
-                Ok(None) => return,
+            match self.look_into(catalogue, &row, stop) {
+                Ok(true) => bad.forget(row.id),
+                Ok(false) => return,
                 Err(e) => {
                     tracing::debug!(file = row.filename, "no check sum: {e}");
-                    return;
+                    bad.put_off(row.id, now());
                 }
             }
         }
+    }
+
+    /// The check sum of a file, and its seals if it was found: who found it had no time for that.
+    /// `false`: told to stop.
+    fn look_into(
+        &self,
+        catalogue: &mut Catalogue,
+        row: &Record,
+        stop: &Stop,
+    ) -> std::io::Result<bool> {
+        let path = self.folder.path(&row.filename);
+        let found = row.error.as_deref() == Some(reconcile::FOUND);
+        if found && row.media_type == MediaType::Video {
+            let mut goes_on = || {
+                std::thread::sleep(BREATH);
+                !stop.is_set()
+            };
+            if let Some(at) = mend::damage(&path, &mut goes_on)? {
+                let why = mend::Failed::Damaged(at).to_string();
+                tracing::warn!(file = row.filename, "{why}");
+                let end = Finished {
+                    timestamp_end_ms: row.timestamp_end.unwrap_or(row.timestamp_start),
+                    duration_ms: row.duration,
+                    size: row.size,
+                    state: State::Defect,
+                    error: Some(why),
+                };
+                return catalogue
+                    .finish(row.id, &end)
+                    .map(|()| true)
+                    .map_err(std::io::Error::other);
+            }
+        }
+        let Some(sum) = sum(&path, stop)? else { return Ok(false) };
+        // Its row may be gone by now.
+        let _ = catalogue.set_sha256(row.id, &sum);
+        Ok(true)
     }
 
     fn thumbnail(
@@ -140,6 +193,30 @@ impl Worker {
             fs::rename(&draft, &to)
         });
         kept.map_err(|e| ("STORAGE_UNAVAILABLE", format!("the thumbnail is not kept: {e}")))
+    }
+}
+
+/// Files that cannot be read, by their rows: when each is tried again, and for how long it was put
+/// off.
+#[derive(Debug, Default)]
+struct Bad(HashMap<i64, (Nanos, Nanos)>);
+
+impl Bad {
+    fn is_due(&self, id: i64, at: Nanos) -> bool {
+        self.0.get(&id).is_none_or(|(next, _)| at >= *next)
+    }
+
+    fn put_off(&mut self, id: i64, at: Nanos) {
+        if self.0.len() >= MOST_BAD {
+            self.0.clear();
+        }
+        let before = self.0.get(&id).map(|(_, pause)| Nanos(pause.0.saturating_mul(2)));
+        let pause = before.unwrap_or(AGAIN).min(LONGEST);
+        self.0.insert(id, (at.plus(pause), pause));
+    }
+
+    fn forget(&mut self, id: i64) {
+        self.0.remove(&id);
     }
 }
 
@@ -331,3 +408,6 @@ fn without_exif(body: &[u8]) -> &[u8] {
         _ => body,
     }
 }
+
+#[cfg(test)]
+mod tests;

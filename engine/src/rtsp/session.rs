@@ -13,6 +13,7 @@ mod play;
 pub use super::house::{Described, House, Onvif, Start, Uses, Wanted};
 use super::parse::{Item, ParseError, Parser};
 use super::path::Path;
+use super::replay::recording_of;
 use super::transport::{self, Answer, Offer};
 use super::wire::{Method, PLAYABLE, PUBLIC, PUBLISHABLE, Request, Response, Status};
 use crate::sdp::{Announced, METADATA_TRACK, TRACK};
@@ -349,18 +350,25 @@ impl Session {
         let access = match request.method {
             Method::Options | Method::Other(_) => return None,
             Method::Announce | Method::Record => Access::write(Permission::Media),
-            _ => Access::read(Permission::Media),
+            _ if recording_of(&path.name).is_some() => Access::read(Permission::Media),
+            _ => Access::LIVE,
         };
         let credentials = match (request.header("Authorization"), &path.token) {
             (Some(header), _) => Credentials::parse(header),
             (None, Some(token)) => Credentials::Token(token.clone()),
             // A connection that has proved who it is need not do it again.
             (None, None)
-                if !self.user().is_empty() && access == Access::read(Permission::Media) =>
+                if !self.user().is_empty()
+                    && !access.write
+                    && self.login.as_ref().is_some_and(|login| login.allows(access)) =>
             {
                 return None;
             }
-            (None, None) if self.state != State::Init => return None,
+            (None, None)
+                if self.state != State::Init && (access == Access::LIVE || access.write) =>
+            {
+                return None;
+            }
             (None, None) => Credentials::None,
         };
         let verdict = house.verdict(&lensd_ffi::auth::Request {

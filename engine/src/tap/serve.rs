@@ -11,7 +11,7 @@ use crate::publish::{Kind, Stream, Subscription};
 use crate::switchboard::Switchboard;
 use crate::sys::unix::{Peer, peer};
 use crate::users::UserTable;
-use lensd_ffi::auth::{Access, Credentials, Guard, Login, Permission, Verdict};
+use lensd_ffi::auth::{Access, Credentials, Guard, Login, Verdict};
 use lensd_ffi::bell::Bell;
 use lensd_ffi::link::{Link, Received};
 use lensd_ffi::region::Region;
@@ -331,7 +331,7 @@ impl Server {
             credentials: &credentials,
             method: "TAP",
             uri: "/tap",
-            access: Access::read(Permission::Media),
+            access: Access::LIVE,
         };
         let uid = peer.uid;
         let help = "give a token of a lensd user who may read Media (LENSD_TOKEN), or let an \

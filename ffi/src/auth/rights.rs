@@ -52,17 +52,38 @@ pub struct Access {
     pub permission: Permission,
     /// Whether something would change.
     pub write: bool,
+    /// How much of it.
+    pub extent: Extent,
+}
+
+/// How much of a domain is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Things of it.
+    Domain,
+    /// See [`Access::LIVE`].
+    Live,
+    /// See [`Access::ANY`].
+    Any,
 }
 
 impl Access {
+    /// Streams and still pictures of now: part of what [`Permission::Media`] lets read, and all of
+    /// it that `open` gives to everybody. What was recorded is more.
+    pub const LIVE: Self =
+        Self { permission: Permission::Media, write: false, extent: Extent::Live };
+    /// Whatever one may read of any domain: for what is asked again, thing by thing.
+    pub const ANY: Self =
+        Self { permission: Permission::System, write: false, extent: Extent::Any };
+
     /// Reading things of a domain.
     pub const fn read(permission: Permission) -> Self {
-        Self { permission, write: false }
+        Self { permission, write: false, extent: Extent::Domain }
     }
 
     /// Changing things of a domain.
     pub const fn write(permission: Permission) -> Self {
-        Self { permission, write: true }
+        Self { permission, write: true, extent: Extent::Domain }
     }
 }
 
@@ -81,9 +102,15 @@ impl Rights {
     /// Everything.
     pub const ALL: Self = Self { read: 0x1ff, write: 0x1ff };
 
+    /// Of `read`: what is live. It has no name, for nobody is given it: see [`Access::LIVE`].
+    const LIVE: u16 = 1 << 15;
+
     /// These and one more.
     #[must_use]
     pub const fn with(self, access: Access) -> Self {
+        if matches!(access.extent, Extent::Live) {
+            return Self { read: self.read | Self::LIVE, ..self };
+        }
         let bit = access.permission.bit();
         let write = if access.write { self.write | bit } else { self.write };
         Self { read: self.read | bit, write }
@@ -104,7 +131,12 @@ impl Rights {
     /// Whether something is among them.
     pub const fn allows(self, access: Access) -> bool {
         let all = if access.write { self.write } else { self.read };
-        all & access.permission.bit() != 0
+        let enough = match access.extent {
+            Extent::Domain => access.permission.bit(),
+            Extent::Live => access.permission.bit() | Self::LIVE,
+            Extent::Any => u16::MAX,
+        };
+        all & enough != 0
     }
 
     /// Whether all of `other` is among them.

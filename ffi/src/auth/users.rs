@@ -1,6 +1,6 @@
 //! The table of users as control writes it and both planes read it.
 
-use super::rights::{Access, Permission, Rights, Role};
+use super::rights::{Access, Rights, Role};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -93,7 +93,7 @@ impl Login {
 pub struct Users {
     /// The realm that the digests were made with.
     pub realm: String,
-    /// Whether [`Permission::Media`] may be read without a login.
+    /// Whether [`Access::LIVE`] is for everybody.
     pub open: bool,
     /// What may be done without a login.
     #[serde(default = "guest_rights")]
@@ -177,6 +177,6 @@ impl Users {
 
     /// With what `open` adds for everybody.
     const fn opened(&self, rights: Rights) -> Rights {
-        if self.open { rights.with(Access::read(Permission::Media)) } else { rights }
+        if self.open { rights.with(Access::LIVE) } else { rights }
     }
 }

@@ -441,12 +441,13 @@ mod tests {
     }
 
     #[test]
-    fn open_opens_streams_and_nothing_else() {
+    fn open_opens_live_pictures_and_nothing_else() {
         let ask = |open, access| {
             let verdict = ask(&mut guard(open), &Credentials::None, access);
             matches!(verdict, Verdict::Allow(login) if login.user.is_empty())
         };
-        assert!(ask(true, MEDIA) && !ask(false, MEDIA));
+        assert!(ask(true, Access::LIVE) && !ask(false, Access::LIVE));
+        assert!(!ask(true, MEDIA), "what was recorded is nobody's business");
         assert!(!ask(true, Access::write(Permission::Media)));
         assert!(!ask(true, Access::read(Permission::User)));
         assert!(ask(false, Access::read(Permission::System)));

@@ -21,7 +21,8 @@ struct Interface {
     addresses: Vec<(IpAddr, u8)>,
 }
 
-/// Interfaces, the loopback one last: clients take the first for the device's own.
+/// Interfaces, without the loopback one where there is another. Clients take the address of the
+/// first for the device's own; Home Assistant takes the MAC of the last for its identity.
 fn interfaces(call: &Call<'_>) -> Vec<Interface> {
     let held = call.value("network-interfaces");
     let one = |i: &Value| {
@@ -39,7 +40,10 @@ fn interfaces(call: &Call<'_>) -> Vec<Interface> {
         }
     };
     let mut all: Vec<Interface> = held.as_array().into_iter().flatten().map(one).collect();
-    all.sort_by_key(|i| (i.name == "lo", !i.up || i.addresses.is_empty()));
+    if all.iter().any(|i| i.name != "lo") {
+        all.retain(|i| i.name != "lo");
+    }
+    all.sort_by_key(|i| !i.up || i.addresses.is_empty());
     all
 }
 

@@ -7,6 +7,7 @@ use crate::onvif::call::{Answer, Call, Done, needed, not_done};
 use crate::soap::{Fault, Node, Writer};
 use lensd_ffi::auth::{Access, Permission, Rights, Role};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 /// What one needs besides what the operations' class asks for.
@@ -159,7 +160,7 @@ pub(super) fn create(call: &mut Call<'_>, asked: Node<'_>, _: &mut Writer) -> An
     })
 }
 
-/// `SetUser`: level, and password if there is one.
+/// `SetUser`: level, and password if there is one; all or none.
 pub(super) fn set(call: &mut Call<'_>, asked: Node<'_>, _: &mut Writer) -> Answer {
     call.needs(WRITE)?;
     let users = wanted(asked)?;
@@ -180,14 +181,7 @@ pub(super) fn set(call: &mut Call<'_>, asked: Node<'_>, _: &mut Writer) -> Answe
             let credential = user.password.map(|p| Credential::make(&user.name, &p)).transpose();
             made.push((user.name, user.role, credential.map_err(|why| not_done(&why))?));
         }
-        let mut all = accounts.lock();
-        for (name, role, credential) in made {
-            all.change(&name, Some(role.name()), None, now_ms).map_err(|why| not_done(&why))?;
-            if let Some(credential) = credential {
-                all.set_password(&name, &credential, now_ms).map_err(|why| not_done(&why))?;
-            }
-        }
-        Ok(())
+        accounts.lock().change_all(&made, now_ms).map_err(|why| not_done(&why))
     };
     call.accounts(job, move |desk, (), w, at| {
         noted.note(desk, at.utc.millis());
@@ -199,7 +193,8 @@ pub(super) fn set(call: &mut Call<'_>, asked: Node<'_>, _: &mut Writer) -> Answe
 /// `DeleteUsers`: all or none.
 pub(super) fn delete(call: &mut Call<'_>, asked: Node<'_>, _: &mut Writer) -> Answer {
     call.needs(WRITE)?;
-    let names: Vec<String> = asked.all("Username").map(|n| n.text().to_owned()).collect();
+    // Whoever stands there twice is one user.
+    let names: BTreeSet<String> = asked.all("Username").map(|n| n.text().to_owned()).collect();
     if names.is_empty() {
         return Err(Fault::invalid_args("Username is missing"));
     }

@@ -50,8 +50,11 @@ fn known(desk: &mut Desk) -> Configurations {
             let group = multicast::words(desk.board.value(multicast::KEY), &encoder.path());
             // As clients are told them: rates are measured, too.
             let fps = encoder.whole_fps();
-            let encoder_words =
-                format!("{:?} {fps} {group}", entities::Encoder { fps: 0.0, ..encoder.clone() });
+            let mut steady = entities::Encoder { fps: 0.0, ..encoder.clone() };
+            if encoder.fixed {
+                (steady.bitrate, steady.gop_secs) = (0, 0.0);
+            }
+            let encoder_words = format!("{steady:?} {fps} {group}");
             known.insert(encoder.token(), ("VideoEncoder", encoder_words));
         }
     }

@@ -144,6 +144,8 @@ fn what_is_closed_has_all_pictures_where_they_were() {
     assert_eq!((mended.fragments, mended.pictures, mended.trimmed), (3, 6, 0));
     assert_eq!((mended.duration_ms, mended.bytes), (240, whole.len() as u64));
     assert_eq!(mended.captured_ms, 1_795_269_600_000);
+    // All fragments say the same time: one picture of 40 ms behind it.
+    assert_eq!(mended.until_ms, 1_795_269_600_040);
     let lid = usize::try_from(Header::read(&open[..]).unwrap().lid).unwrap();
     let differ: Vec<_> = (0..open.len()).filter(|at| open[*at] != whole[*at]).collect();
     assert!(differ.iter().all(|at| (lid..lid + 16).contains(at)), "{differ:?}");
@@ -301,4 +303,22 @@ fn files_are_mended() {
     assert_eq!(mended.fragments, 2);
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(mend(&path, None), Err(Failed::Io(_))));
+}
+
+#[test]
+fn all_seals_of_a_file_that_is_found_are_looked_at() {
+    let good = recording(5);
+    let second = recording(1).len();
+    for state in [good.clone(), closed(&good).0] {
+        let mut damaged = state.clone();
+        // A picture's bytes: what is around them is whole.
+        damaged[recording(2).len() - 5] ^= 1;
+        assert_eq!(closed(&damaged).1.fragments, 5, "files of our own are not read whole");
+        let mut disk = Memory::new(&damaged);
+        let error = close_found(&mut disk, None, &mut || true).unwrap_err();
+        assert!(matches!(error, Failed::Damaged(byte) if byte == second as u64), "{error}");
+        assert_eq!((disk.now, disk.calls), (damaged, 0));
+        let mended = close_found(&mut Memory::new(&state), None, &mut || true).unwrap();
+        assert_eq!(mended, closed(&state).1);
+    }
 }

@@ -6,6 +6,7 @@ use crate::config::RtspOptions;
 use crate::replay::walk::tests::{closed, recording};
 use crate::replay::{Found, Shelf};
 use crate::rtp::rtcp::{self, Report};
+use lensd_ffi::auth::{Access, Permission, Rights, Users};
 use parking_lot::Mutex;
 use rtp_rs::RtpReader;
 use std::path::PathBuf;
@@ -48,7 +49,12 @@ impl Shelf for Files {
 
 fn start(files: &Arc<Files>) -> Running {
     let shelf = Arc::clone(files) as Arc<dyn Shelf>;
-    Running::start_with(RtspOptions::default(), |server| server.world.replays.shelf = Some(shelf))
+    Running::start_with(RtspOptions::default(), |server| {
+        server.world.replays.shelf = Some(shelf);
+        // What was recorded is for those who may read Media: here everybody.
+        let guest = Rights::NONE.with(Access::read(Permission::Media));
+        server.world.guard.set_users(Users { guest, ..Users::default() });
+    })
 }
 
 /// What comes on a connection.
