@@ -157,9 +157,18 @@ impl Share {
         from: &mut File,
         shown: &str,
     ) -> Result<u64, Trouble> {
-        let size = from.metadata().map_err(|e| Trouble::File(e.to_string()))?.len();
-        let length = pace.step(|| there.metadata()).map_err(|e| Trouble::of(shown, &e))?.len();
-        if length == size {
+        let own = from.metadata().map_err(|e| Trouble::File(e.to_string()))?;
+        let found = pace.step(|| there.metadata()).map_err(|e| Trouble::of(shown, &e))?;
+        if (own.dev(), own.ino()) == (found.dev(), found.ino()) {
+            // By whatever path: it would count as copied, and be removed here.
+            let why = format!(
+                "{} is the folder of the recordings themselves: choose another",
+                self.path.display()
+            );
+            return Err(Trouble::Storage(Standing::Error, why));
+        }
+        let size = own.len();
+        if found.len() == size {
             let theirs = read_through(pace, &mut there).map_err(|e| e.at(shown))?;
             let mut ours = Sha256::new();
             io::copy(from, &mut ours).map_err(|e| Trouble::File(e.to_string()))?;

@@ -129,3 +129,18 @@ fn nothing_is_written_where_no_share_is() {
     assert!(!is_mounted(Path::new("/")).unwrap());
     assert!(is_mounted(&folder.0.join("source")).is_err(), "no folder");
 }
+
+#[test]
+fn a_recording_is_no_copy_of_itself() {
+    let folder = Folder::new("itself");
+    let media = folder.0.join("media/recordings");
+    fs::create_dir_all(&media).unwrap();
+    fs::write(media.join("a.mp4"), b"pictures").unwrap();
+    // Also by another way to it.
+    std::os::unix::fs::symlink(folder.0.join("media"), folder.0.join("share")).unwrap();
+    let mut from = File::open(media.join("a.mp4")).unwrap();
+    let put = put(&folder.share(Guard::None), &mut from, "recordings/a.mp4", None);
+    let Err(Trouble::Storage(Standing::Error, why)) = put else { panic!("{put:?}") };
+    assert!(why.contains("choose another"), "{why}");
+    assert_eq!(fs::read(media.join("a.mp4")).unwrap(), b"pictures");
+}
