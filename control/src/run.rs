@@ -271,6 +271,8 @@ impl House {
             }
             // Else more turns would mean more messages: until then news gather.
             if !self.serve.is_telling() && self.desk.board.may_tell(at.mono) {
+                // Who is answered is not to wait until a thousand others have their copy.
+                self.serve.carry(&mut self.desk, at);
                 v1::tell(&mut self.desk);
             }
             if !self.desk.reports.is_empty() {
