@@ -98,6 +98,24 @@ impl Change {
         true
     }
 
+    /// The value of its key that is remembered as wanted.
+    pub fn value(&self) -> Value {
+        match self {
+            Self::Bitrate(n) | Self::SubBitrate(n) | Self::SubWidth(n) => (*n).into(),
+            Self::SubFps(n) => (*n).into(),
+            Self::MainJpeg(on) | Self::SubJpeg(on) => if *on { "jpeg" } else { "h264" }.into(),
+            Self::Gop(secs) => (*secs).into(),
+            Self::CaptureSei(on) | Self::NoSignal(on) => (*on).into(),
+            Self::Size(size) => size.to_string().into(),
+            Self::Fps(fps) => fps.round().into(),
+            Self::Input(input) => (input + 1).into(),
+            // Only the key that asked for it knows.
+            Self::Finish(_) | Self::Style(_) => Value::Null,
+            // No key means this.
+            Self::Source(_) => Value::Null,
+        }
+    }
+
     /// The source with this change.
     ///
     /// # Errors

@@ -594,7 +594,7 @@ impl Apply {
             Some(camera) => camera..camera + 1,
             None => 0..self.cameras.len(),
         };
-        let value = value_of(&change);
+        let value = change.value();
         self.tell_each(entry, value, targets.map(|index| (index, change.clone())).collect())
     }
 
@@ -687,23 +687,5 @@ impl Apply {
                 }
             }
         }
-    }
-}
-
-/// A change as the value that is remembered as wanted.
-fn value_of(change: &Change) -> Value {
-    match change {
-        Change::Bitrate(n) | Change::SubBitrate(n) | Change::SubWidth(n) => (*n).into(),
-        Change::SubFps(n) => (*n).into(),
-        Change::MainJpeg(on) | Change::SubJpeg(on) => if *on { "jpeg" } else { "h264" }.into(),
-        Change::Gop(secs) => (*secs).into(),
-        Change::CaptureSei(on) | Change::NoSignal(on) => (*on).into(),
-        Change::Size(size) => size.to_string().into(),
-        Change::Fps(fps) => fps.round().into(),
-        Change::Input(input) => (input + 1).into(),
-        // Only the key that asked for it knows.
-        Change::Finish(_) | Change::Style(_) => Value::Null,
-        // No key means this.
-        Change::Source(_) => Value::Null,
     }
 }
