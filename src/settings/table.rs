@@ -403,7 +403,8 @@ pub(crate) const CAMERA_SETTINGS: &[CameraSetting] = &[
     },
     CameraSetting {
         key: "bitrate",
-        kind: Kind::Whole(10_000, 200_000_000),
+        // As the settings of these names have it, here and below.
+        kind: Kind::Whole(100_000, 100_000_000),
         help: "Bits per second of the main stream",
         apply: |c, v| c.bitrate = v.whole(),
     },
@@ -420,13 +421,13 @@ pub(crate) const CAMERA_SETTINGS: &[CameraSetting] = &[
     },
     CameraSetting {
         key: "sub-width",
-        kind: Kind::Whole(64, 8192),
+        kind: Kind::Whole(64, 4096),
         help: "Width of the sub stream in pixels",
         apply: |c, v| c.sub_width = v.whole(),
     },
     CameraSetting {
         key: "sub-bitrate",
-        kind: Kind::Whole(10_000, 200_000_000),
+        kind: Kind::Whole(50_000, 50_000_000),
         help: "Bits per second of the sub stream",
         apply: |c, v| c.sub_bitrate = v.whole(),
     },

@@ -213,7 +213,7 @@ fn parse(text: &str) -> Result<CameraSpec, String> {
 fn unknown_scheme(found: &str) -> String {
     format!(
         "\"{found}\" is no kind of camera; there are v4l2:/dev/videoN, test:, file:PATH, \
-         rtsp://HOST/PATH, rtsps://HOST/PATH and publish:NAME"
+         rtsp://HOST/PATH and publish:NAME"
     )
 }
 
