@@ -250,6 +250,15 @@ fn subscriptions_are_bounded_and_end() {
 }
 
 #[test]
+fn what_there_is_not_is_told_in_the_words_that_clients_look_for() {
+    let house = house("onvif-words");
+    let (status, text) = call(&house, DEVICE, &format!("<GetDot11Status xmlns='{TDS}'/>"));
+    for words in ["ter:ActionNotSupported", "Optional Action Not Implemented", "not implemented"] {
+        assert!(status >= 400 && text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
 fn a_soft_reset_is_answered() {
     let house = house("onvif-soft");
     let reset = format!(

@@ -4,7 +4,7 @@
 
 mod house;
 
-use house::{House, python};
+use house::{House, python, until};
 use lensd_control::Config;
 use lensd_ffi::link::{Answer, Answered, Ask, Asked, Link, Outcome, Received};
 use lensd_ffi::settings::bank::Held;
@@ -200,4 +200,21 @@ fn a_token_has_no_role_beyond_its_users() {
         let (status, body) = make(user, role);
         assert_eq!(status, want, "{user} {role}: {body}");
     }
+}
+
+#[test]
+fn an_engine_that_hangs_is_told() {
+    let house = House::start("hangs", |_| Config::default());
+    let word = || {
+        let (_, text) = house.curl("/health", &[]);
+        serde_json::from_str::<Value>(&text).unwrap()["data"]["engine"].clone()
+    };
+    assert_eq!(word(), "starting");
+    // It says what it is once, and nothing more.
+    let _engine = house.meet_engine();
+    until("the engine", || (word() == "running").then_some(()));
+    assert_eq!(house.curl("/health/ready", &[]).0, 200);
+    until("the word", || (word() == "stalled").then_some(()));
+    let (status, text) = house.curl("/health/ready", &[]);
+    assert!(status == 503 && text.contains("ENGINE_STALLED"), "{text}");
 }
