@@ -190,7 +190,7 @@ pub(crate) static ROUTES: &[Route<Served>] = &[
     write(Method::Put, "/api/config", ANY, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
     write(Method::Patch, "/api/config", ANY, settings::set_config, "Changes modules, all or nothing", json("Taken").body("ConfigChange").also(&[404])),
     get("/api/config/{section}", ANY, Class::Api, settings::section, "One module", data("Module")),
-    write(Method::Put, "/api/config/{section}", ANY, settings::set_section, "Changes a module, all or nothing; what is left out gets its default, if that is one of ours (see /api/schema) and not the camera's own: those stay, see image-reset", json("Taken").body("SettingsChange")),
+    write(Method::Put, "/api/config/{section}", ANY, settings::set_section, "Changes a module, all or nothing; what is left out gets its default, if that is one of ours (see /api/schema) and not the camera's own: those stay, see image-reset. What is measured is passed over: what GET gave may come back as a whole", json("Taken").body("SettingsChange")),
     write(Method::Patch, "/api/config/{section}", ANY, settings::set_section, "Changes a module, all or nothing", json("Taken").body("SettingsChange")),
     get("/api/latency", SYSTEM, Class::Api, metrics::latency, "How long the stages of a frame's way take, by streams", data("Latency")),
     get("/metrics", None, Class::Api, metrics::metrics, "Prometheus text; see the setting metrics-allow", bytes("text/plain")),
